@@ -1,0 +1,290 @@
+"""A loaded model at work: one turn from a conversation to text, sound and numbers.
+
+Knows: the order prompt -> generation -> speech, and the clock.
+Does not know: who is served when (:mod:`omni.engine`), how loading is done, user interfaces.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from omni import devices, loading
+from omni.conversation import (
+    Audio,
+    Conversation,
+    Image,
+    Message,
+    Speech,
+    Text,
+    Video,
+    VoicePrompt,
+)
+from omni.events import (
+    SPEECH_RATE,
+    AudioFrame,
+    EngineEvent,
+    Finished,
+    Progress,
+    SegmentEnd,
+    SpeechChunk,
+    TextDelta,
+    TurnEnd,
+    TurnStats,
+)
+from omni.generation import Generation
+from omni.generation import Generator as Generating
+from omni.joining import Samples, pcm16
+from omni.loading import LoadedModel
+from omni.options import READING, TRANSCRIBING, GenerationOptions
+from omni.overlap import Jobs, jobs_on
+from omni.prompt import PromptBuilder
+from omni.reuse import SessionMemory
+from omni.settings import EngineSettings, LoadReport
+from omni.speech import SpeechDecoder
+from omni.trimming import fitting
+
+PLACEHOLDER = "."  # for a question that is not known yet
+HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
+
+
+def load_assistant(
+    settings: EngineSettings, make_room: Callable[[], None]
+) -> Generator[Progress, None, Assistant]:
+    """See :func:`omni.loading.load`."""
+    return Assistant((yield from loading.load(settings, make_room)), settings)
+
+
+class Assistant:
+    """Runs turns, one at a time. Of a turn with a session, what its next one can use is kept."""
+
+    def __init__(self, loaded: LoadedModel, settings: EngineSettings | None = None) -> None:
+        settings = settings or EngineSettings()
+        self.loaded = loaded
+        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
+        self._memory = SessionMemory(settings.session_bytes)
+        if loaded.model.device.type == "cpu":
+            loaded.model.audio_head.pack()
+        self._generator = Generating(
+            loaded.model,
+            loaded.tokenizer,
+            memory=self._memory,
+            recorded=settings.compile != "off",
+        )
+
+    @property
+    def report(self) -> LoadReport:
+        """What was loaded, and how."""
+        return self.loaded.report
+
+    @property
+    def default_options(self) -> GenerationOptions:
+        """How the checkpoint likes to answer."""
+        return self._within(self.loaded.defaults.options)
+
+    def turn(
+        self,
+        conversation: Conversation,
+        options: GenerationOptions | None,
+        stop: threading.Event,
+        started: float,
+        session: str | None = None,
+    ) -> Generator[EngineEvent, None, None]:
+        """Answer the last message. ``options`` None: :attr:`default_options`."""
+        options = self._within(options or self.loaded.defaults.options)
+        clock = TurnClock(started)
+        media = _media_count(conversation, options.speech)
+        if media:
+            yield Progress("encode", 0, media)
+        with clock.encoding():
+            fit = fitting(self._builder, conversation, options.speech)
+            generation = self._generator.run(fit.prompt, options, stop, session)
+        yield from self._events(generation, options.speech, clock, media, fit.forgotten)
+
+    def prepare(
+        self, conversation: Conversation, stop: threading.Event, started: float, session: str
+    ) -> Generator[EngineEvent, None, None]:
+        """Read ``conversation`` for the next turn of ``session``; ends with a TurnEnd."""
+        clock = TurnClock(started)
+        media = _media_count(conversation, speech=True)
+        if media:
+            yield Progress("encode", 0, media)
+        # Any question stands behind the same context; what this one adds is forgotten with the
+        # first real one.
+        question = Message("user", (Text(PLACEHOLDER),))
+        asked = replace(conversation, messages=(*conversation.messages, question))
+        with clock.encoding():
+            fit = fitting(self._builder, asked, speech=True)
+            generation = self._generator.prepare(fit.prompt, stop, session)
+        yield from self._events(generation, False, clock, media, fit.forgotten)
+
+    def forget(self, session: str) -> None:
+        """Drop what is kept for ``session``. May be called from any thread."""
+        self._memory.forget(session)
+
+    def transcribe(
+        self,
+        path: Path,
+        options: GenerationOptions | None,
+        stop: threading.Event,
+        started: float,
+    ) -> Generator[EngineEvent, None, None]:
+        """Write down what a recording says."""
+        options = self._within(options or TRANSCRIBING)
+        clock = TurnClock(started)
+        yield Progress("encode", 0, 1)
+        with clock.encoding():
+            prompt = self._builder.transcription(path)
+            generation = self._generator.transcribe(prompt, options, stop)
+        yield from self._events(generation, False, clock, 1)
+
+    def read_aloud(
+        self,
+        text: str,
+        voice: VoicePrompt | None,
+        options: GenerationOptions | None,
+        stop: threading.Event,
+        started: float,
+    ) -> Generator[EngineEvent, None, None]:
+        """Speak a text."""
+        options = self._within(options or READING)
+        clock = TurnClock(started)
+        chinese = any(HAN[0] <= character <= HAN[1] for character in text)
+        with clock.encoding():
+            prompts = self._builder.reading(text, voice, "zh" if chinese else "en")
+            generation = self._generator.read_aloud(prompts, options, stop)
+        yield from self._events(generation, True, clock, 0)
+
+    def _within(self, options: GenerationOptions) -> GenerationOptions:
+        return self.loaded.defaults.limits.of(options)
+
+    def _events(
+        self,
+        generation: Generation,
+        spoken: bool,
+        clock: TurnClock,
+        media: int,
+        forgotten: int = 0,
+    ) -> Generator[EngineEvent, None, None]:
+        """Generation's events with the codes as sound, in the order in which they come."""
+        loaded = self.loaded
+        speech = SpeechDecoder(
+            loaded.model.audio_tokenizer, loaded.vocoder, loaded.speech, generation.seed
+        )
+        jobs: Jobs[Samples | None] = jobs_on(loaded.model.audio_tokenizer.device)
+        try:
+            for event in generation:
+                if media:
+                    yield Progress("encode", media, media)
+                    media = 0
+                if isinstance(event, TextDelta):
+                    clock.text_came()
+                    yield event
+                elif isinstance(event, AudioFrame):
+                    jobs.submit(clock.decoding(partial(speech.push, event.codes)))
+                elif isinstance(event, SegmentEnd):
+                    jobs.submit(clock.decoding(speech.end_segment))
+                elif isinstance(event, Finished):
+                    if event.reason != "stopped":  # who stopped wants to hear nothing more
+                        jobs.submit(clock.decoding(speech.finish))
+                        yield from clock.sound(jobs.rest())
+                    message = Message("assistant", event.parts, spoken)
+                    yield TurnEnd(message, event.reason, clock.stats(generation), forgotten)
+                    return
+                yield from clock.sound(jobs.ready())
+        except BaseException as error:
+            if devices.is_out_of_memory(error):
+                self._memory.clear()
+            raise
+        finally:
+            generation.close()
+            jobs.close()
+
+
+class TurnClock:
+    """What a turn took, from ``started`` (a reading of ``time.perf_counter``) on."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._encode_s = 0.0
+        self._vocode_s = 0.0
+        self._first_text_s: float | None = None
+        self._first_sound_s: float | None = None
+        self._samples = 0
+
+    def elapsed(self) -> float:
+        """Seconds since the turn was asked for."""
+        return time.perf_counter() - self._started
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """Counts the time inside as encoding."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._encode_s += time.perf_counter() - start
+
+    def text_came(self) -> None:
+        """Notes the first text."""
+        if self._first_text_s is None:
+            self._first_text_s = self.elapsed()
+
+    def decoding(self, decode: Callable[[], Samples | None]) -> Callable[[], Samples | None]:
+        """``decode``, its time counted as the vocoder's."""
+
+        def timed() -> Samples | None:
+            start = time.perf_counter()
+            with torch.inference_mode():
+                samples = decode()
+            self._vocode_s += time.perf_counter() - start
+            return samples
+
+        return timed
+
+    def sound(self, decoded: Iterator[Samples | None]) -> Iterator[SpeechChunk]:
+        """What was decoded to sound, if anything, with the time of the first."""
+        for samples in decoded:
+            if samples is None or not len(samples):
+                continue
+            if self._first_sound_s is None:
+                self._first_sound_s = self.elapsed()
+            self._samples += len(samples)
+            yield SpeechChunk(pcm16(samples))
+
+    def stats(self, generation: Generation) -> TurnStats:
+        """The numbers of a turn that is over."""
+        timings = generation.timings
+        return TurnStats(
+            prompt_tokens=timings.prompt_tokens,
+            reused_tokens=timings.reused_tokens,
+            text_tokens=timings.text_tokens,
+            audio_frames=timings.audio_frames,
+            encode_s=timings.encode_s + self._encode_s,
+            prefill_s=timings.prefill_s,
+            text_s=timings.text_s,
+            audio_s=timings.audio_s,
+            vocode_s=self._vocode_s,
+            first_text_s=self._first_text_s,
+            first_sound_s=self._first_sound_s,
+            total_s=self.elapsed(),
+            speech_s=self._samples / SPEECH_RATE,
+            seed=generation.seed,
+        )
+
+
+def _media_count(conversation: Conversation, speech: bool) -> int:
+    """Files that the prompt reads."""
+    parts = [part for message in conversation.messages for part in message.parts]
+    files = sum(
+        isinstance(part, Audio | Image | Video) or (isinstance(part, Speech) and part.codes is None)
+        for part in parts
+    )
+    return files + (speech and conversation.system.voice is not None)

@@ -1,0 +1,116 @@
+"""What was said: messages of typed parts.
+
+Knows: who said what, in text, sound, pictures, clips and generated speech.
+Does not know: tokens, tensors, how a file is read.
+Nothing here is a magic string: a part's text is never searched for markers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+Language: TypeAlias = Literal["en", "zh"]
+DEFAULT_SYSTEM_TEXT = "请用【邻家女声】这个声音回答问题。"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Typed or generated text.
+
+    ``ids`` are the token ids that the model itself generated for ``text`` (so that the history
+    repeats them exactly); None for everything that came from a person or a file.
+    """
+
+    text: str
+    ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture file."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A sound file that the model hears (also the sound track of a container)."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Video:
+    """A clip whose frames the model sees (its sound is not heard: add an ``Audio`` part)."""
+
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """One spoken piece of the assistant.
+
+    ``codes``: int32 (frames, codebooks), as generated, the end frame left out; None when just
+    the sound is known (an imported conversation), which is then encoded again from ``path``.
+    """
+
+    codes: np.ndarray | None = None
+    path: Path | None = None
+
+
+Part: TypeAlias = Text | Image | Audio | Video | Speech
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of the user or the assistant, parts in the order in which they were given.
+
+    ``spoken``: an assistant's turn that was asked for in speech (its prompt carries the mark
+    that asks for speech). ``cut``: it was interrupted, and ``parts`` are what had been heard.
+    """
+
+    role: Literal["user", "assistant"]
+    parts: tuple[Part, ...]
+    spoken: bool = False
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class VoicePrompt:
+    """A reference recording whose voice the assistant should take.
+
+    ``use``: "system" puts the recording into the system prompt, "example" into a first exchange
+    in which the assistant has spoken with that voice; the latter needs ``transcript``.
+    """
+
+    path: Path
+    use: Literal["system", "example"] = "system"
+    transcript: str | None = None
+
+
+@dataclass(frozen=True)
+class SystemPrompt:
+    """The system text, with an optional voice prompt."""
+
+    text: str = DEFAULT_SYSTEM_TEXT
+    voice: VoicePrompt | None = None
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A system prompt and the messages so far; the last one is the user's when a turn begins.
+
+    ``language`` chooses the sentences that the project itself adds to a prompt.
+    """
+
+    system: SystemPrompt = field(default_factory=SystemPrompt)
+    messages: tuple[Message, ...] = ()
+    language: Language = "en"
+
+    def plus(self, *messages: Message) -> Conversation:
+        """The conversation with ``messages`` appended."""
+        return replace(self, messages=self.messages + messages)

@@ -1,0 +1,116 @@
+"""What generation and the engine yield while a turn is being produced.
+
+Knows: plain values (text, numpy arrays, numbers). Does not know: torch, Gradio.
+:mod:`omni.generation` yields TextDelta, AudioFrame, SegmentEnd and Finished;
+:mod:`omni.engine` yields TextDelta, SpeechChunk, Progress and, last, TurnEnd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from omni.conversation import Message, Part
+
+SPEECH_RATE = 24_000  # Hz, of every SpeechChunk
+FRAMES_PER_SECOND = 12.5  # of audio codes
+
+FinishReason: TypeAlias = Literal["end", "stopped", "limit"]
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """New text of the assistant, whole characters only."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class AudioFrame:
+    """One generated frame of audio codes, int32 (codebooks,); the end frame is never yielded."""
+
+    codes: np.ndarray
+
+
+@dataclass(frozen=True)
+class SegmentEnd:
+    """A spoken piece is complete; text or the end of the turn follows."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of generation. ``parts`` is the assistant's message for the history."""
+
+    reason: FinishReason
+    parts: tuple[Part, ...]
+
+
+GenerationEvent: TypeAlias = TextDelta | AudioFrame | SegmentEnd | Finished
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechChunk:
+    """Speech to play now: int16 (samples,), mono, SPEECH_RATE."""
+
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Long work under way: ``done`` of ``total`` (0 when unknown) in ``unit``s.
+
+    ``wait``: others are served first, ``total`` of them.
+    """
+
+    stage: Literal["wait", "download", "load", "encode"]
+    done: float
+    total: float
+    unit: Literal["bytes", "items"] = "items"
+
+
+@dataclass(frozen=True)
+class TurnStats:
+    """Measured on the engine's clock, in seconds from the call of ``Engine.turn``."""
+
+    prompt_tokens: int = 0
+    reused_tokens: int = 0  # of the prompt, that the session's last turn had computed
+    text_tokens: int = 0
+    audio_frames: int = 0
+    encode_s: float = 0.0  # media to model inputs
+    prefill_s: float = 0.0
+    text_s: float = 0.0  # text steps, summed
+    audio_s: float = 0.0  # audio steps, summed
+    vocode_s: float = 0.0  # codes to sound, summed
+    first_text_s: float | None = None
+    first_sound_s: float | None = None
+    total_s: float = 0.0
+    speech_s: float = 0.0  # duration of the sound produced
+    seed: int = 0
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Computing time over playing time; None without sound."""
+        return self.total_s / self.speech_s if self.speech_s else None
+
+    @property
+    def text_tokens_per_s(self) -> float | None:
+        """Text tokens a second of text steps; None without text."""
+        return self.text_tokens / self.text_s if self.text_s else None
+
+
+@dataclass(frozen=True)
+class TurnEnd:
+    """The last event of a turn: the assistant's message for the history, and the numbers.
+
+    ``forgotten``: how many of the conversation's first messages the context had no room for.
+    """
+
+    message: Message
+    reason: FinishReason
+    stats: TurnStats
+    forgotten: int = 0
+
+
+EngineEvent: TypeAlias = TextDelta | SpeechChunk | Progress | TurnEnd

@@ -1,0 +1,53 @@
+"""Still frames of a camera to a clip of one frame a second.
+
+Knows: JPEG data, the clip's form (a browser plays it, :func:`omni.media.video.iter_frames` gives
+every frame of it back). Does not know: when the frames were taken, who sees them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+from PIL import Image as Pillow
+
+from omni.errors import MediaError
+from omni.media.image import check_size
+
+QUALITY = "20"  # x264's constant rate factor
+
+
+def write_clip(frames: Sequence[bytes], path: Path) -> None:
+    """Write JPEG frames as an H.264 clip (.mp4), one frame a second, all of the first one's size.
+
+    Raises:
+        MediaError: ``image-unreadable``, a frame is no picture.
+        ValueError: no frames.
+    """
+    if not frames:
+        raise ValueError("A clip needs frames.")
+    pictures = [_picture(data) for data in frames]
+    width, height = (side - side % 2 for side in pictures[0].size)  # the pixel format halves both
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": QUALITY, "g": "1"}
+        for picture in pictures:
+            frame = av.VideoFrame.from_image(picture.resize((width, height)))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def _picture(data: bytes) -> Pillow.Image:
+    try:
+        with Pillow.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+            check_size(*picture.size, "camera")
+            return picture.convert("RGB")
+    except (OSError, ValueError) as error:
+        raise MediaError(
+            "image-unreadable",
+            "{name} is not a picture that can be read: use PNG, JPEG, WebP or GIF.",
+            name="camera",
+        ) from error

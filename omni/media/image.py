@@ -1,0 +1,183 @@
+"""Picture files to the patches that the vision tower reads.
+
+Knows: Pillow, turning, transparency, the size rule and the patch order of Qwen2-VL.
+Does not know: the tower, clips, prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from omni.config import VisualConfig
+from omni.errors import MediaError
+from omni.media.files import readable_file
+
+MAX_FILE_PIXELS = 89_478_485  # Pillow's own limit: a small file can unpack to very many pixels
+MIN_PIXELS = 257  # the published processor refuses pictures of 256 pixels and fewer
+MAX_ASPECT = 200
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePatches:
+    """A picture as the vision tower takes it.
+
+    ``patches``: float32 (rows * columns, 1176), in the order of 2x2 blocks; features in the order
+    (channel, time, y, x). ``grid``: (rows, columns) of patches.
+    """
+
+    patches: torch.Tensor
+    grid: tuple[int, int]
+
+
+def read_image(path: Path | str, background: tuple[int, int, int] | None = WHITE) -> Pillow.Image:
+    """A picture as people see it: first frame, turned as its EXIF data say, RGB.
+
+    Args:
+        path: PNG, JPEG, WebP, GIF, BMP, TIFF, ...
+        background: what shows through transparent parts; None drops the transparency as the
+            published code does (hidden colours, often black, appear).
+
+    Raises:
+        MediaError: ``media-missing``, ``media-empty``, ``image-unreadable``, ``image-broken``,
+            ``image-too-large``.
+    """
+    file = readable_file(path)
+    try:
+        with Pillow.open(file) as opened:
+            check_size(opened.width, opened.height, file.name)
+            opened.load()
+            return _as_seen(ImageOps.exif_transpose(opened), background)
+    except MediaError:
+        raise
+    except UnidentifiedImageError as error:
+        raise MediaError(
+            "image-unreadable",
+            "{name} is not a picture that can be read: use PNG, JPEG, WebP or GIF.",
+            name=file.name,
+        ) from error
+    except Pillow.DecompressionBombError as error:
+        raise _too_large(file.name) from error
+    except Exception as error:  # Pillow's decoders fail in very many ways on a broken file
+        raise MediaError(
+            "image-broken", "{name} is broken or incomplete: send it again.", name=file.name
+        ) from error
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuse pictures that would fill the memory.
+
+    Raises:
+        MediaError: ``image-too-large``.
+    """
+    if width * height > MAX_FILE_PIXELS:
+        raise _too_large(name)
+
+
+def image_patches(picture: Pillow.Image, config: VisualConfig) -> ImagePatches:
+    """Resize (PIL bicubic on 8 bits), normalize and cut into patches.
+
+    Args:
+        picture: RGB.
+        config: ``config.visual`` for pictures, ``config.video`` for frames.
+
+    Raises:
+        MediaError: ``image-too-small``, ``image-too-narrow``.
+    """
+    if picture.width * picture.height < MIN_PIXELS:
+        raise MediaError(
+            "image-too-small",
+            "A picture of {width} x {height} pixels is too small to see: send a larger one.",
+            width=picture.width,
+            height=picture.height,
+        )
+    height, width = smart_resize(picture.height, picture.width, config)
+    resized = picture.resize((width, height), Pillow.Resampling.BICUBIC)
+    pixels = torch.from_numpy(np.array(resized))  # (height, width, 3) uint8
+    levels = torch.from_numpy(_levels(config.image_mean, config.image_std))
+    channels = [levels[channel][pixels[..., channel].long()] for channel in range(3)]
+    side, merge = config.patch_size, config.merge_size
+    rows, columns = height // side, width // side
+    blocks = torch.stack(channels).reshape(
+        3, rows // merge, merge, side, columns // merge, merge, side
+    )
+    blocks = blocks.permute(1, 4, 2, 5, 0, 3, 6)  # block row, block column, y, x, channel, y, x
+    patches = blocks.reshape(rows * columns, 3, 1, side * side)
+    still = patches.expand(-1, -1, config.temporal_patch_size, -1)  # a picture does not move
+    return ImagePatches(still.reshape(rows * columns, -1).contiguous(), (rows, columns))
+
+
+def smart_resize(height: int, width: int, config: VisualConfig) -> tuple[int, int]:
+    """The size (height, width) that a picture is brought to: whole blocks, within the limits.
+
+    Source: Qwen2-VL; rounding is to even, as Python's ``round``.
+
+    Raises:
+        MediaError: ``image-too-narrow``, one side is over 200 times the other.
+    """
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise MediaError(
+            "image-too-narrow",
+            "A picture of {width} x {height} pixels is too narrow: cut out the part that matters.",
+            width=width,
+            height=height,
+        )
+    block = config.patch_size * config.merge_size
+    new_height = max(block, round(height / block) * block)
+    new_width = max(block, round(width / block) * block)
+    if new_height * new_width > config.max_pixels:
+        shrink = math.sqrt(height * width / config.max_pixels)
+        new_height = max(block, math.floor(height / shrink / block) * block)
+        new_width = max(block, math.floor(width / shrink / block) * block)
+    elif new_height * new_width < config.min_pixels:
+        grow = math.sqrt(config.min_pixels / (height * width))
+        new_height = math.ceil(height * grow / block) * block
+        new_width = math.ceil(width * grow / block) * block
+    return new_height, new_width
+
+
+@lru_cache(maxsize=4)
+def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """float32 (3, 256): the normalized value of each level of each channel."""
+    levels = np.arange(256, dtype=np.float64) / 255
+    table = (levels - np.array(mean)[:, None]) / np.array(std)[:, None]
+    return table.astype(np.float32)
+
+
+def _as_seen(picture: Pillow.Image, background: tuple[int, int, int] | None) -> Pillow.Image:
+    """RGB of any mode."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = _eight_bits(picture)
+    if background is None or not picture.has_transparency_data:
+        return picture.convert("RGB")
+    layer = picture.convert("RGBA")
+    canvas = Pillow.new("RGBA", layer.size, (*background, 255))
+    canvas.alpha_composite(layer)
+    return canvas.convert("RGB")
+
+
+def _eight_bits(picture: Pillow.Image) -> Pillow.Image:
+    """Grey of more than 8 bits (Pillow's own conversion clips it to white)."""
+    values = np.asarray(picture).astype(np.float64)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if picture.mode != "F" and low >= 0 and high <= 0xFFFF:
+        low, high = 0.0, 65535.0  # 16 bits: the darkness is kept; anything else is stretched
+    scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / ((high - low) or 1.0))
+    return Pillow.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+
+
+def _too_large(name: str) -> MediaError:
+    return MediaError(
+        "image-too-large",
+        "{name} has more than {millions} million pixels: make it smaller.",
+        name=name,
+        millions=MAX_FILE_PIXELS // 1_000_000,
+    )
