@@ -1,0 +1,186 @@
+"""What each row of the vision bridge should know: the thing that is there, and where.
+
+Knows: the blocks of the resized picture, which of them a thing or letter covers. Does not know:
+how things are painted, losses.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finetune.domain.lexicon import COLORS, NUMBERS, SHAPES, SIZES, Word
+from finetune.pictures import Painting, readable_words
+
+IGNORED = -100
+# Classes, whatever the width of the domain.
+SHAPE_CLASSES = ("nothing", *(word.key for word in SHAPES), "writing")
+COLOR_CLASSES = tuple(word.key for word in COLORS)
+SIZE_CLASSES = tuple(word.key for word in SIZES)
+LETTER_CLASSES = tuple(string.digits + string.ascii_lowercase)
+_READ: tuple[Word, ...] = (*NUMBERS, *readable_words("full"))
+WORD_CLASSES = tuple(word.key for word in _READ)
+NOTHING, WRITING = 0, len(SHAPE_CLASSES) - 1
+MOST_THINGS = 6
+THIRDS = 3  # the places of a picture, across and down
+SLOTS = 2  # letters of a block: that of its left half and that of its right half
+
+_SAMPLES = 6  # points of a block each way
+_COVERED = 0.1  # share of a block from which it is a thing's; less is neither nor
+_CORE = 0.8  # of a thing's radius: what every shape but a ring fills, or nearly
+_REACH = 1.1  # of a thing's radius: nothing is painted further out, or hardly
+_LETTER_COVERED = 0.35  # share of a slot
+
+
+@dataclass
+class RowTargets:
+    """Of the rows of one picture or of several; IGNORED where a label means nothing.
+
+    ``shape``, ``color``, ``size``, ``column``, ``line`` int64 (rows,): of the thing that covers the
+    block; column and line are thirds of the picture. ``center`` float (rows,): 1 where a thing's
+    center is. ``offset`` (rows, 2): from the block's middle to the thing's center, in blocks.
+    ``where`` (rows, 2): that center as shares of width and height. ``letters`` int64
+    (rows, SLOTS). ``word`` (rows,): the whole word, of rows with letters.
+    ``picture`` int64 (rows,): whose row it is. Of each picture: ``number`` (pictures,) of things,
+    ``counts`` float (pictures, shapes + colors), ``whole_word`` (pictures,).
+    """
+
+    shape: Tensor
+    color: Tensor
+    size: Tensor
+    column: Tensor
+    line: Tensor
+    center: Tensor
+    offset: Tensor
+    where: Tensor
+    letters: Tensor
+    word: Tensor
+    picture: Tensor
+    number: Tensor
+    counts: Tensor
+    whole_word: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[RowTargets]) -> RowTargets:
+        """The targets of several pictures."""
+        joined = {f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)}
+        lengths = torch.tensor([len(part.shape) for part in parts])
+        joined["picture"] = torch.repeat_interleave(torch.arange(len(parts)), lengths)
+        return cls(**joined)
+
+
+def row_targets(painting: Painting, grid: tuple[int, int], merge: int) -> RowTargets:
+    """The targets of a painting whose picture was cut into ``grid`` patches, ``merge`` a block."""
+    lines, columns = grid[0] // merge, grid[1] // merge
+    rows = lines * columns
+    labels = {
+        name: np.full(rows, IGNORED)
+        for name in ("shape", "color", "size", "column", "line", "word")
+    }
+    offset, where, center = np.zeros((rows, 2)), np.zeros((rows, 2)), np.zeros(rows)
+    letters = np.full((rows, SLOTS), IGNORED)
+    labels["shape"][:] = NOTHING
+    _place_things(painting, (lines, columns), labels, offset, where, center)
+    whole_word = IGNORED
+    if painting.lettering:
+        writing = painting.lettering.writing
+        whole_word = WORD_CLASSES.index(writing.word.key)
+        letters, touched = _letters(painting, (lines, columns))
+        written = (letters != IGNORED).any(1)
+        labels["shape"][touched] = IGNORED
+        labels["shape"][written] = WRITING
+        labels["color"][written] = COLOR_CLASSES.index(writing.color)
+        labels["word"][written] = whole_word
+    return RowTargets(
+        **{name: torch.from_numpy(found) for name, found in labels.items()},
+        center=torch.from_numpy(center).float(),
+        offset=torch.from_numpy(offset).float(),
+        where=torch.from_numpy(where).float(),
+        letters=torch.from_numpy(letters),
+        picture=torch.zeros(rows, dtype=torch.long),
+        number=torch.tensor([len(painting.placed)]),
+        counts=_counts(painting)[None],
+        whole_word=torch.tensor([whole_word]),
+    )
+
+
+def _place_things(
+    painting: Painting,
+    blocks: tuple[int, int],
+    labels: dict[str, np.ndarray],
+    offset: np.ndarray,
+    where: np.ndarray,
+    center: np.ndarray,
+) -> None:
+    """Fill in the rows that things cover."""
+    lines, columns = blocks
+    rows = lines * columns
+    steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+    points_y = (np.arange(lines)[:, None] + steps).ravel()[:, None]
+    points_x = (np.arange(columns)[:, None] + steps).ravel()[None]
+    line_of, column_of = np.divmod(np.arange(rows), columns)
+    most = np.zeros(rows)
+    for placed in painting.placed:
+        scale = columns / painting.look.width, lines / painting.look.height  # pixels to blocks
+        x, y = placed.center[0] * scale[0], placed.center[1] * scale[1]
+        across, down = placed.radius * scale[0], placed.radius * scale[1]
+        far = np.hypot((points_x - x) / across, (points_y - y) / down)  # in radii
+        far = far.reshape(lines, _SAMPLES, columns, _SAMPLES).swapaxes(1, 2).reshape(rows, -1)
+        share = (far <= _CORE).mean(1)
+        middle = int(y) * columns + int(x)
+        center[middle] = 1
+        share[middle] = max(share[middle], _COVERED)
+        covered = (share > most) & (share >= _COVERED)
+        most = np.maximum(most, share)
+        brushed = (far <= _REACH).any(1) & (labels["shape"] == NOTHING)
+        labels["shape"][brushed] = IGNORED
+        for name, found in (
+            ("shape", SHAPE_CLASSES.index(placed.thing.shape)),
+            ("color", COLOR_CLASSES.index(placed.thing.color)),
+            ("size", SIZE_CLASSES.index(placed.thing.size)),
+            ("column", int(THIRDS * x / columns)),
+            ("line", int(THIRDS * y / lines)),
+        ):
+            labels[name][covered] = found
+        offset[covered] = np.stack([x - column_of - 0.5, y - line_of - 0.5], 1)[covered]
+        where[covered] = x / columns, y / lines
+
+
+def _letters(painting: Painting, blocks: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The letter that fills most of each slot, int (rows, SLOTS), and rows with any ink, bool."""
+    lines, columns = blocks
+    look = painting.look
+    found = np.full((lines, columns * SLOTS), IGNORED)
+    most, touched = np.zeros(found.shape), np.zeros(found.shape, bool)
+    for letter, (left, top, right, bottom) in painting.letters():
+        across = _overlaps(left / look.width, right / look.width, columns * SLOTS)
+        down = _overlaps(top / look.height, bottom / look.height, lines)
+        share = across * (down >= min(_LETTER_COVERED, down.max()))[:, None]
+        touched |= (across > 0) & (down > 0)[:, None]
+        filled = (share > most) & (share >= _LETTER_COVERED)
+        most = np.maximum(most, share)
+        found[filled] = LETTER_CLASSES.index(letter.lower())
+    rows = lines * columns
+    return found.reshape(rows, SLOTS), touched.reshape(rows, SLOTS).max(1)
+
+
+def _overlaps(begin: float, end: float, parts: int) -> np.ndarray:
+    """How much of each of ``parts`` equal parts of [0, 1] lies between begin and end."""
+    edges = np.arange(parts + 1)
+    inside = np.minimum(edges[1:], end * parts) - np.maximum(edges[:-1], begin * parts)
+    return inside.clip(0, 1)
+
+
+def _counts(painting: Painting) -> Tensor:
+    """float (shapes + colors,): how many things have each."""
+    shapes = [placed.thing.shape for placed in painting.placed]
+    colors = [placed.thing.color for placed in painting.placed]
+    return torch.tensor(
+        [float(shapes.count(name)) for name in SHAPE_CLASSES[1:WRITING]]
+        + [float(colors.count(name)) for name in COLOR_CLASSES]
+    )

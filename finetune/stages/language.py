@@ -1,0 +1,131 @@
+"""Stage 6: the language model and the audio head, on whole conversations.
+
+Knows: batches of sequences; the losses of text, of audio frames, and of the word that sounds.
+Does not know: how speech sounds and pictures look (the audio tokenizer, everything after it and
+the vision tower are frozen; the bridge learns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from finetune.loop import Losses
+from finetune.precision import mixed_precision
+from finetune.sequences import IGNORED
+from finetune.sequences import Sequence as Written
+from omni.config import OmniConfig
+from omni.media.image import ImagePatches, image_patches
+from omni.model.omni import OmniForCausalLM
+
+AUDIO_WEIGHT = 1.0  # of the frames' loss, beside the text's
+FINE_WEIGHT = 0.3  # of each codebook after the first
+# Of the loss of the word that sounds. It tells each frame which word it belongs to, heard or said,
+# which attention would have to find out by itself from a few tokens a sentence.
+SOUND_WEIGHT = 0.3
+
+
+@dataclass
+class Batch:
+    """Sequences padded at the right, with their media packed in order.
+
+    ``ids``, ``text_targets``, ``sound_targets`` (batch, positions); ``codes``
+    (audio pads, codebooks); ``frame_places`` (frames,) into the flattened positions;
+    ``frame_targets`` (frames, codebooks).
+    """
+
+    ids: Tensor
+    text_targets: Tensor
+    sound_targets: Tensor
+    codes: Tensor
+    frame_places: Tensor
+    frame_targets: Tensor
+    images: list[ImagePatches]
+    frames: list[ImagePatches]
+
+
+def collate(sequences: Sequence[Written], config: OmniConfig) -> Batch:
+    """Sequences as one batch."""
+    longest = max(len(sequence.ids) for sequence in sequences)
+    # Any ordinary id will do behind the end: nothing looks back from there.
+    ids = torch.zeros(len(sequences), longest, dtype=torch.long)
+    targets = torch.full((2, len(sequences), longest), IGNORED)
+    places: list[int] = []
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
+        for side, kind in enumerate((sequence.text_targets, sequence.sound_targets)):
+            targets[side, row, : len(kind)] = torch.tensor(kind)
+        places += [row * longest + place for place in sequence.frame_places]
+    codebooks = config.audio.num_codebooks
+
+    def packed(rows: list[Tensor]) -> Tensor:
+        return torch.cat(rows) if rows else torch.zeros(0, codebooks, dtype=torch.long)
+
+    return Batch(
+        ids,
+        targets[0],
+        targets[1],
+        packed([torch.from_numpy(part).long() for s in sequences for part in s.codes]),
+        torch.tensor(places, dtype=torch.long),
+        packed([torch.from_numpy(part).long() for s in sequences for part in s.frame_targets]),
+        [image_patches(image, config.visual) for s in sequences for image in s.images],
+        [image_patches(image, config.video) for s in sequences for image in s.frames],
+    )
+
+
+class LanguageStage:
+    """Losses of text and audio frames of a batch."""
+
+    def __init__(self, model: OmniForCausalLM, device: torch.device) -> None:
+        self.model, self.device = model, device
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """What is trained: everything but the audio tokenizer and the vision tower."""
+        self.model.audio_tokenizer.requires_grad_(False)
+        self.model.model.visual_model.requires_grad_(False)
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def losses(self, batch: Batch) -> Losses:
+        """Cross entropies: of the text, and of the frames' codebooks, the coarse one first."""
+        with mixed_precision(self.device):
+            hidden = self.model.hidden(self._inputs(batch))
+            text = self._token_loss(hidden, batch.text_targets)
+            sound = self._token_loss(hidden, batch.sound_targets)
+            audio, coarse = self._audio_loss(hidden, batch)
+        loss = text + AUDIO_WEIGHT * audio + SOUND_WEIGHT * sound
+        return {"loss": loss, "text": text, "audio": audio, "coarse": coarse, "sound": sound}
+
+    def _inputs(self, batch: Batch) -> Tensor:
+        rows = [
+            self.model.encode_images(images) if images else None
+            for images in (batch.images, batch.frames)
+        ]
+        codes = batch.codes.to(self.device) if len(batch.codes) else None
+        return self.model.embed(batch.ids.to(self.device), codes, *rows)
+
+    def _token_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        targets = targets.to(self.device)
+        learnt = targets != IGNORED
+        if not learnt.any():
+            return hidden.sum() * 0
+        return F.cross_entropy(self.model.lm_head(hidden[learnt]).float(), targets[learnt])
+
+    def _audio_loss(self, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        if not len(batch.frame_places):
+            nothing = hidden.sum() * 0
+            return nothing, nothing.detach()
+        targets = batch.frame_targets.to(self.device)
+        states = hidden.flatten(0, 1)[batch.frame_places.to(self.device)]
+        speaking = targets[:, 0] < self.model.config.audio.codebook_sizes[0]
+        losses = []
+        for index, logits in enumerate(self.model.audio_head(states, targets)):
+            # After the end class of the first codebook the others mean nothing.
+            which = slice(None) if index == 0 else speaking
+            losses.append(F.cross_entropy(logits[which].float(), targets[which, index]))
+        weights = torch.tensor([1.0] + [FINE_WEIGHT] * (len(losses) - 1), device=self.device)
+        total = (torch.stack(losses) * weights).sum() / weights.sum()
+        return total, losses[0].detach()
