@@ -1,0 +1,307 @@
+"""The named endpoints for scripts: chat, transcribe, read aloud, and the model.
+
+Knows: names, types and meaning of what scripts give and get; they stay as they are from release
+to release. Does not know: the page (its own events are private).
+
+A script is a session like a browser page: what it said before belongs to the next ``/chat`` of
+the same ``gradio_client.Client``, and to nobody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from demos.actions import keeper, still_there
+from demos.chat import Thread
+from demos.languages import Words
+from demos.parameters import seed_of
+from demos.sessions import Session, Sessions
+from demos.turn import Ask, View, run_turn
+from demos.video import is_audible
+from omni.conversation import (
+    DEFAULT_SYSTEM_TEXT,
+    Audio,
+    Image,
+    Language,
+    Part,
+    SystemPrompt,
+    Text,
+    Video,
+    VoicePrompt,
+)
+from omni.errors import ConversationError, OmniError
+from omni.events import TurnEnd
+from omni.options import GenerationOptions
+from omni.quantization import QUANTIZATIONS
+
+if TYPE_CHECKING:
+    from omni.engine import Engine
+
+ENDPOINTS = (
+    "chat",
+    "new_conversation",
+    "transcribe",
+    "read_aloud",
+    "model",
+    "load_model",
+    "unload_model",
+)
+TAB = "api"  # the name of a script's turns within its session
+
+
+@dataclass(frozen=True, eq=False)
+class Api:
+    """The functions behind the endpoints."""
+
+    engine: Engine
+    sessions: Sessions
+    words: Words
+    fixed: bool
+
+    def chat(
+        self,
+        request: gr.Request,
+        thread: Thread,
+        text: str = "",
+        audio: str | None = None,
+        images: list[str] | None = None,
+        video: str | None = None,
+        voice: str | None = None,
+        voice_text: str = "",
+        system: str = "",
+        speech: bool = True,
+        language: Language = "en",
+        seed: float | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Answer a message; what was said before in this session belongs to it.
+
+        text: the message. audio: a sound file that the model hears. images: picture files.
+        video: a clip that the model sees and hears. voice: a recording to sound like; voice_text:
+        what it says (it is then given as an example of speaking). system: the system prompt, ""
+        for the default one. speech: whether to answer in speech. language: of messages and
+        errors, en or zh. seed: the same seed gives the same answer, None for a fresh one.
+
+        Returns the answer's text (as far as it has come, while it is produced), the spoken answer
+        as a WAV file (at the end), and the statistics of the turn (at the end).
+        """
+        keep = keeper(self._session(request))
+
+        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+            parts = _message(keep, text, audio, images, video)
+            prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
+            return parts, replace(prompt, voice=_voice(keep, voice, voice_text))
+
+        ask = Ask(prepare, speech, language, change=_seeded(seed))
+        known, _ = still_there(thread)
+        for view in self._run(request, known, ask):
+            if view.end is None or view.thread is None:
+                yield view.said, None, {}, gr.skip()
+                continue
+            sound = view.thread.entries[-1].sound
+            yield view.said, _path(sound), statistics(view.end), view.thread
+
+    def new_conversation(self, request: gr.Request, thread: Thread) -> Thread:
+        """Forget what was said in this session, and remove its files."""
+        self._session(request).forget(thread.files())
+        return Thread()
+
+    def transcribe(
+        self, request: gr.Request, audio: str | None = None, language: Language = "en"
+    ) -> Iterator[tuple[Any, ...]]:
+        """Write down what a sound file says.
+
+        audio: the file. language: of errors, en or zh. Returns the text and the statistics.
+        """
+        keep = keeper(self._session(request))
+
+        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+            return _message(keep, "", audio, None, None), SystemPrompt()
+
+        for view in self._run(request, Thread(), Ask(prepare, False, language, task="transcribe")):
+            yield view.said, statistics(view.end) if view.end else {}
+
+    def read_aloud(
+        self,
+        request: gr.Request,
+        text: str,
+        voice: str | None = None,
+        voice_text: str = "",
+        language: Language = "en",
+        seed: float | None = None,
+    ) -> tuple[Any, ...]:
+        """Speak a text.
+
+        text: what to say. voice, voice_text: see /chat. language: of errors, en or zh. seed: the
+        same seed gives the same speech. Returns a WAV file and the statistics.
+        """
+        keep = keeper(self._session(request))
+
+        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+            prompt = SystemPrompt(voice=_voice(keep, voice, voice_text))
+            return (Text(text),), prompt
+
+        ask = Ask(prepare, True, language, change=_seeded(seed), task="read")
+        *_, last = self._run(request, Thread(), ask)
+        sound = last.thread.entries[-1].sound if last.thread else None
+        return _path(sound), statistics(last.end) if last.end else {}
+
+    def model(self) -> dict[str, Any]:
+        """What is loaded, and what the next request runs with (it is loaded then)."""
+        report = self.engine.report
+        return {
+            "loaded": asdict(report) if report else None,
+            "settings": asdict(self.engine.settings),
+            "busy": self.engine.busy,
+        }
+
+    def load_model(
+        self,
+        request: gr.Request,
+        model: str = "",
+        quantization: str = "",
+        device: str = "",
+    ) -> dict[str, Any]:
+        """Load a model now, for everybody.
+
+        model: auto, nano, a folder of the server, or a name on the Hugging Face Hub.
+        quantization: auto, none, 8bit or 4bit. device: auto, cpu, mps, cuda, cuda:N. "": as it is.
+        Returns what /model does.
+        """
+        changes = {"model": model, "quantization": quantization, "device": device}
+        given = {name: value.strip() for name, value in changes.items() if value.strip()}
+        language = self.words.of(request)
+        if self.fixed and given:
+            raise gr.Error(self.words.say(language, "model-fixed"))
+        settings: Any = replace(self.engine.settings, **given)  # type: ignore[arg-type]
+        try:
+            for _ in self.engine.load(settings):
+                pass
+        except OmniError as error:
+            raise gr.Error(self.words.error(language, error)) from error
+        return self.model()
+
+    def unload_model(self, request: gr.Request) -> dict[str, Any]:
+        """Free the memory of the model, for everybody; the next request loads it again."""
+        language = self.words.of(request)
+        if self.fixed:
+            raise gr.Error(self.words.say(language, "model-fixed"))
+        if self.engine.busy:
+            raise gr.Error(self.words.say(language, "model-busy"))
+        self.engine.unload()
+        return self.model()
+
+    def _run(self, request: gr.Request, thread: Thread, ask: Ask) -> Iterator[View]:
+        """The views of a turn; what goes wrong is raised with its sentence."""
+        session = self._session(request)
+        for view in run_turn(self.engine, session, TAB, thread, ask, self.words):
+            if view.notice:
+                raise gr.Error(view.notice)
+            yield view
+
+    def _session(self, request: gr.Request) -> Session:
+        return self.sessions.get(request.session_hash)
+
+
+def statistics(end: TurnEnd) -> dict[str, Any]:
+    """A turn's numbers; see TurnStats for their units."""
+    stats = end.stats
+    return asdict(stats) | {
+        "real_time_factor": stats.real_time_factor,
+        "text_tokens_per_s": stats.text_tokens_per_s,
+        "reason": end.reason,
+        "forgotten": end.forgotten,
+    }
+
+
+def build_api(engine: Engine, sessions: Sessions, words: Words, fixed: bool = False) -> Api:
+    """Add the endpoints to the page; nothing of them is shown.
+
+    Args:
+        fixed: scripts cannot load another model or unload it.
+    """
+    api = Api(engine, sessions, words, fixed)
+    with gr.Row(visible=False):
+        thread = gr.State(Thread())
+        text = gr.Textbox("", label="text")
+        audio, video = gr.File(label="audio"), gr.File(label="video")
+        images = gr.File(label="images", file_count="multiple")
+        voice, voice_text = gr.File(label="voice"), gr.Textbox("", label="voice_text")
+        system = gr.Textbox("", label="system")
+        speech = gr.Checkbox(True, label="speech")
+        language = gr.Radio(["en", "zh"], value="en", label="language")
+        seed = gr.Number(None, label="seed", precision=0)
+        model = gr.Textbox("", label="model")
+        quantization = gr.Dropdown(["", *QUANTIZATIONS], value="", label="quantization")
+        device = gr.Textbox("", label="device")
+        said, spoken = gr.Textbox(label="text"), gr.Audio(label="speech", type="filepath")
+        stats, state = gr.JSON(label="statistics"), gr.JSON(label="model")
+        given = [text, audio, images, video, voice, voice_text, system, speech, language, seed]
+        read = [text, voice, voice_text, language, seed]
+        _endpoint(api.chat, [thread, *given], [said, spoken, stats, thread])
+        _endpoint(api.new_conversation, [thread], [thread])
+        _endpoint(api.transcribe, [audio, language], [said, stats])
+        _endpoint(api.read_aloud, read, [spoken, stats])
+        _endpoint(api.model, [], [state])
+        _endpoint(api.load_model, [model, quantization, device], [state])
+        _endpoint(api.unload_model, [], [state])
+    return api
+
+
+def _endpoint(function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+    name: str = function.__name__
+    gr.Button().click(
+        function,
+        inputs,
+        outputs,
+        api_name=name,
+        api_description=" ".join((function.__doc__ or "").split()),
+        api_visibility="public",
+        show_progress="hidden",
+        concurrency_limit=16,
+        concurrency_id="turn",
+    )
+
+
+def _message(
+    keep: Callable[[str], Path],
+    text: str,
+    audio: str | None,
+    images: list[str] | None,
+    video: str | None,
+) -> tuple[Part, ...]:
+    parts: list[Part] = [Image(keep(path)) for path in images or ()]
+    if video:
+        clip = keep(video)
+        parts.append(Video(clip))
+        if is_audible(clip):
+            parts.append(Audio(clip))
+    if audio:
+        parts.append(Audio(keep(audio)))
+    if text.strip():
+        parts.append(Text(text.strip()))
+    if not parts:
+        raise ConversationError(
+            "nothing-given",
+            "There is nothing to answer: type, record or add something first.",
+        )
+    return tuple(parts)
+
+
+def _voice(keep: Callable[[str], Path], voice: str | None, says: str) -> VoicePrompt | None:
+    if not voice:
+        return None
+    transcript = says.strip()
+    return VoicePrompt(keep(voice), "example" if transcript else "system", transcript or None)
+
+
+def _seeded(seed: float | None) -> Callable[[GenerationOptions], GenerationOptions]:
+    return lambda own: replace(own, seed=seed_of(seed))
+
+
+def _path(sound: Path | None) -> str | None:
+    return None if sound is None else str(sound)

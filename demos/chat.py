@@ -1,0 +1,177 @@
+"""A tab's chat: what was said, for the model and for the eyes.
+
+Knows: entries of a thread, how they become a conversation and Gradio's chat messages.
+Does not know: how answers are made, components, sessions.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from omni.conversation import (
+    Audio,
+    Conversation,
+    Image,
+    Language,
+    Message,
+    Part,
+    Speech,
+    SystemPrompt,
+    Text,
+    Video,
+)
+
+Bubble: TypeAlias = dict[str, Any]
+
+_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+# What Markdown would take for markup in what a person typed: some characters anywhere, others
+# where a line begins. Little is escaped, because a person who edits a message sees the escapes.
+_ANYWHERE = re.compile(r"[\\`*_\[\]|~]")
+_LINE_START = re.compile(r"^(\s*)([#+\-=>]|\d+(?=[.)]))", re.MULTILINE)
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_ESCAPED = re.compile(r"\\([\\`*_\[\]|~#+\-=>.)])")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One bubble of the chat.
+
+    ``sound``: the whole spoken answer as a file. ``note``: a sentence below it (an error, "you
+    stopped this answer"). ``failed`` entries are shown but the model does not get them, nor
+    ``forgotten`` ones, for which the context had no room any more.
+    """
+
+    message: Message
+    sound: Path | None = None
+    note: str = ""
+    failed: bool = False
+    forgotten: bool = False
+
+    @property
+    def text(self) -> str:
+        """What was typed, or said in words."""
+        return "".join(part.text for part in self.message.parts if isinstance(part, Text))
+
+    @property
+    def media(self) -> list[Path]:
+        """The media files of the message, each once (a clip is seen and heard)."""
+        parts = self.message.parts
+        paths = [part.path for part in parts if isinstance(part, (Image, Audio, Video))]
+        return list(dict.fromkeys(paths))
+
+
+@dataclass(frozen=True)
+class Thread:
+    """The chat of one tab in one browser session."""
+
+    entries: tuple[Entry, ...] = field(default=())
+
+    def plus(self, *entries: Entry) -> Thread:
+        """The thread with ``entries`` appended."""
+        return replace(self, entries=self.entries + entries)
+
+    def conversation(self, system: SystemPrompt, language: Language) -> Conversation:
+        """What the model gets: everything that did not fail and is not forgotten."""
+        messages = tuple(
+            entry.message for entry in self.entries if not (entry.failed or entry.forgotten)
+        )
+        return Conversation(system, messages, language)
+
+    def before(self, index: int) -> Thread:
+        """The thread up to the entry ``index``, which goes too."""
+        return replace(self, entries=self.entries[:index])
+
+    def rows(self) -> list[list[Entry]]:
+        """The entries as the chat shows them: those of the same role in a row stand in one."""
+        return [list(group) for _, group in groupby(self.entries, lambda entry: entry.message.role)]
+
+    def without_row(self, row: int) -> Thread:
+        """The thread without the exchange that ``row`` belongs to: question and answer."""
+        rows = self.rows()
+        if not 0 <= row < len(rows):
+            return self
+        first = row - (rows[row][0].message.role == "assistant" and row > 0)
+        last = first + 1 + (rows[first][0].message.role == "user")
+        return replace(self, entries=tuple(chain(*rows[:first], *rows[last:])))
+
+    def forget(self, messages: int) -> Thread:
+        """The thread without its first ``messages`` messages for the model; they stay shown."""
+        entries, left = list(self.entries), messages
+        for index, entry in enumerate(entries):
+            if left == 0:
+                break
+            left -= not (entry.failed or entry.forgotten)
+            entries[index] = replace(entry, forgotten=True)
+        return replace(self, entries=tuple(entries))
+
+    def files(self) -> list[Path]:
+        """Every file that the thread shows."""
+        found = [entry.sound for entry in self.entries if entry.sound]
+        found += [path for entry in self.entries for path in entry.media]
+        return found
+
+    def bubbles(self) -> list[Bubble]:
+        """The thread as Gradio's chat messages."""
+        return [bubble(entry) for entry in self.entries]
+
+
+def bubble(entry: Entry) -> Bubble:
+    """One entry as a Gradio chat message: media first, then the text, then the note."""
+    user = entry.message.role == "user"
+    content: list[str | dict[str, Any]] = []
+    shown = [entry.sound] if entry.sound else []
+    shown += entry.media if user else []
+    text = entry.text
+    if user:
+        content += [_file(path) for path in shown]
+    if text.strip():
+        content.append(as_typed(text) if user else as_markdown(text))
+    if not user:
+        content += [_file(path) for path in shown]
+    if entry.note:
+        content.append(f"*{as_typed(entry.note)}*")
+    return {"role": entry.message.role, "content": content or [" "]}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    """A media file; the kind of player follows the type, downloads get the name."""
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return {"file": {"path": str(path), "orig_name": path.name, "mime_type": kind}}
+
+
+def as_typed(text: str) -> str:
+    """Text that a person typed, shown letter by letter: no markup."""
+    safe = _ENTITY.sub("&amp;", text).replace("<", "&lt;")
+    return _LINE_START.sub(_escape_start, _ANYWHERE.sub(r"\\\g<0>", safe))
+
+
+def retyped(shown: str) -> str:
+    """What a person typed, from :func:`as_typed` of it (which they may have edited)."""
+    return _ESCAPED.sub(r"\1", shown).replace("&lt;", "<").replace("&amp;", "&")
+
+
+def _escape_start(match: re.Match[str]) -> str:
+    space, mark = match.groups()
+    return f"{space}{mark}\\" if mark.isdigit() else f"{space}\\{mark}"
+
+
+def as_markdown(text: str) -> str:
+    """Generated text: lists and emphasis are shown, but nothing is fetched and no HTML is run."""
+    pieces = _CODE.split(text)
+    for index in range(0, len(pieces), 2):
+        pieces[index] = _no_html(pieces[index]).replace("![", r"!\[")
+    return "".join(pieces)
+
+
+def _no_html(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def spoken(parts: tuple[Part, ...]) -> bool:
+    """Whether an answer contains speech."""
+    return any(isinstance(part, Speech) for part in parts)

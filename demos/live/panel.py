@@ -1,0 +1,267 @@
+"""The Live panel of a tab: Start, Stop, state, level, thresholds.
+
+Knows: its components and events, how a live session reaches the tab's chat.
+Does not know: how a live session works (demos.live.session), the browser's side (assets/live.js).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from demos.chat import Thread
+from demos.live.answers import Setup
+from demos.live.route import LiveDesk
+from demos.live.session import Live
+from demos.sessions import TurnBusy
+from demos.spec import Shared, Tab
+from omni.listening.settings import ListeningSettings
+
+if TYPE_CHECKING:
+    from demos.sessions import Session
+
+MAX_LIVE = 16  # sessions at once
+POLL_S = 0.1
+READY = "ready"  # what the browser says when microphone and sound are open
+BUSY = "busy"  # ... when it has told the person itself that another turn of the tab is running
+REFUSALS = ("insecure", "refused", "no-device", "device-busy", "no-sound", "old-browser")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One slider: a field of ListeningSettings and its range."""
+
+    field: str
+    words: str
+    least: float
+    most: float
+    step: float
+
+
+THRESHOLDS = (
+    Threshold("end_s", "live-end", 0.3, 2.0, 0.05),
+    Threshold("begin_probability", "live-begin-probability", 0.2, 0.95, 0.05),
+    Threshold("begin_s", "live-begin", 0.06, 0.6, 0.02),
+    Threshold("barge_probability", "live-barge", 0.3, 0.95, 0.05),
+)
+
+
+def settings_of(values: Sequence[Any]) -> ListeningSettings:
+    """The sliders' values as settings; one that was emptied keeps its default."""
+    given = {
+        threshold.field: min(max(float(value), threshold.least), threshold.most)
+        for threshold, value in zip(THRESHOLDS, values, strict=True)
+        if value is not None
+    }
+    settings = replace(ListeningSettings(), **given)
+    begin = min(settings.begin_probability, settings.barge_probability)
+    return replace(settings, keep_probability=min(settings.keep_probability, 0.7 * begin))
+
+
+@dataclass(frozen=True, eq=False)
+class LivePanel:
+    """The panel's components and its handler."""
+
+    tab: Tab
+    shared: Shared
+    desk: LiveDesk
+    camera: bool
+    wish: gr.Textbox  # written by the browser: READY, or what is wrong
+    ticket: gr.Textbox  # written by the server
+    start: gr.Button
+    stop: gr.Button
+    sliders: tuple[gr.Slider, ...]
+
+    @property
+    def inputs(self) -> list[Component]:
+        shared = self.shared
+        settings = [*shared.parameters.inputs, *shared.voice.inputs]
+        return [self.wish, self.tab.thread, *self.sliders, *settings]
+
+    @property
+    def outputs(self) -> list[Component]:
+        tab = self.tab
+        return [tab.chat, tab.thread, tab.status, tab.send, self.start, self.stop, self.ticket]
+
+    async def run(self, request: gr.Request, wish: str, thread: Thread, *values: Any):  # type: ignore[no-untyped-def]
+        """Live from Start to its end; yields the values of :attr:`outputs`."""
+        words = self.shared.words
+        language = words.of(request)
+        if wish == BUSY:
+            yield self._values()
+            return
+        if wish != READY:
+            sentence = words.say(language, f"live-{wish if wish in REFUSALS else 'no-sound'}")
+            gr.Warning(sentence)
+            yield self._values(status=sentence)
+            return
+        session = self.shared.sessions.get(request.session_hash)
+        try:
+            with session.turn(self.tab.spec.name) as stop:
+                live = self._live(session, thread, language, values)
+                async for shown in self._follow(live, stop, request.headers.get("origin")):
+                    yield shown
+        except TurnBusy:  # the status is the other turn's: the page tells it (see assets/live.js)
+            gr.Warning(words.say(language, "live-busy"))
+            yield self._values()
+
+    def end(self, request: gr.Request) -> None:
+        """Stop."""
+        self.shared.sessions.get(request.session_hash).stop(self.tab.spec.name)
+
+    def _live(self, session: Session, thread: Thread, language: Any, values: Sequence[Any]) -> Live:
+        shared = self.shared
+        first = len(self.sliders)
+        second = first + len(shared.parameters.inputs)
+
+        def keep(upload: str) -> Path:
+            return session.keep(Path(upload))
+
+        setup = Setup(
+            thread,
+            shared.voice.system_prompt(values[second:], keep),
+            language,
+            shared.parameters.change(values[first:second]),
+            self.camera,
+        )
+        return Live(shared.engine, session, setup, shared.words, settings_of(values[:first]))
+
+    async def _follow(
+        self, live: Live, stop: Any, origin: str | None
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        ticket = self.desk.ticket(live, origin)
+        sentences = {"lost": live.say("live-end-lost"), "unreached": live.say("live-unreached")}
+        offer = json.dumps({"ticket": ticket, **sentences})
+        yield self._values(ticket=offer, on=True, status=live.say("live-preparing"))
+        shown = -1
+        try:
+            while live.over is None:
+                await asyncio.sleep(POLL_S)
+                if stop.is_set():
+                    live.end("stopped")
+                    if self.desk.claim(ticket) is not None:
+                        break
+                elif live.version == 0 and self._unreached(live, ticket):
+                    gr.Warning(live.say("live-unreached"))
+                    break
+                if live.version != shown and live.over is None:
+                    shown = live.version
+                    yield self._values(live=live, status=live.status)
+        finally:  # also when the page was closed
+            self.desk.claim(ticket)
+            live.end("left")
+        sentence = live.status if live.over == "failed" and live.status else ""
+        sentence = sentence or live.say(f"live-end-{live.over or 'stopped'}")
+        yield self._values(live=live, status=sentence, on=False, ticket="")
+
+    def _unreached(self, live: Live, ticket: str) -> bool:
+        return not live.started and not self.desk.waiting(ticket)
+
+    def _values(
+        self,
+        live: Live | None = None,
+        status: Any = None,
+        on: bool | None = None,
+        ticket: str | None = None,
+    ) -> tuple[Any, ...]:
+        """The values of :attr:`outputs`; None: unchanged."""
+        skip = gr.skip()
+        return (
+            live.bubbles() if live else skip,
+            live.thread if live else skip,
+            skip if status is None else status,
+            skip if on is None else gr.update(interactive=not on),
+            skip if on is None else gr.update(interactive=not on),
+            skip if on is None else gr.update(interactive=on),
+            skip if ticket is None else ticket,
+        )
+
+
+def build_live(
+    tab: Tab, shared: Shared, desk: LiveDesk, changed: Callable[[Any], Any], camera: bool
+) -> LivePanel:
+    """Lay the panel out below the tab's inputs and connect it."""
+    place = tab.media[0].parent
+    assert place is not None
+    with place:
+        panel = _layout(tab, shared, desk, camera)
+    name = tab.spec.name
+    switch = "true" if camera else "false"
+    running = panel.start.click(
+        panel.run,
+        panel.inputs,
+        panel.outputs,
+        js=f"(...values) => omniLive.open('{name}', {switch}, values)",
+        show_progress="hidden",
+        concurrency_limit=MAX_LIVE,
+        concurrency_id="live",
+        api_name=f"{name}_live",
+        api_visibility="private",
+    )
+    running.then(None, None, None, js=f"() => {{ omniLive.settle('{name}'); }}")
+    changed(running)
+    panel.ticket.change(
+        None, [panel.ticket], None, js=f"(ticket) => {{ omniLive.connect('{name}', ticket); }}"
+    )
+    panel.stop.click(
+        panel.end,
+        None,
+        None,
+        js=f"() => {{ omniLive.stop('{name}'); }}",
+        queue=False,
+        show_progress="hidden",
+        api_name=f"{name}_live_stop",
+        api_visibility="private",
+    )
+    return panel
+
+
+def _layout(tab: Tab, shared: Shared, desk: LiveDesk, camera: bool) -> LivePanel:
+    name, words = tab.spec.name, shared.words
+    with gr.Accordion(words.static("live"), open=True, elem_id=f"{name}-live-panel"):
+        help_key = "live-help-camera" if camera else "live-help"
+        gr.Markdown(words.static(help_key), elem_classes=["hint"])
+        video = "<video muted playsinline></video>" if camera else ""
+        gr.HTML(
+            '<div class="live" data-state="off" role="status"><span class="live-dot"></span>'
+            '<span class="live-state"></span><span class="live-level"></span>'
+            f'<span class="live-note"></span>{video}</div>',
+            elem_id=f"{name}-live",
+        )
+        with gr.Row(elem_classes=["buttons"]):
+            start = gr.Button(
+                words.static("live-start"), variant="primary", elem_id=f"{name}-live-start"
+            )
+            stop = gr.Button(
+                words.static("live-stop"),
+                variant="stop",
+                interactive=False,
+                elem_id=f"{name}-live-stop",
+            )
+            if camera:
+                flip = gr.Button(words.static("live-flip"), elem_id=f"{name}-live-flip")
+                flip.click(None, None, None, js=f"() => {{ omniLive.flip('{name}'); }}")
+        with gr.Accordion(words.static("live-thresholds"), open=False):
+            sliders = tuple(_slider(threshold, shared) for threshold in THRESHOLDS)
+        # For the page, which has it ready in the person's language.
+        gr.Markdown(words.static("live-busy"), visible="hidden", elem_id=f"{name}-live-busy")
+        wish = gr.Textbox(visible="hidden", elem_id=f"{name}-live-wish")
+        ticket = gr.Textbox(visible="hidden", elem_id=f"{name}-live-ticket")
+    return LivePanel(tab, shared, desk, camera, wish, ticket, start, stop, sliders)
+
+
+def _slider(threshold: Threshold, shared: Shared) -> gr.Slider:
+    return gr.Slider(
+        threshold.least,
+        threshold.most,
+        getattr(ListeningSettings(), threshold.field),
+        step=threshold.step,
+        label=shared.words.static(threshold.words),
+    )

@@ -1,0 +1,123 @@
+"""The live connection: a WebSocket beside Gradio's routes.
+
+Knows: tickets, the connection's life. Does not know: what the messages do (demos.live.session).
+
+A page gets a ticket through a Gradio event, so behind Gradio's login and bound to its session;
+a ticket opens one connection, once, for a short time, for the origin of the page that got it. No
+address of the server is compared: behind a proxy it does not know its own. The ticket travels as a
+subprotocol and so stands in no log of addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import threading
+import time
+
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from demos.live import wire
+from demos.live.session import Live
+
+PATH = "/live"
+PROTOCOL = "omni-live"
+TICKET_LIFETIME_S = 20.0
+POLICY_VIOLATION = 1008  # WebSocket close code
+
+
+class LiveDesk:
+    """The live sessions that wait for their connection."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, tuple[Live, str | None, float]] = {}
+
+    def ticket(self, live: Live, origin: str | None = None) -> str:
+        """A new ticket for the connection of ``live``; ``origin``: of the page that gets it."""
+        ticket = secrets.token_urlsafe(24)
+        with self._lock:
+            self._waiting[ticket] = (live, origin, time.monotonic() + TICKET_LIFETIME_S)
+        return ticket
+
+    def waiting(self, ticket: str) -> bool:
+        """Whether nobody has come with the ticket yet, and may still."""
+        with self._lock:
+            _, _, due = self._waiting.get(ticket, (None, None, 0.0))
+        return due > time.monotonic()
+
+    def claim(self, ticket: str, origin: str | None = None) -> Live | None:
+        """The session of a ticket, which is used up; None for one that is not valid.
+
+        ``origin``: as the connection names it; None: no browser's, for those always do.
+        """
+        with self._lock:
+            live, given, due = self._waiting.pop(ticket, (None, None, 0.0))
+        return live if due > time.monotonic() and origin in (given, None) else None
+
+    def route(self) -> WebSocketRoute:
+        """To be served at :data:`PATH`."""
+        return WebSocketRoute(PATH, self._serve)
+
+    async def _serve(self, socket: WebSocket) -> None:
+        offered = socket.scope.get("subprotocols") or []
+        known = len(offered) == 2 and offered[0] == PROTOCOL
+        live = self.claim(offered[1], socket.headers.get("origin")) if known else None
+        if live is None:
+            await socket.close(POLICY_VIOLATION)
+            return
+        await socket.accept(subprotocol=PROTOCOL)
+        await _talk(socket, live)
+
+
+async def _talk(socket: WebSocket, live: Live) -> None:
+    """Carry messages both ways until one side ends it."""
+    loop = asyncio.get_running_loop()
+    outbox: asyncio.Queue[wire.Down] = asyncio.Queue()
+
+    def send(message: wire.Down) -> None:
+        with contextlib.suppress(RuntimeError):  # the server's loop is gone: nobody listens
+            loop.call_soon_threadsafe(outbox.put_nowait, message)
+
+    live.start(send)
+    writer = asyncio.create_task(_write(socket, outbox))
+    reader = asyncio.create_task(_read(socket, live))
+    try:
+        await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        live.end("lost")  # without effect if it is over already
+        for task in (reader, writer):
+            task.cancel()
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # closed already
+            await socket.close()
+
+
+async def _write(socket: WebSocket, outbox: asyncio.Queue[wire.Down]) -> None:
+    """Until the session says goodbye."""
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            message = await outbox.get()
+            if isinstance(message, bytes):
+                await socket.send_bytes(message)
+                continue
+            await socket.send_text(json.dumps(message, ensure_ascii=False))
+            if message["type"] == "bye":
+                return
+
+
+async def _read(socket: WebSocket, live: Live) -> None:
+    """Until the page is gone or sends what no page of ours sends."""
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            live.end("lost")
+            return
+        data = message.get("bytes") if message.get("bytes") is not None else message.get("text")
+        try:
+            live.take(wire.read(data or ""))
+        except wire.WireError:
+            live.end("failed")
+            return

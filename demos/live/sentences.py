@@ -1,0 +1,49 @@
+"""What a live session says to its person, in their language.
+
+Knows: which sentence belongs to which end, error or interruption. Does not know: when.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from demos.languages import Words
+from demos.live.answers import Answer
+from demos.turn import progress_sentence
+from omni.conversation import Language
+from omni.errors import OmniError
+from omni.events import Progress
+
+log = logging.getLogger(__name__)
+
+
+class Sentences:
+    """One person's."""
+
+    def __init__(self, words: Words, language: Language) -> None:
+        self._words, self._language = words, language
+
+    def say(self, key: str, **values: object) -> str:
+        """The sentence of a key."""
+        return self._words.say(self._language, key, **values)
+
+    def error(self, error: Exception) -> str:
+        """What went wrong; what nobody expected goes to the log."""
+        if isinstance(error, OmniError):
+            return self._words.error(self._language, error)
+        log.error("a live turn failed", exc_info=error)
+        return self.say("unexpected")
+
+    def progress(self, progress: Progress) -> str:
+        """What is waited for."""
+        return progress_sentence(self._words, self._language, progress)
+
+    def below(self, answer: Answer) -> str:
+        """What stands below an answer that is over: why it ends where it does."""
+        if answer.error is not None:
+            return self.error(answer.error)
+        if answer.silenced:
+            return self.say("live-cut")
+        if answer.end is not None and answer.end.reason == "limit":
+            return self.say("note-limit")
+        return ""

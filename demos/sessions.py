@@ -1,0 +1,291 @@
+"""A browser session's private things on the server: its folder and its running turns.
+
+Knows: folders with unguessable names below one root, when they are removed, stop signals.
+Does not know: Gradio components, the engine, what the files mean.
+
+Two sessions never share a path: whatever a person gives is copied under a random name into the
+folder of their own session, so that one session's end or Clear never touches another's files.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 60.0  # a lost connection may be a sleeping phone: wait so long before removing files
+PAGE_LAG_S = 3.0  # a page asks for a file again while it redraws the chat that loses it
+UPLOAD_LIFETIME_S = 3600.0  # uploads that were chosen but never sent
+SESSION_IDLE_S = 24 * 3600.0  # sessions of scripts, which may never say goodbye
+SWEEP_EVERY_S = 60.0
+TURN_END_WAIT_S = 10.0
+MAX_NAME = 80  # characters of a file name that are kept, from its end
+
+_ROOT_PREFIX = "omni-webui-"
+_STRANGE = re.compile(r"[^\w.\- ]")
+
+
+class TurnBusy(RuntimeError):
+    """A turn of this tab is still running in this session."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The copy of an upload, and when the upload was last changed (nanoseconds)."""
+
+    copy: Path
+    changed: int
+
+
+class Session:
+    """One browser session: its folder (made when first needed) and the turns that are running."""
+
+    def __init__(self, root: Path, lag_s: float = 0.0) -> None:
+        self._lag_s = lag_s
+        self.folder = root / secrets.token_urlsafe(16)
+        self.ended = False
+        self.last_seen = time.monotonic()
+        self._lock = threading.Lock()
+        self._kept: dict[Path, _Kept] = {}
+        self._turns: dict[str, threading.Event] = {}
+        self._last: dict[str, Callable[[], None]] = {}
+
+    def key(self, tab: str) -> str:
+        """The name of what is kept elsewhere for the chat of ``tab``; nobody can guess it."""
+        return f"{self.folder.name}-{tab}"
+
+    def at_end(self, key: str, do: Callable[[], None]) -> None:
+        """Have ``do`` called when the session has ended, once for each ``key``."""
+        self._last[key] = do
+
+    def new_file(self, name: str) -> Path:
+        """A path for a new file called ``name``, alone in a folder whose name is random."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        place = self.folder / secrets.token_urlsafe(8)
+        place.mkdir(mode=0o700)
+        return place / (_STRANGE.sub("_", name)[-MAX_NAME:].lstrip(". ") or "file")
+
+    def keep(self, upload: Path) -> Path:
+        """Copy an uploaded file into the folder, under its own name, and return the copy.
+
+        The same upload is copied once (a voice prompt goes with every turn).
+
+        Raises:
+            FileNotFoundError: the upload is gone.
+        """
+        with self._lock:
+            known = self._kept.get(upload)
+            changed = upload.stat().st_mtime_ns if known is None else _changed(upload, known)
+            if known is not None and known.changed == changed and known.copy.exists():
+                return known.copy
+            copy = self.new_file(upload.name)
+            _link_or_copy(upload, copy)
+            self._kept[upload] = _Kept(copy, changed)
+        return copy
+
+    @contextmanager
+    def turn(self, tab: str) -> Iterator[threading.Event]:
+        """The stop signal of a new turn in ``tab``, for as long as the turn runs.
+
+        Raises:
+            TurnBusy: another turn of the tab is running.
+        """
+        stop = threading.Event()
+        with self._lock:
+            if tab in self._turns:
+                raise TurnBusy(tab)
+            self._turns[tab] = stop
+        if self.ended:
+            stop.set()
+        try:
+            yield stop
+        finally:
+            with self._lock:
+                del self._turns[tab]
+
+    def running(self, tab: str) -> bool:
+        """Whether a turn of ``tab`` runs."""
+        return tab in self._turns
+
+    def stop(self, tab: str | None = None) -> None:
+        """Tell the running turn of ``tab`` (None: of every tab) to end."""
+        with self._lock:
+            for name, stop in self._turns.items():
+                if tab in (None, name):
+                    stop.set()
+
+    def end(self, tab: str | None = None) -> None:
+        """Tell the turn of ``tab`` (None: all) to end, and wait TURN_END_WAIT_S at most."""
+        self.stop(tab)
+        deadline = time.monotonic() + TURN_END_WAIT_S
+        while self._running(tab) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _running(self, tab: str | None) -> bool:
+        return bool(self._turns) if tab is None else self.running(tab)
+
+    def forget(self, files: list[Path]) -> None:
+        """Remove files of this session's folder, once the page no longer shows them."""
+        folders = [file.parent for file in files if file.parent.parent == self.folder]
+        if not self._lag_s:
+            _remove_folders(folders)
+        elif folders:
+            timer = threading.Timer(self._lag_s, _remove_folders, [folders])
+            timer.daemon = True  # the whole root goes when the process ends
+            timer.start()
+
+    def remove(self) -> None:
+        """Stop what runs, remove the folder and the uploads that came from this session."""
+        self.ended = True
+        self.end()
+        for do in self._last.values():
+            do()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for upload, kept in self._kept.items():
+            _remove_upload(upload, kept.changed)
+
+
+class Sessions:
+    """All live sessions of this process, below one root folder.
+
+    The root is also where Gradio puts uploads, so that everything a person ever gave goes away
+    with the process.
+    """
+
+    def __init__(self, root: Path, grace_s: float = GRACE_S, lag_s: float = 0.0) -> None:
+        """Args:
+        root: the private folder of this process.
+        grace_s: how long a session without a connection is kept.
+        lag_s: how long files that were removed from a chat may still be asked for by its page.
+        """
+        self.root = root
+        self._folders = root / "sessions"
+        self._grace_s = grace_s
+        self._lag_s = lag_s
+        self._lock = threading.Lock()
+        self._live: dict[str, Session] = {}
+        self._leaving: dict[str, float] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=self._sweep_for_ever, name="session-sweeper", daemon=True).start()
+
+    def get(self, key: str | None) -> Session:
+        """The session of a browser tab (Gradio's session hash); a new one at first sight.
+
+        ``None`` (a script that keeps no session) gives a session of its own, every time.
+        """
+        name = key or secrets.token_urlsafe(16)
+        with self._lock:
+            self._leaving.pop(name, None)
+            session = self._live.get(name)
+            if session is None:
+                session = self._live[name] = Session(self._folders, self._lag_s)
+            session.last_seen = time.monotonic()
+            return session
+
+    def leave(self, key: str | None) -> None:
+        """The tab was closed or lost its connection: stop its turns, remove it after the grace."""
+        if key is None or (session := self._live.get(key)) is None:
+            return
+        session.stop()
+        with self._lock:
+            self._leaving[key] = time.monotonic() + self._grace_s
+
+    def sweep(self) -> None:
+        """Remove the sessions whose time is over and the uploads that nobody sent."""
+        now = time.monotonic()
+        with self._lock:
+            over = [key for key, due in self._leaving.items() if due <= now]
+            over += [
+                key
+                for key, session in self._live.items()
+                if now - session.last_seen > SESSION_IDLE_S and key not in over
+            ]
+            sessions = [self._live.pop(key) for key in over if key in self._live]
+            for key in over:
+                self._leaving.pop(key, None)
+        for session in sessions:
+            session.remove()
+        oldest = time.time() - UPLOAD_LIFETIME_S
+        for upload in self._uploads():
+            if upload.stat().st_mtime < oldest:
+                _remove_upload(upload)
+
+    def close(self) -> None:
+        """End every session and remove the root."""
+        self._closed.set()
+        with self._lock:
+            sessions = list(self._live.values())
+            self._live.clear()
+        for session in sessions:
+            session.ended = True
+            session.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _uploads(self) -> list[Path]:
+        folders = [path for path in self.root.glob("*") if path != self._folders]
+        return [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+
+    def _sweep_for_ever(self) -> None:
+        while not self._closed.wait(min(SWEEP_EVERY_S, max(self._grace_s / 2, 0.1))):
+            try:
+                self.sweep()
+            except OSError:
+                log.warning("could not remove old session files", exc_info=True)
+
+
+def new_root() -> Path:
+    """A private folder for this process below the system's temporary folder.
+
+    Folders that processes left behind which were killed are removed first.
+    """
+    place = Path(tempfile.gettempdir())
+    for left in place.glob(f"{_ROOT_PREFIX}*"):
+        process = left.name.removeprefix(_ROOT_PREFIX).split("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_ROOT_PREFIX}{psutil.Process().pid}-"))
+
+
+def _changed(upload: Path, known: _Kept) -> int:
+    """When an upload was last changed; one that is gone did not change since it was copied."""
+    try:
+        return upload.stat().st_mtime_ns
+    except FileNotFoundError:
+        return known.changed
+
+
+def _remove_folders(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+
+
+def _remove_upload(upload: Path, changed: int | None = None) -> None:
+    """Remove an upload, unless someone has uploaded the same content again since ``changed``."""
+    try:
+        if changed is not None and upload.stat().st_mtime_ns != changed:
+            return
+        upload.unlink()
+        upload.parent.rmdir()  # Gradio gives every content a folder of its own
+    except OSError:  # gone already, or the folder holds another name for the same content
+        return

@@ -1,0 +1,150 @@
+"""Voices in a zip file, to keep or to take elsewhere.
+
+Knows: the archive's form; an archive from anywhere is read without trust: only the files that its
+table names, by fixed names, with limits, never unpacked to a path that it chooses.
+Does not know: how voices are kept.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from demos.voices.library import MAX_VOICES, SavedVoice, VoiceLibrary, saved_voice
+from omni.errors import VoiceError
+from omni.voice_check import MAX_SECONDS, MIN_SECONDS, RATE, VoiceSample
+
+FORM, VERSION, TABLE = "omni-voices", 1, "voices.json"
+MAX_ARCHIVE = 300_000_000  # bytes
+MAX_TABLE = 2_000_000  # bytes, unpacked
+MAX_WAV = round(MAX_SECONDS * RATE) * 2 + 4096  # bytes, unpacked: 16 bits a sample and a header
+_WAV_NAME = re.compile(r"voice-\d{3}\.wav")
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+
+
+def export_voices(library: VoiceLibrary, path: Path) -> int:
+    """Write all voices into a zip file; how many.
+
+    Raises:
+        VoiceError: ``voice-library-empty``.
+        OSError: the file cannot be written.
+    """
+    voices = library.voices()
+    if not voices:
+        raise VoiceError("voice-library-empty", "There are no saved voices yet: save one first.")
+    names = [f"voice-{number:03d}.wav" for number in range(1, len(voices) + 1)]
+    table = [
+        {**asdict(voice), "file": name} for (voice, _), name in zip(voices, names, strict=True)
+    ]
+    content = {"format": FORM, "version": VERSION, "voices": table}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(TABLE, json.dumps(content, ensure_ascii=False, indent=2))
+        for (_, wav), name in zip(voices, names, strict=True):
+            archive.write(wav, name)
+    return len(voices)
+
+
+def import_voices(library: VoiceLibrary, path: Path) -> list[str]:
+    """Add an archive's voices, all or none; their names (numbered where one is taken).
+
+    Raises:
+        VoiceError: ``voice-archive``, ``voice-library-full``, ``voice-disk``.
+    """
+    voices = _read(path)
+    if len(library.names()) + len(voices) > MAX_VOICES:
+        raise VoiceError(
+            "voice-library-full",
+            "There are {count} voices already: delete some first.",
+            count=MAX_VOICES,
+        )
+    saved: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder) / "voice.wav"
+        try:
+            for voice, sample in voices:
+                sample.save(wav)
+                named = SavedVoice(library.free_name(voice.name), voice.transcript, voice.use)
+                saved.append(library.save(named, wav).name)
+        except BaseException:
+            for name in saved:
+                library.delete(name)
+            raise
+    return saved
+
+
+def _read(path: Path) -> list[tuple[SavedVoice, VoiceSample]]:
+    """Everything in an archive, checked."""
+    if path.stat().st_size > MAX_ARCHIVE:
+        raise _refused(f"it is larger than {MAX_ARCHIVE // 1_000_000} MB")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            table = json.loads(_member(archive, TABLE, MAX_TABLE))
+            return [_voice(archive, row) for row in _rows(table)]
+    except _BROKEN as error:
+        raise _refused("it is no zip file, or damaged") from error
+    except (ValueError, RecursionError) as error:  # JSON and text errors are ValueErrors
+        raise _refused(f"{TABLE}: {error}") from error
+
+
+def _rows(table: Any) -> Sequence[Any]:
+    if not isinstance(table, dict) or table.get("format") != FORM:
+        raise ValueError("not a table of voices")
+    if table.get("version") != VERSION:
+        raise ValueError(f"version {table.get('version')}, and this program reads {VERSION}")
+    rows = table.get("voices")
+    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_VOICES:
+        raise ValueError(f"1 to {MAX_VOICES} voices are expected")
+    return rows
+
+
+def _voice(archive: zipfile.ZipFile, row: Any) -> tuple[SavedVoice, VoiceSample]:
+    voice = saved_voice(row)
+    name = row.get("file")
+    if not isinstance(name, str) or not _WAV_NAME.fullmatch(name):
+        raise ValueError(f"{voice.name} has no sound file")
+    samples = _samples(_member(archive, name, MAX_WAV), name)
+    return voice, VoiceSample(samples, samples.size / RATE)
+
+
+def _samples(content: bytes, name: str) -> np.ndarray:
+    """float32 (samples,) of a wav file as this program writes them."""
+    try:
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{name} is no sound file") from error
+    if rate != RATE or samples.ndim != 1:
+        raise ValueError(f"{name} does not have one channel of {RATE} Hz")
+    if not MIN_SECONDS <= samples.size / RATE <= MAX_SECONDS or not np.isfinite(samples).all():
+        raise ValueError(f"{name} does not have {MIN_SECONDS:.0f} to {MAX_SECONDS:.0f} s of sound")
+    return samples
+
+
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """A member's content; not more than ``limit`` bytes are ever unpacked."""
+    try:
+        with archive.open(name) as file:
+            content = file.read(limit + 1)
+    except KeyError as error:
+        raise ValueError(f"{name} is missing") from error
+    if len(content) > limit:
+        raise ValueError(f"{name} is too large")
+    return content
+
+
+def _refused(reason: str) -> VoiceError:
+    return VoiceError(
+        "voice-archive",
+        "This is not a file of voices that was exported here ({reason}).",
+        reason=reason,
+    )

@@ -1,0 +1,148 @@
+"""Makes the example media from nothing: speech by espeak-ng, pictures and clips by the painter that
+nano's lessons come from (other pictures than in its lessons: tests/test_examples.py checks that).
+
+Usage: python examples/make_examples.py (espeak-ng must be installed; the files land beside this)
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+import soxr
+from PIL import Image
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from finetune.canvas import PALETTE, Canvas, Look  # noqa: E402
+from finetune.clips import ClipScene  # noqa: E402
+from finetune.domain.lexicon import word  # noqa: E402
+from finetune.pictures import Scene, Thing, Writing  # noqa: E402
+from finetune.synthesis import LANGUAGE_VOICES, USUAL_RATE  # noqa: E402
+
+RATE = 16_000  # Hz
+SIDE, CLIP_SIDE = 252, 154  # pixels; nano has learnt with pictures and clips of these sizes
+PAPER = (245, 245, 240)
+RADIUS = 0.135  # of the side
+FRAMES_A_SECOND = 8
+CLIP_S = 5
+
+SPOKEN = {
+    "capital_en": ("en", "f2", "What is the capital of France?"),
+    "capital_zh": ("zh", "f2", "法国的首都是哪里？"),
+    "sentence_en": ("en", "m3", "The red star is above the yellow heart."),
+    "sentence_zh": ("zh", "m3", "红色的星形在黄色的心形上面。"),
+    "asked_en": ("en", "f2", "What color is the circle?"),
+    "asked_zh": ("zh", "f2", "圆形是什么颜色的？"),
+    "changes_en": ("en", "m3", "What color does the star turn?"),
+    "changes_zh": ("zh", "m3", "星形变成了什么颜色？"),
+}
+PICTURES = {
+    "shapes": Scene(
+        (Thing("star", "red", "big", "on the left"), Thing("circle", "blue", "big", "on the right"))
+    ),
+    "stars": Scene(
+        tuple(
+            Thing("star", "yellow", "big", place)
+            for place in ("at the top", "on the left", "on the right")
+        )
+    ),
+    "places": Scene(
+        (
+            Thing("heart", "red", "big", "at the top"),
+            Thing("star", "yellow", "big", "in the middle"),
+            Thing("circle", "blue", "big", "at the bottom"),
+        )
+    ),
+    "number": Scene(writing=Writing(word("number", "7"), "7", "red")),
+}
+CLIPS = {
+    "moves": ClipScene("moves", Thing("circle", "yellow", "big", "in the middle"), "to the right"),
+    "appears": ClipScene("appears", Thing("star", "green", "big", "in the middle")),
+    "vanishes": ClipScene("disappears", Thing("circle", "blue", "big", "in the middle")),
+    "changes": ClipScene(
+        "changes", Thing("star", "green", "big", "in the middle"), new_color="blue"
+    ),
+}
+DARK = (45, 50, 65)  # yellow shows on it
+
+
+def main() -> None:
+    """Make all files."""
+    for name, (language, variant, text) in SPOKEN.items():
+        speak(name, language, variant, text)
+    for name, scene in PICTURES.items():
+        picture(scene).save(HERE / f"{name}.png", optimize=True)
+    for name, clip in CLIPS.items():
+        film(name, lambda share, clip=clip: frame(clip, share))
+
+
+def speak(name: str, language: str, variant: str, text: str) -> None:
+    """``text`` as 16 kHz mono speech."""
+    path = HERE / f"{name}.wav"
+    voice = f"{LANGUAGE_VOICES[language]}+{variant}"  # type: ignore[index]
+    rate = str(USUAL_RATE[language])  # type: ignore[index]
+    command = ["espeak-ng", "-v", voice, "-s", rate, "-w", str(path), text]
+    subprocess.run(command, check=True)
+    samples, own_rate = soundfile.read(path, dtype="float32")
+    samples = soxr.resample(samples, own_rate, RATE, quality="HQ")
+    soundfile.write(path, 0.6 * samples / np.abs(samples).max(), RATE, subtype="PCM_16")
+
+
+def paper(side: int, color: tuple[int, int, int]) -> Canvas:
+    """An empty square to paint on."""
+    return Canvas(Look(side, side, (color, color), "plain", 0.0, 0.0, False, seed=0))
+
+
+def picture(scene: Scene) -> Image.Image:
+    """A scene, painted plainly."""
+    colors = {thing.color for thing in scene.things}
+    canvas = paper(SIDE, DARK if "yellow" in colors else PAPER)
+    for thing in scene.things:
+        paint(canvas, thing, thing.color)
+    if scene.writing:
+        canvas.writing(scene.writing.text, PALETTE[scene.writing.color], 0.4)
+    return canvas.finish()
+
+
+def frame(clip: ClipScene, share: float) -> Image.Image:
+    """The clip when ``share`` of it is over; moves are smooth, all else happens in the middle."""
+    thing, happened = clip.thing, share >= 0.5
+    canvas = paper(CLIP_SIDE, DARK if thing.color == "yellow" else PAPER)
+    if clip.event == "moves":
+        paint(canvas, thing, thing.color, x=1 / 6 + share * 2 / 3)
+    elif (clip.event == "appears") <= happened and not (clip.event == "disappears" and happened):
+        paint(canvas, thing, clip.new_color if clip.new_color and happened else thing.color)
+    return canvas.finish()
+
+
+def paint(canvas: Canvas, thing: Thing, color: str, x: float | None = None) -> None:
+    """Paint a thing at its place, or at ``x`` (of the width)."""
+    side = canvas.look.width
+    column, row = thing.cell
+    across = (2 * column + 1) / 6 if x is None else x
+    center = (across * side, (2 * row + 1) / 6 * side)
+    canvas.shape(thing.shape, center, RADIUS * side, 0.0, PALETTE[color])
+
+
+def film(name: str, draw: Callable[[float], Image.Image]) -> None:
+    """A clip without sound."""
+    count = FRAMES_A_SECOND * CLIP_S
+    with av.open(str(HERE / f"{name}.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=FRAMES_A_SECOND)
+        stream.width = stream.height = CLIP_SIDE
+        stream.pix_fmt = "yuv420p"
+        for index in range(count):
+            shot = av.VideoFrame.from_image(draw(index / (count - 1)))
+            container.mux(stream.encode(shot))
+        container.mux(stream.encode(None))
+
+
+if __name__ == "__main__":
+    main()
