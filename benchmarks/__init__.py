@@ -1,0 +1,1 @@
+"""What is measured, as programs that print a table and write JSON."""

@@ -1,0 +1,152 @@
+"""How soon an answer is heard: from a person's click on Send to sound at the browser's loudspeaker.
+
+    python -m benchmarks.heard
+    python -m benchmarks.heard --model FOLDER --turns 9 --json heard.json
+
+Starts `python app.py`, opens the page in Chromium (by Playwright), gives it a recorded question of
+3 s, presses Send, and listens to what the page plays. The model is loaded and one turn is over
+before anything counts. ``gradio_player`` is the same with the page's own player kept from its
+stream, so that Gradio's takes its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if __name__ == "__main__" and not __package__:
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.machine import about_machine, sentence
+from benchmarks.page import serving
+from benchmarks.question import write_question
+from benchmarks.rows import Bound, Row, table, write_json
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+FIRST_SOUND = Bound(1.0, at_most=True)  # s, with nano on two free CPU cores
+QUESTION_S = 3.0
+TURN_MS = 120_000
+SILENCE_MS = 1500  # after which an answer has been played
+SWITCHES = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=user-gesture-required")
+# Whatever goes to the loudspeaker, by Web Audio or by a media element, goes to an analyser too.
+LISTEN = """
+window.sent = window.heard = window.last = null;
+const listen = (analyser, clock) => {
+  const samples = new Float32Array(analyser.fftSize);
+  let before = null;
+  setInterval(() => {
+    const now = clock();
+    if (now === before) return;  // it stands still, and the analyser shows the past
+    before = now;
+    analyser.getFloatTimeDomainData(samples);
+    if (!samples.some((sample) => Math.abs(sample) > 0.003)) return;
+    window.last = performance.now();
+    if (window.sent) window.heard ??= window.last;
+  }, 5);
+};
+const connect = AudioNode.prototype.connect;
+AudioNode.prototype.connect = function (target, ...rest) {
+  const speaks = this instanceof GainNode || this instanceof AudioBufferSourceNode;
+  if (speaks && target instanceof AudioDestinationNode) {
+    const { context } = this;
+    if (!context.ear)
+      listen((context.ear = context.createAnalyser()), () => context.currentTime);
+    connect.call(this, context.ear);
+  }
+  return connect.call(this, target, ...rest);
+};
+document.addEventListener("playing", (event) => {
+  if (!event.target.closest?.(".speech-player") || event.target.tapped === event.target.src) return;
+  event.target.tapped = event.target.src;
+  const context = new AudioContext();
+  const analyser = context.createAnalyser();
+  connect.call(context.createMediaStreamSource(event.target.captureStream()), analyser);
+  listen(analyser, () => event.target.currentTime);
+}, true);
+document.addEventListener("click", (event) => {
+  if (!event.target.closest?.("#audio-send")) return;
+  window.sent = performance.now();
+  window.heard = null;
+}, true);
+"""
+
+
+@contextmanager
+def visited(address: str) -> Iterator[Page]:
+    """The page in a browser, with the model loaded."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=[*SWITCHES])
+        page = browser.new_page()
+        page.add_init_script(LISTEN)
+        page.goto(address)
+        page.wait_for_function("document.querySelector('#model-status')?.innerText.trim()")
+        yield page
+        browser.close()
+
+
+def turn_s(page: Page, question: Path) -> float:
+    """One turn: seconds from the click on Send to the first sound. Ends when it is silent again."""
+    chooser = page.locator("#audio-recording input[type=file]")
+    if not chooser.count():
+        upload = re.compile("Upload file|上传")
+        page.locator("#audio-recording").get_by_role("button", name=upload).first.click()
+    with page.expect_response(re.compile("/upload")):
+        chooser.first.set_input_files(str(question))
+    page.wait_for_function("!document.querySelector('#audio-recording input[type=file]')")
+    page.locator("#audio-send").click()
+    page.wait_for_function("window.heard", timeout=TURN_MS)
+    page.wait_for_function("document.querySelector('#audio-stop').disabled", timeout=TURN_MS)
+    page.wait_for_function(f"performance.now() - window.last > {SILENCE_MS}", timeout=TURN_MS)
+    return float(page.evaluate("window.heard - window.sent")) / 1000
+
+
+def measure(model: str, turns: int) -> Iterator[Row]:
+    """The rows, one after the other."""
+    with tempfile.TemporaryDirectory() as folder, serving(model) as address:
+        question = write_question(Path(folder) / "question.wav", QUESTION_S)
+        with visited(address) as page:
+            yield Row("first_turn_s", turn_s(page, question), note="which loads the model")
+            times = [turn_s(page, question) for _ in range(turns)]
+            note = f"from Send to the loudspeaker, median of {turns} turns, worst {max(times):.2f}"
+            bound = FIRST_SOUND if model == "nano" else None
+            yield Row("first_sound_heard_s", statistics.median(times), bound, note)
+            page.route("**/voice", lambda route: route.abort())
+            times = [turn_s(page, question) for _ in range(turns)]
+            note = f"the same with Gradio's player, worst {max(times):.2f}"
+            yield Row("gradio_player.first_sound_heard_s", statistics.median(times), None, note)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 where a bound is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="nano", help="nano, a folder, or a name on the Hub")
+    parser.add_argument("--turns", type=int, default=5, help="that count, for each player")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    flags = parser.parse_args(arguments)
+    about = about_machine()
+    rows = list(measure(flags.model, flags.turns))
+    command = shlex.join(["python", "-m", "benchmarks.heard", *(arguments or sys.argv[1:])])
+    print(f"{sentence(about)}\n{command}\n\n{table(rows)}")
+    if flags.json:
+        write_json(flags.json, rows, machine=about, command=command)
+    return 1 if any(row.ok is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""How fast a model answers: first text, first sound, speeds, memory; ours beside the published way.
+
+    python -m benchmarks.latency --config mid --random-weights --dtype float32 --naive
+    python -m benchmarks.latency --model nano --json nano.json
+
+Random weights never end a turn, so its length is the one asked for and runs can be compared; a
+checkpoint's turns end where it ends them, at the latest at these lengths.
+Rows by group (``--only``): machine, load, text, audio, wave, turn, memory, page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # python benchmarks/latency.py
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks import turns, wave
+from benchmarks.bounds import bounds_for
+from benchmarks.ceilings import ceiling_rows, weight_bytes
+from benchmarks.machine import about_machine, sentence
+from benchmarks.page import page_ready_s
+from benchmarks.question import spoken, write_question
+from benchmarks.random_model import load_random
+from benchmarks.rows import Row, table, write_json
+from benchmarks.spans import KINDS, Recorder
+from benchmarks.turns import Lengths
+from omni import devices, loading
+from omni.assistant import Assistant
+from omni.events import FRAMES_PER_SECOND
+from omni.loading import LoadedModel
+from omni.quantization import QUANTIZATIONS
+from omni.settings import EngineSettings
+
+GROUPS = ("machine", "load", "text", "audio", "wave", "turn", "memory", "page")
+CONFIGS = ("full", "mid", "nano")
+WARM_UP = Lengths(text_tokens=2, frames=8, segments=1)
+STEPS_COMPARED = (6, 4)
+LONG_TURN_S = 30.0  # of question and of answer, for the memory
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is measured, and how."""
+
+    assistant: Assistant
+    lengths: Lengths
+    question_s: float
+    speed_tokens: int
+    speed_frames: int
+    wave_s: float
+    naive: bool
+    natural: bool
+    recorded: bool
+    folder: Path
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model."""
+        return self.assistant.loaded
+
+    @property
+    def device(self) -> str:
+        """Where the model is."""
+        return self.loaded.report.device
+
+
+def parser(description: str | None = __doc__) -> argparse.ArgumentParser:
+    """The flags."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--model", help="nano, a folder, or a name on the Hugging Face Hub")
+    what.add_argument("--config", choices=CONFIGS, help="sizes, for --random-weights")
+    add("--random-weights", action="store_true", help="needed with --config, which has no others")
+    add("--device", default="auto", help="auto, cpu, mps, cuda, cuda:N")
+    add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
+    add("--quantization", default="none", choices=QUANTIZATIONS)
+    add("--compile", default="on", choices=("on", "off"), help="record steps as CUDA graphs")
+    add("--offload", action=argparse.BooleanOptionalAction, help="default: as the plan has it")
+    add("--flow-steps", type=int, metavar="N", help="from codes to mel; default: the checkpoint's")
+    add("--naive", action="store_true", help="measure the published way beside ours")
+    add("--only", default="", metavar="GROUPS", help=f"some of {','.join(GROUPS)}")
+    add("--question", type=float, default=3.0, metavar="SECONDS", help="of sound asked")
+    add("--text-tokens", type=int, default=10, help="of text before each piece of speech")
+    add("--frames", type=int, default=25, help="of 80 ms in each piece of speech")
+    add("--segments", type=int, default=2, help="pieces of speech in a turn")
+    add("--speed-tokens", type=int, default=48, help="for text tokens a second")
+    add("--speed-frames", type=int, default=32, help="for audio frames a second")
+    add("--wave", type=float, default=5.0, metavar="SECONDS", help="for codes to wave")
+    add("--json", type=Path, metavar="FILE", help="write the rows there")
+    return parser
+
+
+def checked(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> argparse.Namespace:
+    """``flags`` complete; the parser refuses what contradicts itself."""
+    if flags.config and not flags.random_weights:
+        parser.error("--config needs --random-weights: it has sizes only")
+    if flags.random_weights and not flags.config:
+        parser.error("--random-weights needs --config")
+    flags.only = [name for name in flags.only.split(",") if name] or list(GROUPS)
+    unknown = set(flags.only) - set(GROUPS)
+    if unknown:
+        parser.error(f"--only knows {', '.join(GROUPS)}")
+    return flags
+
+
+def load(flags: argparse.Namespace) -> LoadedModel:
+    """The model of the flags."""
+    if flags.config:
+        return load_random(
+            flags.config,
+            flags.device,
+            flags.dtype,
+            flags.quantization,
+            flags.offload,
+            flags.flow_steps,
+        )
+    settings = EngineSettings(
+        model=flags.model or "nano",
+        quantization=flags.quantization,
+        device=flags.device,
+        dtype=flags.dtype,
+        offload=flags.offload,
+        flow_steps=flags.flow_steps,
+    )
+    steps = loading.load(settings)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+
+
+def measure(flags: argparse.Namespace) -> Iterator[Row]:
+    """The rows, one after the other as they are known, without bounds."""
+    if set(flags.only) != {"page"}:
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(
+                Assistant(load(flags), EngineSettings(compile=flags.compile)),
+                Lengths(flags.text_tokens, flags.frames, flags.segments),
+                flags.question,
+                flags.speed_tokens,
+                flags.speed_frames,
+                flags.wave,
+                flags.naive,
+                not flags.config,
+                flags.compile == "on",
+                Path(folder),
+            )
+            yield from measure_model(run, flags.only)
+    if "page" in flags.only:
+        yield Row("page_ready_s", page_ready_s(), note="python app.py to HTTP 200")
+
+
+def measure_model(run: Run, only: Sequence[str]) -> Iterator[Row]:
+    """The rows of the groups that need the model."""
+    report = run.loaded.report
+    if "load" in only:
+        drawn = "" if report.trained else "weights drawn, not read"
+        yield Row("load_s", report.load_s, note=drawn)
+        yield Row("parameters_billion", report.parameters / 1e9)
+        yield Row(
+            "weights_gb",
+            weight_bytes(run.loaded.model, run.loaded.vocoder) / 1e9,
+            note=report.memory_reason,
+        )
+        note = f"{report.plan}, codes to mel in {report.speech_dtype}"
+        yield Row("dtype", report.dtype, note=note)
+    if "machine" in only and run.device == "cpu":
+        yield from ceiling_rows(run.loaded, run.wave_s)
+    if {"text", "audio", "turn"} & set(only):
+        question = spoken(write_question(run.folder / "warm.wav", 1.0))
+        turns.our_turn(run.assistant, question, WARM_UP.options())
+    yield from speeds(run, only)
+    if "turn" in only:
+        yield from turn_rows(run)
+    if "wave" in only:
+        yield from wave_rows(run)
+    if "memory" in only:
+        yield from memory_rows(run)
+
+
+def speeds(run: Run, only: Sequence[str]) -> Iterator[Row]:
+    """Text tokens and audio frames a second."""
+    if "text" in only:
+        yield Row(
+            "text_tokens_per_s", turns.our_text_speed(run.loaded, run.speed_tokens, run.recorded)
+        )
+    if "audio" in only:
+        speed = turns.our_audio_speed(run.loaded, run.speed_frames, run.recorded)
+        yield Row("audio_frames_per_s", speed, note="12.5 is real time, before codes to sound")
+    if run.naive and {"text", "audio"} & set(only):
+        text, audio = turns.naive_speeds(
+            run.loaded, run.speed_tokens, max(run.speed_frames // 4, 4)
+        )
+        yield Row("naive.text_tokens_per_s", text)
+        yield Row("naive.audio_frames_per_s", audio)
+
+
+def turn_rows(run: Run) -> Iterator[Row]:
+    """One spoken turn: when the first text and sound come, what the time until then went into."""
+    question = spoken(write_question(run.folder / "question.wav", run.question_s))
+    options = run.lengths.options(run.natural)
+    times = turns.our_turn(run.assistant, question, options)
+    said = f"{run.question_s:g} s asked, {times.speech_s:.1f} s answered"
+    yield Row("first_text_s", times.first_text_s, note=said)
+    yield Row("first_sound_s", times.first_sound_s, note="from Send, at the engine")
+    yield Row("real_time_factor", times.real_time_factor)
+    yield Row("stall_s", times.stall_s, note="silence inside the answer, played from first sound")
+    with Recorder() as recorder:
+        again = turns.our_turn(run.assistant, question, options)
+    busy = recorder.busy(again.first_sound_s)
+    for kind in KINDS:
+        yield Row(f"first_sound.{kind}_s", busy[kind], note="of the time until the first sound")
+    if run.naive:
+        naive = turns.naive_turn(run.loaded, question, options)
+        yield Row("naive.first_text_s", naive.first_text_s)
+        yield Row("naive.first_sound_s", naive.first_sound_s)
+        yield Row("naive.real_time_factor", naive.real_time_factor)
+        if naive.first_sound_s and times.first_sound_s:
+            yield Row("first_sound_over_naive", times.first_sound_s / naive.first_sound_s)
+
+
+def wave_rows(run: Run) -> Iterator[Row]:
+    """Codes to wave in every dtype, and with fewer steps of the flow."""
+    times = wave.wave_times(run.loaded, run.wave_s, steps=STEPS_COMPARED)
+    best = wave.best(times)
+    seconds = f"{run.wave_s:g}s"
+    yield Row(f"wave_{seconds}_s", best.total_s, note=f"{best.dtype}, the fastest within 3 %")
+    for time in times:
+        name = time.dtype if time.steps == times[0].steps else f"{time.steps}_steps"
+        name = f"wave_{time.seconds:g}s.{name}"
+        note = f"mel {time.mel_s:.2f} s, vocoder {time.vocoder_s:.2f} s"
+        if time.seconds < run.wave_s:
+            note += f"; longer than float32 takes for {run.wave_s:g} s"
+        yield Row(f"{name}_s", time.total_s, note=note)
+        yield Row(f"{name}_mel_error", time.error, note="relative L2 to float32")
+    if run.naive:
+        yield Row(f"naive.wave_{seconds}_s", turns.naive_wave_s(run.loaded, run.wave_s))
+
+
+def memory_rows(run: Run) -> Iterator[Row]:
+    """The most memory held; on a GPU in a turn of 30 s asked and 30 s answered."""
+    if run.device.startswith("cuda"):
+        turns.reset_peak(run.device)
+        question = spoken(write_question(run.folder / "long.wav", LONG_TURN_S))
+        lengths = Lengths(run.lengths.text_tokens, round(LONG_TURN_S * FRAMES_PER_SECOND), 1)
+        turns.our_turn(run.assistant, question, lengths.options(run.natural))
+        note = "allocated, 30 s asked and 30 s answered"
+    else:
+        note = "of the whole process until here"
+    yield Row("peak_memory_gb", turns.peak_bytes(run.device) / 1e9, note=note)
+
+
+def bounded(rows: Iterator[Row], flags: argparse.Namespace) -> Iterator[Row]:
+    """The rows with the bounds of this configuration, device and dtype."""
+    bounds: dict = {}
+    config = flags.config or flags.model or "nano"
+    for row in rows:
+        if not bounds:
+            device = devices.choose_device(flags.device).name
+            bounds = bounds_for(config, device, flags.dtype, flags.quantization)
+        yield Row(row.name, row.value, bounds.get(row.name), row.note)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 where a bound is missed."""
+    program = parser()
+    flags = checked(program, program.parse_args(arguments))
+    about = about_machine()
+    print(sentence(about), file=sys.stderr)
+    rows = []
+    for row in bounded(measure(flags), flags):
+        print(f"{row.name} {row.cells()[1]}", file=sys.stderr, flush=True)
+        rows.append(row)
+    about["threads"] = about_machine()["threads"]  # the load sets them
+    command = "python -m benchmarks.latency " + shlex.join(arguments or sys.argv[1:])
+    print(f"\n{sentence(about)}\n{command}\n\n{table(rows)}")
+    if flags.json:
+        write_json(flags.json, rows, machine=about, command=command)
+    return 1 if any(row.ok is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
