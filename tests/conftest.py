@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.golden_set import GoldenSet, golden_set
+
+
+@pytest.fixture(scope="session")
+def golden() -> GoldenSet:
+    """The golden data, see tests/golden_set.py."""
+    return golden_set()
+
+
+@pytest.fixture(scope="session")
+def golden_tokenizer(golden: GoldenSet):  # type: ignore[no-untyped-def]
+    """The folder of the golden set's tokenizer files."""
+    if golden.tokenizer is None:
+        pytest.skip(
+            "this golden set has no tokenizer files (the published vocabulary is not "
+            "redistributed here): set OMNI_GOLDEN to a set that has them"
+        )
+    return golden.tokenizer

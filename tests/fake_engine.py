@@ -1,0 +1,221 @@
+"""An engine without a model: the interface of omni.engine.Engine, words and a tone.
+
+What the person types chooses what it does: "slow" (a word every 0.15 s), "long" (60 words),
+"short" (one chunk of sound), "ponder" (a long time before the first word), "broken picture" (an
+error that a person can cause), "crash" (one that nobody expects), "crash late" (after some words),
+"forget" (no room for what was said before). Everything else: a few words in several chunks.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from omni.conversation import Conversation, Message, Part, Speech, Text, VoicePrompt
+from omni.engine import Choice, EngineSettings, LoadReport
+from omni.errors import MediaError
+from omni.events import (
+    SPEECH_RATE,
+    EngineEvent,
+    FinishReason,
+    Progress,
+    SpeechChunk,
+    TextDelta,
+    TurnEnd,
+    TurnStats,
+)
+from omni.options import GenerationOptions
+
+TONE_HZ = 440.0
+CHUNK_S = 0.4
+PONDER_S = 10.0
+
+
+class FakeEngine:
+    """Streams words and a tone; remembers the conversations that it was given."""
+
+    def __init__(self, settings: EngineSettings | None = None, load_s: float = 0.0) -> None:
+        self.settings = settings or EngineSettings(model="nano")
+        self.report: LoadReport | None = None
+        self.seen: list[Conversation] = []
+        self.sessions: list[str | None] = []  # of each turn
+        self.forgotten: list[str] = []
+        self.prepared: list[tuple[Conversation, str]] = []
+        self.options: list[GenerationOptions] = []  # of each turn
+        self.default_options = GenerationOptions()
+        self.ended: list[str] = []  # how each turn ended
+        self.trained = False
+        self.load_s = load_s
+        self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> bool:
+        return self._lock.locked()
+
+    def load(self, settings: EngineSettings | None = None) -> Iterator[Progress]:
+        with self._lock:
+            self.settings = settings or self.settings
+            yield from self._load()
+
+    def _load(self) -> Iterator[Progress]:
+        for done in range(3):
+            yield Progress("load", done, 2)
+            time.sleep(self.load_s / 3)
+        self.report = LoadReport(
+            checkpoint="nano",
+            parameters=14_200_000,
+            dtype="float32",
+            dtype_reason="a CPU without bf16",
+            device="cpu",
+            quantization="none",
+            memory_bytes=57_000_000,
+            load_s=self.load_s,
+            trained=self.trained,
+        )
+
+    def prepare(
+        self, conversation: Conversation, stop: threading.Event, session: str
+    ) -> Iterator[Progress]:
+        with self._lock:
+            self.prepared.append((conversation, session))
+            yield Progress("encode", 1, 1)
+
+    def forget(self, session: str) -> None:
+        self.forgotten.append(session)
+
+    def unload(self) -> None:
+        with self._lock:
+            self.report = None
+
+    def turn(
+        self,
+        conversation: Conversation,
+        options: Choice = None,
+        stop: threading.Event | None = None,
+        session: str | None = None,
+    ) -> Iterator[EngineEvent]:
+        self.sessions.append(session)
+        started = time.perf_counter()
+        if callable(options):
+            options = options(self.default_options)
+        options, stop = options or self.default_options, stop or threading.Event()
+        self.options.append(options)
+        waited = False
+        while not self._lock.acquire(timeout=0.02):
+            if not waited:
+                waited = True
+                yield Progress("wait", 0, 1)
+            if stop.is_set():
+                yield TurnEnd(Message("assistant", ()), "stopped", TurnStats())
+                return
+        try:
+            if self.report is None:
+                yield from self._load()
+            self.seen.append(conversation)
+            yield from self._answer(conversation, options, stop, started)
+        except GeneratorExit:
+            self.ended.append("closed")
+            raise
+        finally:
+            self._lock.release()
+
+    def transcribe(
+        self,
+        path: Path,
+        stop: threading.Event | None = None,
+        options: GenerationOptions | None = None,
+    ) -> Iterator[EngineEvent]:
+        """Writes down the file's name."""
+        del stop, options
+        said = f"This is {path.name}"
+        yield TextDelta(said)
+        yield TurnEnd(Message("assistant", (Text(said),)), "end", TurnStats(text_tokens=3))
+
+    def read_aloud(
+        self,
+        text: str,
+        stop: threading.Event | None = None,
+        voice: VoicePrompt | None = None,
+        options: GenerationOptions | None = None,
+    ) -> Iterator[EngineEvent]:
+        """A chunk of tone for each word."""
+        del stop, voice, options
+        words = text.split()
+        for index in range(len(words)):
+            yield SpeechChunk(tone(index * CHUNK_S, CHUNK_S))
+        speech = Speech(codes=np.zeros((len(words) * 5, 8), np.int32))
+        stats = TurnStats(first_sound_s=0.01, speech_s=len(words) * CHUNK_S, total_s=0.1)
+        yield TurnEnd(Message("assistant", (speech,), spoken=True), "end", stats)
+
+    def _answer(
+        self,
+        conversation: Conversation,
+        options: GenerationOptions,
+        stop: threading.Event,
+        started: float,
+    ) -> Iterator[EngineEvent]:
+        asked = " ".join(
+            part.text for part in conversation.messages[-1].parts if isinstance(part, Text)
+        )
+        words = _script(asked)
+        said, chunks = "", 0
+        if "ponder" in asked:
+            stop.wait(PONDER_S)
+        for index, word in enumerate(words):
+            if stop.is_set():
+                break
+            if index == 3 and "crash late" in asked:
+                raise RuntimeError("the fake engine crashes late")
+            if "slow" in asked:
+                time.sleep(0.15)
+            yield TextDelta(word)
+            said += word
+            if options.speech and (index == 0 or "short" not in asked):
+                yield SpeechChunk(tone(chunks * CHUNK_S, CHUNK_S))
+                chunks += 1
+        reason: FinishReason = "stopped" if stop.is_set() else "end"
+        self.ended.append(reason)
+        parts: list[Part] = [Text(said)] if said else []
+        if chunks:
+            parts.append(Speech(codes=np.zeros((chunks * 5, 8), np.int32)))
+        total = time.perf_counter() - started
+        stats = TurnStats(
+            prompt_tokens=20,
+            text_tokens=len(words),
+            audio_frames=chunks * 5,
+            text_s=max(total, 1e-3),
+            first_text_s=0.01,
+            first_sound_s=0.02 if chunks else None,
+            total_s=total,
+            speech_s=chunks * CHUNK_S,
+            seed=options.seed or 1,
+        )
+        message = Message("assistant", tuple(parts), spoken=options.speech)
+        forgotten = len(conversation.messages) - 1 if "forget" in asked else 0
+        yield TurnEnd(message, reason, stats, forgotten)
+
+
+def _script(asked: str) -> list[str]:
+    if "broken picture" in asked:
+        sentence = "This picture cannot be read: choose another file."
+        raise MediaError("image-broken", sentence, name="a.png")
+    if "crash" in asked and "late" not in asked:
+        raise RuntimeError("the fake engine crashes")
+    if "short" in asked:
+        return ["Yes", "."]
+    if "echo" in asked:
+        return [f"{word} " for word in re.sub(".*echo", "", asked).split()]
+    count = 60 if "long" in asked else 8
+    return [f"word{index} " for index in range(count)]
+
+
+def tone(start_s: float, length_s: float) -> np.ndarray:
+    """int16 (samples,) of a tone whose phase goes on from chunk to chunk."""
+    first = round(start_s * SPEECH_RATE)
+    time_s = (first + np.arange(round(length_s * SPEECH_RATE))) / SPEECH_RATE
+    return (8000 * np.sin(2 * np.pi * TONE_HZ * time_s)).astype(np.int16)

@@ -1,0 +1,278 @@
+"""Every stage of the training runs, resumes, and its loss falls."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from finetune import bank, store, train
+from finetune.curves import draw
+from finetune.examples import TASKS, example
+from finetune.loop import Loop, LoopOptions, rate_at
+from finetune.nano import fresh_model, fresh_vocoder, nano_config, nano_tokenizer
+from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
+from finetune.stages.language import LanguageStage, collate
+from finetune.stages.quantizer import QuantizerTrainer
+from finetune.stages.vision import Sight, VisionBatches, VisionStage
+from finetune.stages.vocoder import match_level
+from finetune.train import Plan, Training
+from omni.checkpoint import Checkpoint
+from omni.conversation import Speech, Text
+from omni.model.audio_tokenizer import AudioTokenizer
+from omni.nano import VOCODER_FILE, WEIGHTS_FILE
+from tests.finetune.espeak import needs_espeak
+
+pytestmark = needs_espeak
+
+
+@pytest.fixture(scope="module")
+def writer() -> SequenceWriter:
+    model = fresh_model(0)
+    return SequenceWriter(nano_tokenizer(), model.config, model.audio_tokenizer.eval())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_becomes_a_sequence(writer: SequenceWriter, task: str) -> None:
+    sequence = writer.write(example(3, 1, "train", task))  # type: ignore[arg-type]
+    special = writer.special
+    assert len(sequence.text_targets) == len(sequence.ids) == len(sequence.sound_targets)
+    assert sequence.ids.count(special.audio_pad) == sum(map(len, sequence.codes))
+    assert len(sequence.frame_places) == sum(map(len, sequence.frame_targets))
+    for place, target in zip(sequence.frame_places, np.concatenate(frames(sequence)), strict=True):
+        ends = target[0] == writer.end_frame[0]
+        following = special.audiogen_end if ends else special.audio_pad
+        assert sequence.ids[place + 1] == following
+        assert sequence.text_targets[place] == IGNORED
+
+
+def frames(sequence: Sequence) -> list[np.ndarray]:
+    return sequence.frame_targets or [np.zeros((0, 4), np.int64)]
+
+
+def test_each_frame_knows_the_word_that_sounds(writer: SequenceWriter) -> None:
+    drawn = example(4, 1, "train", "tts", language="en")
+    sequence = writer.write(drawn)
+    heard_words = [t for t in sequence.sound_targets if t != IGNORED]
+    once = [t for i, t in enumerate(heard_words) if i == 0 or heard_words[i - 1] != t]
+    text = " ".join(piece.utterance.text for piece in drawn.pieces)
+    spelled = "".join(writer.tokenizer.piece(token) for token in once)
+    assert spelled.replace(" ", "") == "".join(c for c in text if c.isalpha() or c == "'")
+    places = [i for i, target in enumerate(sequence.sound_targets) if target != IGNORED]
+    assert set(places) <= set(sequence.frame_places)
+
+
+def test_what_is_heard_is_told_a_little_later(writer: SequenceWriter) -> None:
+    drawn = example(4, 1, "train", "asr", language="zh")
+    sequence = writer.write(drawn)
+    first = sequence.ids.index(writer.special.audio_start) + 1
+    told = [i for i, target in enumerate(sequence.sound_targets) if target != IGNORED]
+    assert told[0] >= first + LISTENING_DELAY
+    assert told[-1] <= sequence.ids.index(writer.special.audio_end)
+
+
+def test_a_bank_gives_back_what_was_written(writer: SequenceWriter, tmp_path: Path) -> None:
+    plan = bank.BankPlan(0, "core")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bank, "SHARD", 4)
+        bank.write_shard(plan, tmp_path, writer)
+    kept = bank.Bank(tmp_path)
+    assert len(kept.sequences) == 4
+    for number, found in enumerate(kept.sequences):
+        drawn = example(
+            number,
+            bank.SEED,
+            "train",
+            width="core",
+            weights=bank.FIRST_TASKS,
+            renderings=bank.RENDERINGS,
+        )
+        wanted = writer.write(drawn)
+        for name in ("ids", "text_targets", "sound_targets", "frame_places"):
+            assert getattr(found, name) == getattr(wanted, name), name
+        for name in ("codes", "frame_targets"):
+            empty = [np.zeros((0, 4), np.int64)]
+            sides = (np.concatenate(empty + getattr(one, name)) for one in (found, wanted))
+            np.testing.assert_array_equal(*sides)
+        for name in ("images", "frames"):
+            for one, other in zip(getattr(found, name), getattr(wanted, name), strict=True):
+                np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    lengths = [len(sequence.ids) for sequence in kept.batch(0, 3)]
+    assert kept.batch(0, 3) == kept.batch(0, 3) and lengths == sorted(lengths)
+
+
+def test_an_answer_is_written_as_generation_leaves_it(writer: SequenceWriter) -> None:
+    """The learnt ids are those of the same answer in a conversation's history."""
+    from omni.conversation import Message
+    from omni.prompt import PromptBuilder
+
+    drawn = example(5, 1, "train", "tts")
+    while not drawn.speech or drawn.form != "conversation":
+        drawn = example(len(drawn.answer) + 100, 1, "train", "chat")
+    sequence = writer.write(drawn)
+    pieces = [part for piece in drawn.pieces for part in (Text(piece.text), None)]
+    codes = iter(sequence.codes[-len(drawn.pieces) :])
+    parts = tuple(Speech(next(codes)) if part is None else part for part in pieces)
+    builder = PromptBuilder(nano_tokenizer(), writer.config)
+    history = builder.message(Message("assistant", parts, spoken=True)).ids
+    assert sequence.ids[-len(history) :] == history
+
+
+def test_language_losses_fall(writer: SequenceWriter) -> None:
+    torch.manual_seed(0)
+    model = fresh_model(0)
+    stage = LanguageStage(model, torch.device("cpu"))
+    batch = collate([writer.write(example(n, 2, "train")) for n in range(3)], model.config)
+    optimizer = torch.optim.AdamW(stage.parameters(), lr=2e-3)
+    values = []
+    for _ in range(6):
+        losses = stage.losses(batch)
+        values.append(losses["loss"].item())
+        losses["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert values[-1] < 0.8 * values[0]
+
+
+def test_vision_losses_fall() -> None:
+    stage = VisionStage(fresh_model(0), torch.device("cpu"))
+    batch = VisionBatches(nano_config(), 1, 4, "core")[0]
+    parameters = [*stage.sight.parameters(), *stage.heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1.5e-3)
+    values = []
+    for _ in range(10):
+        losses = stage.losses(batch)
+        values.append(losses["loss"].item())
+        losses["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert values[-1] < 0.7 * values[0]
+    assert all(0 <= share <= 1 for share in stage.check([batch]).values())
+
+
+def test_the_language_model_takes_the_trained_tower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune.train.VISION_CHECKS", 1)
+    training = Training(Plan(tmp_path, width="core", workers=0, share=0.0005))
+    assert training.run("vision")
+    model = fresh_model(1)
+    training._restore(Sight(model.model), "vision")
+    saved = torch.load(tmp_path / "vision/last.pt", weights_only=True)["module"]
+    for name, weight in model.model.state_dict().items():
+        if name.startswith("visual_"):
+            torch.testing.assert_close(weight, saved[name])
+
+
+def test_codebooks_learn_to_say_more() -> None:
+    """Each level of the quantizer leaves less over, and k-means beats random entries."""
+    torch.manual_seed(0)
+    bridge = AudioTokenizer(nano_config()).audio_bridge_model
+    latents = torch.randn(600, 8) @ torch.randn(8, bridge.layer_norm.normalized_shape[0])
+    before = (bridge.recover(bridge.quantize(latents)) - latents).square().mean()
+    trainer = QuantizerTrainer(bridge)
+    trainer.start(latents)
+    quantized, _, commitment = trainer.quantize(latents)
+    after = (quantized - latents).square().mean()
+    assert after < 0.3 * before
+    coarse, _, _ = trainer.quantize(latents, levels=1)
+    assert after < (coarse - latents).square().mean()
+    assert float(commitment) > 0
+
+
+def test_a_run_resumes_where_it_stopped(tmp_path: Path) -> None:
+    def run(folder: Path, *stops: int) -> torch.Tensor:
+        for stop in stops:
+            torch.manual_seed(0)
+            module = torch.nn.Linear(4, 1)
+            options = LoopOptions(steps=8, peak_rate=0.1, warmup=2, log_every=1)
+            loop = Loop(module, list(module.parameters()), folder, options)
+
+            def losses(step: int, module: torch.nn.Linear = module) -> dict[str, torch.Tensor]:
+                x = torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
+                return {"loss": (module(x) - x.sum(1, keepdim=True)).square().mean()}
+
+            loop.options = LoopOptions(
+                steps=8, peak_rate=0.1, warmup=2, log_every=1, max_s=0 if stop < 8 else 1e9
+            )
+            loop.run(losses)
+        return module.weight.detach()
+
+    whole = run(tmp_path / "whole", 8)
+    parted = run(tmp_path / "parted", 1, 1, 1, 8)
+    torch.testing.assert_close(parted, whole)
+    rows = [json.loads(line) for line in (tmp_path / "parted/log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+
+
+def test_rate_rises_then_falls() -> None:
+    options = LoopOptions(steps=100, peak_rate=1.0, warmup=10)
+    rates = [rate_at(step, options) for step in range(100)]
+    assert max(rates) == pytest.approx(1.0, abs=0.02)
+    assert rates[0] < rates[5] < rates[9]
+    assert rates[99] == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_vocoder_is_made_as_loud_as_what_it_learns_from() -> None:
+    vocoder = fresh_vocoder(0)
+    mel = torch.randn(40, vocoder.config.in_channels, generator=torch.Generator().manual_seed(0))
+    loud = vocoder(mel.T[None])[0].detach() * 3
+    assert match_level(vocoder, [(mel, loud)]) == pytest.approx(3, rel=0.1)
+    assert match_level(vocoder, [(mel, loud)]) == pytest.approx(1, rel=0.1)
+
+
+STEPS = {
+    "pitch": 25,
+    "vocoder": 6,
+    "tokenizer": 10,
+    "flow": 10,
+    "pitch_decoded": 4,
+    "vocoder_decoded": 4,
+    "vision": 10,
+    "language": 10,
+}
+
+NOISY: set[str] = {"pitch_decoded", "vocoder_decoded", "vision"}  # too few steps, other pictures
+
+
+def test_the_whole_training_runs_and_its_losses_fall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every stage for a few steps, from nothing to a checkpoint that the engine's loader takes."""
+    monkeypatch.setattr(store, "SHARD", 10)
+    monkeypatch.setattr(bank, "SHARD", 24)
+    monkeypatch.setattr(bank, "FIRST_EXAMPLES", 0)
+    monkeypatch.setattr(train, "LANGUAGE_BATCH", 8)
+    monkeypatch.setattr(train, "VISION_CHECKS", 1)
+    for stage, steps in STEPS.items():
+        options = replace(train.LOOPS[stage], steps=steps, warmup=2, log_every=1)  # type: ignore[index]
+        monkeypatch.setitem(train.LOOPS, stage, options)  # type: ignore[arg-type]
+    folder, target = tmp_path / "run", tmp_path / "nano"
+    plan = Plan(folder, utterances=10, examples=24, width="core", workers=1, target=target)
+    training = Training(plan)
+    for stage in train.STAGES:
+        assert training.run(stage), stage
+    for stage in STEPS:
+        values = [
+            json.loads(row)["loss"] for row in (folder / stage / "log.jsonl").open(encoding="utf-8")
+        ]
+        assert len(values) == STEPS[stage]
+        if stage not in NOISY:
+            assert np.mean(values[-2:]) < np.mean(values[:2]), (stage, values)
+    checkpoint = Checkpoint(target, "nano")
+    assert checkpoint.defaults.trained and checkpoint.defaults.options.first_text.greedy
+    assert 10e6 < checkpoint.parameters() < 20e6
+    assert sum(path.stat().st_size for path in target.iterdir()) < 60e6
+    draw(folder, tmp_path / "curves.svg")
+    assert "<svg" in (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    # The next training begins with that checkpoint, at any stage.
+    again = replace(plan, folder=tmp_path / "again", start=target, target=tmp_path / "next")
+    assert Training(again).run("write")
+    for name in (WEIGHTS_FILE, VOCODER_FILE):
+        kept, written = load_file(target / name), load_file(again.target / name)
+        assert all(torch.equal(kept[key], written[key]) for key in kept), name

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Sets up an environment and runs every check: lint, format, types, tests (the browser's too).
+# Environment: OMNI_VENV (default .venv), PYTHON (default python3); arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=${OMNI_VENV:-.venv}
+if [ ! -x "$venv/bin/python" ]; then
+  "${PYTHON:-python3}" -m venv "$venv"
+fi
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+
+"$venv/bin/python" -m ruff check
+"$venv/bin/python" -m ruff format --check
+"$venv/bin/python" -m mypy
+"$venv/bin/python" -m pytest -m "not slow and not gpu" "$@"
