@@ -1,0 +1,104 @@
+"""Takes the pictures of the page for the README: python docs/screenshots.py [FOLDER]
+
+Starts the app with the nano checkpoint, asks each tab one of the questions in examples/, and saves
+what a visitor then sees. Needs Chromium and the packages of requirements-dev.txt.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+from playwright.sync_api import Browser, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.browser.server import SWITCHES, chromium, end, free_port, start  # noqa: E402
+from tests.browser.visit import Visit  # noqa: E402
+
+EXAMPLES = ROOT / "examples"
+DESKTOP = (1360, 1080)
+PHONE = (390, 844)
+SCALE = 1.5  # pixels a point
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One screenshot: which tab, for whom, and what is asked."""
+
+    name: str
+    tab: str
+    given: tuple[str, ...] = ()  # files of examples/
+    text: str = ""
+    locale: str = "en-US"
+    scheme: Literal["light", "dark"] = "light"
+    size: tuple[int, int] = DESKTOP
+
+
+PICTURES = (
+    Picture("audio", "audio", ("capital_en.wav",)),
+    Picture("video", "video", ("moves.mp4",), "What happens?"),
+    Picture("image", "image", ("shapes.png",), "What do you see?"),
+    Picture("audio_zh", "audio", ("capital_zh.wav",), locale="zh-CN"),
+    Picture("video_dark", "video", ("moves.mp4",), "What happens?", scheme="dark"),
+    Picture("image_phone", "image", ("shapes.png",), "What do you see?", size=PHONE),
+)
+INPUTS = {"audio": "recording", "video": "clip", "image": "pictures"}
+
+
+def main(folder: Path) -> None:
+    """Take all pictures into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = ["app.py", "--model", "nano", "--port", str(port)]
+    with tempfile.TemporaryDirectory() as scratch:
+        server = start(command, port, Path(scratch) / "log")
+        try:
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=chromium(), args=SWITCHES)
+                for picture in PICTURES:
+                    take(browser, server.address, picture, folder / f"{picture.name}.png")
+                    print(folder / f"{picture.name}.png")
+                browser.close()
+        finally:
+            end(server)
+
+
+def take(browser: Browser, address: str, picture: Picture, path: Path) -> None:
+    """Visit the page, ask, wait for the answer's end, save what is seen."""
+    width, height = picture.size
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        device_scale_factor=SCALE,
+        locale=picture.locale,
+        color_scheme=picture.scheme,
+    )
+    visit = Visit.begin(context, address, picture.tab)
+    if visit.page.locator("#model-load").is_enabled():
+        visit.page.locator("#model-load").click()
+        expect(visit.page.locator("#model-unload")).to_be_enabled(timeout=60_000)
+    if picture.given:
+        visit.give(INPUTS[picture.tab], *[EXAMPLES / name for name in picture.given])
+    visit.ask(picture.text)
+    visit.answered(1)
+    if picture.size == PHONE:
+        visit.part("chat").scroll_into_view_if_needed()
+    else:
+        visit.page.evaluate("window.scrollTo(0, 0)")
+    expect(visit.bubbles("user").first).to_be_visible()
+    visit.page.wait_for_timeout(3000)  # thumbnails and the rest of the sound
+    visit.part("chat").locator(".bubble-wrap").evaluate("log => log.scrollTo(0, 0)")
+    visit.page.wait_for_timeout(300)
+    visit.page.screenshot(path=path)
+    context.close()
+    with Image.open(path) as image:  # a page has few colours: a fifth of the bytes
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
