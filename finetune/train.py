@@ -32,7 +32,7 @@ from finetune.nano import (
 )
 from finetune.stages.flow import FlowStage
 from finetune.stages.language import LanguageStage, collate
-from finetune.stages.pitch import PitchStage, fold_scales
+from finetune.stages.pitch import PitchStage, fold_scales, unfold_scales
 from finetune.stages.tokenizer import TokenizerStage
 from finetune.stages.vision import Sight, VisionBatches, VisionStage
 from finetune.stages.vocoder import VocoderStage, match_level
@@ -140,15 +140,15 @@ class Training:
     def pitch(self) -> bool:
         """The vocoder's pitch predictor."""
         vocoder = self._vocoder().to(self.device)
+        if self.plan.start:
+            unfold_scales(vocoder.f0_predictor)
         stage = PitchStage(vocoder, self._store(), self.device)
         return self._train("pitch", stage.predictor, stage.losses)
 
     def vocoder(self) -> bool:
         """The vocoder, with the pitch predictor of the stage before."""
         vocoder = self._vocoder().to(self.device)
-        self._restore(vocoder.f0_predictor, "pitch")
-        fold_scales(vocoder.f0_predictor)
-        vocoder.f0_predictor.requires_grad_(False)
+        self._restore_pitch(vocoder, "pitch")
         stage = VocoderStage(vocoder, self._store(), self.device)
         return self._train("vocoder", vocoder, stage.losses)
 
@@ -203,7 +203,8 @@ class Training:
     def pitch_decoded(self) -> bool:
         """The pitch predictor once more, on decoded mels."""
         vocoder = self._vocoder().to(self.device)
-        self._restore(vocoder.f0_predictor, "pitch")
+        if not self._restore(vocoder.f0_predictor, "pitch"):
+            unfold_scales(vocoder.f0_predictor)
         stage = PitchStage(vocoder, self._decoded_store(), self.device)
         return self._train("pitch_decoded", stage.predictor, stage.losses)
 
@@ -211,9 +212,7 @@ class Training:
         """The vocoder once more, from decoded mels to the true waveform."""
         vocoder = self._vocoder().to(self.device)
         self._restore(vocoder, "vocoder")
-        self._restore(vocoder.f0_predictor, "pitch_decoded")
-        fold_scales(vocoder.f0_predictor)
-        vocoder.f0_predictor.requires_grad_(False)
+        self._restore_pitch(vocoder, "pitch_decoded")
         stage = VocoderStage(vocoder, self._decoded_store(), self.device)
         return self._train("vocoder_decoded", vocoder, stage.losses)
 
@@ -294,14 +293,22 @@ class Training:
         loop.run(losses)  # type: ignore[arg-type]
         return loop.finished
 
-    def _restore(self, module: nn.Module, stage: Stage) -> None:
+    def _restore_pitch(self, vocoder: HiFTVocoder, stage: Stage) -> None:
+        """The pitch predictor of a stage, finished and left as it is."""
+        if self._restore(vocoder.f0_predictor, stage):
+            fold_scales(vocoder.f0_predictor)  # those of a checkpoint are folded
+        vocoder.f0_predictor.requires_grad_(False)
+
+    def _restore(self, module: nn.Module, stage: Stage) -> bool:
+        """Whether the stage was trained in this run; else the weights are the checkpoint's."""
         path = self.plan.folder / stage / "last.pt"
         if not path.exists() and self.plan.start:
-            return  # the module was made with that checkpoint's weights
+            return False
         if not path.exists():
             raise FileNotFoundError(f"stage {stage} was not trained yet: {path} is missing")
         state = torch.load(path, map_location=self.device, weights_only=True)
         module.load_state_dict(state["module"])
+        return True
 
 
 def main() -> None:

@@ -49,6 +49,16 @@ def fold_scales(predictor: F0Predictor) -> None:
     predictor.classifier.bias.mul_(HZ_SCALE)
 
 
+@torch.no_grad()
+def unfold_scales(predictor: F0Predictor) -> None:
+    """The way back, to train finished weights further."""
+    predictor.classifier.weight.div_(HZ_SCALE)
+    predictor.classifier.bias.div_(HZ_SCALE)
+    first = cast(Conv1d, predictor.condnet[0])
+    first.weight_g.mul_(MEL_SPREAD)
+    first.bias.add_(first.kernel().sum((1, 2)) * (MEL_MEAN / MEL_SPREAD))
+
+
 def pitch_loss(found: Tensor, pitch: Tensor) -> Tensor:
     """Smooth L1 between two pitches in Hz ``(batch, frames)``; 0 Hz is unvoiced."""
     error = F.smooth_l1_loss(found / HZ_SCALE, pitch / HZ_SCALE, beta=0.1, reduction="none")

@@ -17,6 +17,7 @@ from finetune.examples import TASKS, example
 from finetune.loop import Loop, LoopOptions, rate_at
 from finetune.nano import fresh_model, fresh_vocoder, nano_config, nano_tokenizer
 from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
+from finetune.stages import pitch
 from finetune.stages.language import LanguageStage, collate
 from finetune.stages.quantizer import QuantizerTrainer
 from finetune.stages.vision import Sight, VisionBatches, VisionStage
@@ -226,6 +227,22 @@ def test_a_vocoder_is_made_as_loud_as_what_it_learns_from() -> None:
     assert match_level(vocoder, [(mel, loud)]) == pytest.approx(1, rel=0.1)
 
 
+def test_a_finished_pitch_predictor_trains_further_in_the_units_it_was_trained_in() -> None:
+    predictor = fresh_vocoder(0).f0_predictor
+    mel = torch.randn(1, 80, 30, generator=torch.Generator().manual_seed(0))
+    inner = slice(5, -5)  # what no padding reaches: zeros are another mel in other units
+
+    def in_training() -> torch.Tensor:
+        return pitch.HZ_SCALE * predictor((mel - pitch.MEL_MEAN) / pitch.MEL_SPREAD)
+
+    before = in_training()
+    pitch.fold_scales(predictor)
+    finished = predictor(mel)
+    torch.testing.assert_close(finished[:, inner], before[:, inner], rtol=1e-3, atol=1e-3)
+    pitch.unfold_scales(predictor)
+    torch.testing.assert_close(in_training(), before, rtol=1e-3, atol=1e-3)
+
+
 STEPS = {
     "pitch": 25,
     "vocoder": 6,
@@ -272,6 +289,15 @@ def test_the_whole_training_runs_and_its_losses_fall(
     assert "<svg" in (tmp_path / "curves.svg").read_text(encoding="utf-8")
     # The next training begins with that checkpoint, at any stage.
     again = replace(plan, folder=tmp_path / "again", start=target, target=tmp_path / "next")
+    for data in ("features", "decoded.safetensors"):
+        (again.folder / data).parent.mkdir(exist_ok=True)
+        (again.folder / data).symlink_to(folder / data)
+    assert Training(again).run("vocoder_decoded")
+    finished = load_file(target / VOCODER_FILE)
+    made = torch.load(again.folder / "vocoder_decoded" / "last.pt", weights_only=True)["module"]
+    pitches = [name for name in finished if name.startswith("f0_predictor")]
+    assert pitches and all(torch.equal(made[name], finished[name]) for name in pitches)
+    again = replace(again, folder=tmp_path / "untrained")
     assert Training(again).run("write")
     for name in (WEIGHTS_FILE, VOCODER_FILE):
         kept, written = load_file(target / name), load_file(again.target / name)
