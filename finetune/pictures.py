@@ -8,7 +8,7 @@ combinations; how they become a picture. Does not know: questions, how paint wor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -47,6 +47,8 @@ CELLS: Mapping[str, tuple[int, int]] = {
 BIG = (0.125, 0.155)
 BIG_ALONE = (0.14, 0.38)
 SMALL = (0.065, 0.085)
+_BLACK: Color = (0, 0, 0)
+_WHITE: Color = (255, 255, 255)
 _SHIFT = 0.028  # of the side: how far off its place's middle a thing may be
 
 Layout: TypeAlias = Literal["few", "row", "crowd", "number", "word"]
@@ -121,6 +123,15 @@ class Painting:
             written = self.lettering
             canvas.writing(written.writing.text, written.paint, written.share)
         return canvas.finish()
+
+    def ink(self) -> Image.Image:
+        """Where things and writing are: white on black, grey at their borders, of the same size."""
+        plain = replace(
+            self.look, background=(_BLACK, _BLACK), gradient="plain", noise=0, blur=0, outline=False
+        )
+        placed = tuple(replace(one, paint=_WHITE) for one in self.placed)
+        lettering = replace(self.lettering, paint=_WHITE) if self.lettering else None
+        return Painting(plain, placed, lettering).image().convert("L")
 
     def letters(self) -> list[tuple[str, Box]]:
         """Each letter of the writing with its box, from the left."""

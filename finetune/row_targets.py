@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from finetune.domain.lexicon import COLORS, NUMBERS, SHAPES, SIZES, Word
@@ -30,6 +31,7 @@ MOST_THINGS = 6
 THIRDS = 3  # the places of a picture, across and down
 SLOTS = 2  # letters of a block: that of its left half and that of its right half
 
+INK = 7  # cells of a patch each way, of whose ink the tower learns
 _SAMPLES = 6  # points of a block each way
 _COVERED = 0.1  # share of a block from which it is a thing's; less is neither nor
 _CORE = 0.8  # of a thing's radius: what every shape but a ring fills, or nearly
@@ -44,9 +46,10 @@ class RowTargets:
     ``shape``, ``color``, ``size``, ``column``, ``line`` int64 (rows,): of the thing that covers the
     block; column and line are thirds of the picture. ``center`` float (rows,): 1 where a thing's
     center is. ``offset`` (rows, 2): from the block's middle to the thing's center, in blocks.
-    ``where`` (rows, 2): that center as shares of width and height. ``letters`` int64
-    (rows, SLOTS). ``word`` (rows,): the whole word, of rows with letters.
-    ``picture`` int64 (rows,): whose row it is. Of each picture: ``number`` (pictures,) of things,
+    ``where`` (rows, 2): that center as shares of width and height. ``letters`` int64 (rows, SLOTS).
+    ``word`` (rows,): the whole word, of rows with letters. ``picture`` int64 (rows,): whose row it
+    is. ``ink`` float (patches, INK * INK): the shares of each patch's cells that a thing or a
+    letter covers, in the patches' order. Of each picture: ``number`` (pictures,) of things,
     ``counts`` float (pictures, shapes + colors), ``whole_word`` (pictures,).
     """
 
@@ -61,6 +64,7 @@ class RowTargets:
     letters: Tensor
     word: Tensor
     picture: Tensor
+    ink: Tensor
     number: Tensor
     counts: Tensor
     whole_word: Tensor
@@ -103,6 +107,7 @@ def row_targets(painting: Painting, grid: tuple[int, int], merge: int) -> RowTar
         where=torch.from_numpy(where).float(),
         letters=torch.from_numpy(letters),
         picture=torch.zeros(rows, dtype=torch.long),
+        ink=_ink(painting, grid, merge),
         number=torch.tensor([len(painting.placed)]),
         counts=_counts(painting)[None],
         whole_word=torch.tensor([whole_word]),
@@ -174,6 +179,15 @@ def _overlaps(begin: float, end: float, parts: int) -> np.ndarray:
     edges = np.arange(parts + 1)
     inside = np.minimum(edges[1:], end * parts) - np.maximum(edges[:-1], begin * parts)
     return inside.clip(0, 1)
+
+
+def _ink(painting: Painting, grid: tuple[int, int], merge: int) -> Tensor:
+    """Shares (patches, INK * INK) in the order of the picture's patches."""
+    height, width = grid
+    small = painting.ink().resize((width * INK, height * INK), Image.Resampling.BOX)
+    cells = torch.from_numpy(np.array(small)).float() / 255
+    blocks = cells.view(height // merge, merge, INK, width // merge, merge, INK)
+    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(height * width, INK * INK)
 
 
 def _counts(painting: Painting) -> Tensor:

@@ -25,6 +25,7 @@ from finetune.precision import mixed_precision
 from finetune.row_targets import (
     COLOR_CLASSES,
     IGNORED,
+    INK,
     LETTER_CLASSES,
     MOST_THINGS,
     NOTHING,
@@ -82,7 +83,9 @@ WEIGHTS = {
     "number": 0.4,
     "whole_word": 0.5,
     "counts": 0.5,
+    "ink": 2.0,
 }
+INK_BLOCK = 1  # of the tower, from whose output the ink of each patch is read
 NOTHING_WEIGHT = 0.3  # of a row with nothing in it, beside one with a thing
 assert SLOTS == 2, "the heads have a left and a right letter"
 
@@ -157,10 +160,14 @@ class Sight(nn.Module):
 
 
 class SightHeads(nn.Module):
-    """Linear readings of rows, and of the mean of a picture's rows."""
+    """Linear readings of rows, of the mean of a picture's rows, and inside the tower of patches.
 
-    def __init__(self, width: int) -> None:
+    The ink of a patch, whatever its colors, gives the tower edges: shapes are made of them.
+    """
+
+    def __init__(self, width: int, tower_width: int) -> None:
         super().__init__()
+        self.ink = nn.Linear(tower_width, INK * INK)
         self.row = nn.Linear(width, sum(ROW_OUTPUTS.values()))
         self.picture = nn.Linear(width, sum(PICTURE_OUTPUTS.values()))
 
@@ -190,9 +197,16 @@ class VisionStage:
         """``fresh``: the tower has random weights, which get a good start."""
         self.device = device
         self.sight = Sight(model.model).to(device)
-        self.heads = SightHeads(model.config.hidden_size).to(device)
+        tower = self.sight.visual_model
+        width = model.config.visual.embed_dim
+        self.heads = SightHeads(model.config.hidden_size, width).to(device)
+        self._patches = torch.empty(0)  # features within the tower, of the last batch
+        tower.blocks[INK_BLOCK].register_forward_hook(self._keep_patches)
         if fresh:
-            start_tower(self.sight.visual_model)
+            start_tower(tower)
+
+    def _keep_patches(self, block: nn.Module, given: object, features: Tensor) -> None:
+        self._patches = features
 
     def losses(self, batch: VisionBatch) -> Losses:
         """The weighted sum, and its parts."""
@@ -212,6 +226,7 @@ class VisionStage:
                 found["center"][:, 0], targets.center.to(self.device)
             ),
             "counts": F.smooth_l1_loss(found["counts"], targets.counts.to(self.device), beta=0.2),
+            "ink": F.binary_cross_entropy_with_logits(found["ink"], targets.ink.to(self.device)),
         }
         if there.any():
             offset = targets.offset.to(self.device)
@@ -224,7 +239,8 @@ class VisionStage:
     def _readings(self, batch: VisionBatch) -> dict[str, Tensor]:
         patches = torch.cat([image.patches for image in batch.images]).to(self.device)
         rows = self.sight(patches, [image.grid for image in batch.images])
-        return self.heads(rows, batch.targets.picture.to(self.device))
+        ink = self.heads.ink(F.rms_norm(self._patches, self._patches.shape[-1:]))
+        return {**self.heads(rows, batch.targets.picture.to(self.device)), "ink": ink}
 
     def _shape_loss(self, found: Tensor, wanted: Tensor) -> Tensor:
         weight = torch.ones(len(SHAPE_CLASSES), device=self.device)
@@ -266,5 +282,6 @@ def _hits(found: dict[str, Tensor], targets: RowTargets) -> Iterator[tuple[str, 
                 yield f"{size}_{name}", hits[asked & center]
     yield "center", ((found["center"][:, 0] > 0) == (targets.center > 0))
     yield "counts", (found["counts"].round() == targets.counts).all(1)
+    yield "ink", ((found["ink"] > 0) == (targets.ink > 0.5)).flatten()
     off = (found["where"] - targets.where).abs().amax(1)
     yield "where", off[targets.column != IGNORED] < 0.1

@@ -11,10 +11,12 @@ import pytest
 from finetune.canvas import PALETTE
 from finetune.clips import EVENTS, draw_clip
 from finetune.domain.lexicon import TABLES
+from finetune.nano import nano_config
 from finetune.pictures import Painting, Scene, Thing, Writing, draw_scene
 from finetune.row_targets import (
     COLOR_CLASSES,
     IGNORED,
+    INK,
     LETTER_CLASSES,
     NOTHING,
     SHAPE_CLASSES,
@@ -23,6 +25,7 @@ from finetune.row_targets import (
     RowTargets,
     row_targets,
 )
+from omni.media.image import image_patches
 from tests.finetune.test_pictures import NEAR, blobs
 
 BLOCK = 28  # pixels
@@ -41,6 +44,25 @@ def targets_and_blocks(painting: Painting) -> tuple[RowTargets, np.ndarray]:
 def share_of(block: np.ndarray, color: str) -> float:
     """The share of a block's pixels that are of a color."""
     return float((np.linalg.norm(block - PALETTE[color], axis=2) < NEAR).mean())
+
+
+@pytest.mark.parametrize("layout", ["few", "number", "word"])
+def test_ink_is_where_the_patches_are_white(layout: str) -> None:
+    """White things on black: what the tower is given is then the ink itself."""
+    config = nano_config().visual
+    rng = Random(layout)
+    for _ in range(4):
+        painting = draw_scene(rng, layout, "core", "train").painting()  # type: ignore[arg-type]
+        picture = painting.ink()
+        assert picture.size == (painting.look.width, painting.look.height)
+        given = image_patches(picture.convert("RGB"), config)
+        ink = row_targets(painting, given.grid, config.merge_size).ink
+        assert 0.01 < ink.mean() < 0.6
+        side = config.patch_size
+        seen = given.patches[:, : side * side].view(-1, INK, side // INK, INK, side // INK)
+        seen = seen.mean((2, 4)).flatten(1)  # the red channel, a cell's pixels together
+        white = (seen - seen.min()) / (seen.max() - seen.min())
+        assert (white - ink).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize("layout", ["few", "row", "crowd"])
