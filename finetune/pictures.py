@@ -1,7 +1,7 @@
 """Pictures: what is in them and how it is drawn.
 
-Knows: scenes of one to six colored shapes, or a number or word to read; their held-out
-combinations; how they become a picture. Does not know: questions, how paint works
+Knows: scenes of one to six colored shapes (nine to learn from), or a number or word to read; their
+held-out combinations; how they become a picture. Does not know: questions, how paint works
 (:mod:`finetune.canvas`).
 """
 
@@ -51,7 +51,7 @@ _BLACK: Color = (0, 0, 0)
 _WHITE: Color = (255, 255, 255)
 _SHIFT = 0.028  # of the side: how far off its place's middle a thing may be
 
-Layout: TypeAlias = Literal["few", "row", "crowd", "number", "word"]
+Layout: TypeAlias = Literal["few", "row", "crowd", "filled", "number", "word"]
 
 
 @dataclass(frozen=True)
@@ -276,6 +276,13 @@ def _crowd(rng: Random, width: DomainWidth) -> Scene:
     return _scene(things, rng)
 
 
+def _filled(rng: Random, width: DomainWidth) -> Scene:
+    """Any thing at each of the nine places: nobody asks about it, but it has most to learn from."""
+    names = ("shape", "color", "size")
+    kinds = [[rng.choice(_keys(name, width)) for name in names] for _ in CELLS]
+    return _scene([Thing(*kind, place) for kind, place in zip(kinds, CELLS, strict=True)], rng)
+
+
 def _number(rng: Random, width: DomainWidth) -> Scene:
     word = rng.choice(within(NUMBERS, width))
     return _writing(rng, word, word.key, width)
@@ -292,4 +299,11 @@ def _writing(rng: Random, word: Word, text: str, width: DomainWidth) -> Scene:
     return Scene(writing=Writing(word, text, color), seed=rng.getrandbits(32))
 
 
-_LAYOUTS = {"few": _few, "row": _row, "crowd": _crowd, "number": _number, "word": _word}
+_LAYOUTS = {
+    "few": _few,
+    "row": _row,
+    "crowd": _crowd,
+    "filled": _filled,
+    "number": _number,
+    "word": _word,
+}

@@ -27,7 +27,7 @@ LETTER_CLASSES = tuple(string.digits + string.ascii_lowercase)
 _READ: tuple[Word, ...] = (*NUMBERS, *readable_words("full"))
 WORD_CLASSES = tuple(word.key for word in _READ)
 NOTHING, WRITING = 0, len(SHAPE_CLASSES) - 1
-MOST_THINGS = 6
+MOST_THINGS = 6  # that are counted
 THIRDS = 3  # the places of a picture, across and down
 SLOTS = 2  # letters of a block: that of its left half and that of its right half
 
@@ -88,6 +88,7 @@ def row_targets(painting: Painting, grid: tuple[int, int], merge: int) -> RowTar
     }
     offset, where, center = np.zeros((rows, 2)), np.zeros((rows, 2)), np.zeros(rows)
     letters = np.full((rows, SLOTS), IGNORED)
+    number = len(painting.placed)
     labels["shape"][:] = NOTHING
     _place_things(painting, (lines, columns), labels, offset, where, center)
     whole_word = IGNORED
@@ -108,7 +109,7 @@ def row_targets(painting: Painting, grid: tuple[int, int], merge: int) -> RowTar
         letters=torch.from_numpy(letters),
         picture=torch.zeros(rows, dtype=torch.long),
         ink=_ink(painting, grid, merge),
-        number=torch.tensor([len(painting.placed)]),
+        number=torch.tensor([number if number <= MOST_THINGS else IGNORED]),
         counts=_counts(painting)[None],
         whole_word=torch.tensor([whole_word]),
     )

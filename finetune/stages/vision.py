@@ -47,7 +47,14 @@ from omni.model.rotary import Grid
 
 SEED = 5
 FRAME_SHARE = 0.25  # of the pictures that are frames of clips
-LAYOUTS: dict[Layout, int] = {"few": 5, "row": 2, "crowd": 5, "number": 3, "word": 5}
+LAYOUTS: dict[Layout, int] = {
+    "few": 3,
+    "row": 1,
+    "crowd": 3,
+    "filled": 8,
+    "number": 1,
+    "word": 4,
+}
 
 # Outputs of the heads, and what each one's loss weighs.
 ROW_OUTPUTS = {
