@@ -94,7 +94,7 @@ window.omniLive = (() => {
       session.capture = await capture(session.stream, RATE);
       session.player = await audioContext(SPEECH_RATE);
       session.playback = new AudioWorkletNode(session.player, "omni-playback", { outputChannelCount: [1] });
-      session.playback.connect(session.player.destination);
+      session.playback.connect(omniSpeech.output(session.player));
     } catch (error) {
       note(tab, "problem", { name: error.name, message: error.message });
       await release(session);

@@ -9,6 +9,7 @@ window.omniSpeech = (() => {
   const silent = new Set(); // tabs that were told to be silent
   const KEPT = "omni.volume";
   const BLOCKED_MS = 800; // a player that is ready starts within this
+  const gains = new Set(); // the last node of every sound of the page
   let context = null;
   let gain = null;
   let voice = null; // the one that speaks: one at a time, whatever the tab
@@ -18,7 +19,7 @@ window.omniSpeech = (() => {
     if (line) line.dataset.state = state;
   };
 
-  // Loudness and mute hold for all that speaks in the chats, and are kept.
+  // Loudness and mute hold for all that speaks, in the chats and in Live, and are kept.
   let level = { volume: 1, muted: false };
   try {
     level = { ...level, ...JSON.parse(localStorage.getItem(KEPT) ?? "{}") };
@@ -28,6 +29,14 @@ window.omniSpeech = (() => {
   const apply = (element) => {
     element.volume = level.volume;
     element.muted = level.muted;
+  };
+  const loudness = () => (level.muted ? 0 : level.volume);
+  const output = (context) => {
+    for (const other of gains) if (other.context.state === "closed") gains.delete(other);
+    const node = new GainNode(context, { gain: loudness() });
+    node.connect(context.destination);
+    gains.add(node);
+    return node;
   };
   const reflect = () => {
     document.querySelectorAll(".volume input").forEach((slider) => {
@@ -39,7 +48,7 @@ window.omniSpeech = (() => {
   };
   const set = (change) => {
     level = { ...level, ...change };
-    if (gain) gain.gain.value = level.muted ? 0 : level.volume;
+    for (const node of gains) node.gain.value = loudness();
     document.querySelectorAll(".speech-player audio").forEach(apply);
     reflect();
     try {
@@ -62,8 +71,7 @@ window.omniSpeech = (() => {
     if (!window.AudioContext || !window.ReadableStream) return false;
     if (!context) {
       context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
-      gain = new GainNode(context, { gain: level.muted ? 0 : level.volume });
-      gain.connect(context.destination);
+      gain = output(context);
     }
     const wait = new Promise((resolve) => setTimeout(resolve, START_MS));
     await Promise.race([context.resume(), wait]);
@@ -159,6 +167,7 @@ window.omniSpeech = (() => {
   }
   return {
     reflect,
+    output, // what is connected to it is as loud as the person wants
     mute() {
       set({ muted: !level.muted });
     },

@@ -82,7 +82,7 @@ def voice_line(tab: str, words: Words) -> tuple[gr.Textbox, gr.Textbox]:
 
 
 def _volume(tab: str, words: Words) -> None:
-    """Loudness and mute, for all that speaks in the chats of all tabs."""
+    """Loudness and mute, for all that speaks in any tab."""
     name = f"{tab}-volume-name"
     gr.HTML(words.static("volume"), elem_id=name, elem_classes=["bridge"])
     mute = gr.Button(words.static("mute"), size="sm", min_width=0, elem_classes=["mute"])

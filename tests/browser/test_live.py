@@ -194,6 +194,29 @@ def test_three_turns_hands_free(talkers: Callable[..., Visit], fake_server: Serv
     assert not visit.foreign
 
 
+def test_loudness_holds_for_live_too(talkers: Callable[..., Visit], fake_server: Server) -> None:
+    visit = talkers(fake_server)
+    gain = visit.page.evaluate_handle(
+        """() => {
+          const made = {}, connect = AudioWorkletNode.prototype.connect;
+          AudioWorkletNode.prototype.connect = function (target, ...rest) {
+            made.node = target;
+            return connect.call(this, target, ...rest);
+          };
+          return made;
+        }"""
+    )
+    visit.part("voice").locator(".volume input").fill("0.5")
+    visit.part("live-start").click()
+    visit.page.wait_for_function("omniLive.sessions.audio?.socket?.readyState === 1")
+    loudness = "made => made.node.gain.value"
+    assert visit.page.evaluate(loudness, gain) == pytest.approx(0.5)
+    visit.page.evaluate("omniSpeech.mute()")
+    assert visit.page.evaluate(loudness, gain) == 0
+    visit.part("live-stop").click()
+    expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
+
+
 def test_what_the_camera_saw_goes_with_the_words(
     talkers: Callable[..., Visit], fake_server: Server
 ) -> None:
