@@ -331,7 +331,7 @@ def test_a_space_is_never_private(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_opened_page_speaks_the_persons_language(actions: VoiceActions) -> None:
     page = named(actions.panel, actions.render(ask("zh")))
     assert ("海盗", "pirate") in page["role"]["choices"]
-    assert page["named"]["choices"][0] == ("邻家女声（官方）", DEFAULT_VOICE)
+    assert page["named"]["choices"][0] == ("邻家女声 ✓", DEFAULT_VOICE)
     assert page["problems"] == ""
 
 
