@@ -8,11 +8,14 @@ the step. Does not know: losses, what an example says.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from random import Random
 
 import numpy as np
+import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -32,6 +35,7 @@ FIRST_EXAMPLES = 6_000
 FIRST_TASKS: Mapping[Task, int] = {"tts": 34, "asr": 40, "chat": 14, "clone": 6, "style": 6}
 RENDERINGS = 12  # of everything that is said to the model
 _POOL = 8  # batches' worth of examples, from which those of about one length are taken
+_writer: SequenceWriter  # of a worker process
 _NUMBERS = ("ids", "text_targets", "sound_targets", "frame_places")
 
 
@@ -79,17 +83,25 @@ def fill(
     count: int,
     audio: AudioTokenizer,
     width: DomainWidth = "full",
-    first: int = 0,
-    every: int = 1,
+    workers: int = 1,
 ) -> None:
-    """Write the shards of ``count`` examples; those that are there are kept.
-
-    ``first``, ``every``: of the shards, so that processes can share the work.
-    """
+    """Write the shards of ``count`` examples, in ``workers`` processes; those there are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    writer = SequenceWriter(nano_tokenizer(), nano_config(), audio)
-    for number in range(first, -(-count // SHARD), every):
-        print(write_shard(BankPlan(number, width), folder, writer).name, flush=True)
+    plans = [BankPlan(number, width) for number in range(-(-count // SHARD))]
+    # Each process keeps its writer, which remembers what it has encoded.
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(audio,)) as pool:
+        for path in pool.map(_write, repeat(folder), plans):
+            print(path.name, flush=True)
+
+
+def _begin(audio: AudioTokenizer) -> None:
+    global _writer
+    torch.set_num_threads(1)  # one process a core
+    _writer = SequenceWriter(nano_tokenizer(), nano_config(), audio)
+
+
+def _write(folder: Path, plan: BankPlan) -> Path:
+    return write_shard(plan, folder, _writer)
 
 
 def _packed(sequences: list[Sequence]) -> dict[str, np.ndarray]:

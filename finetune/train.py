@@ -221,7 +221,7 @@ class Training:
         plan = self.plan
         audio = self._model().audio_tokenizer.eval()
         self._restore(audio, "tokenizer")
-        bank.fill(plan.folder / "bank", plan.examples, audio, plan.width)
+        bank.fill(plan.folder / "bank", plan.examples, audio, plan.width, plan.workers)
         return True
 
     def language(self) -> bool:
