@@ -278,9 +278,11 @@ def _crowd(rng: Random, width: DomainWidth) -> Scene:
 
 def _filled(rng: Random, width: DomainWidth) -> Scene:
     """Any thing at each of the nine places: nobody asks about it, but it has most to learn from."""
-    names = ("shape", "color", "size")
-    kinds = [[rng.choice(_keys(name, width)) for name in names] for _ in CELLS]
-    return _scene([Thing(*kind, place) for kind, place in zip(kinds, CELLS, strict=True)], rng)
+    shapes, colors, sizes = (_keys(name, width) for name in ("shape", "color", "size"))
+    things = [
+        Thing(rng.choice(shapes), rng.choice(colors), rng.choice(sizes), place) for place in CELLS
+    ]
+    return _scene(things, rng)
 
 
 def _number(rng: Random, width: DomainWidth) -> Scene:
