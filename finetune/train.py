@@ -69,7 +69,7 @@ LOOPS: Mapping[Stage, LoopOptions] = {
     "vocoder": LoopOptions(20_000, 1.2e-3, betas=(0.8, 0.98), weight_decay=0.01, clip=10.0),
     "tokenizer": LoopOptions(12_000, 1.2e-3, warmup=100),
     "flow": LoopOptions(12_000, 1e-3),
-    "vision": LoopOptions(4000, 1.5e-3, warmup=60),
+    "vision": LoopOptions(20_000, 1.5e-3, warmup=60),
     "pitch_decoded": LoopOptions(1000, 1e-3, warmup=50),
     "vocoder_decoded": LoopOptions(5000, 5e-4, betas=(0.8, 0.98), weight_decay=0.01, clip=10.0),
     "language": LoopOptions(60_000, 1.5e-3, warmup=500),

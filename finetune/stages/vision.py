@@ -48,12 +48,12 @@ from omni.model.rotary import Grid
 SEED = 5
 FRAME_SHARE = 0.25  # of the pictures that are frames of clips
 LAYOUTS: dict[Layout, int] = {
-    "few": 3,
+    "few": 2,
     "row": 1,
-    "crowd": 3,
-    "filled": 8,
-    "number": 1,
-    "word": 4,
+    "crowd": 2,
+    "filled": 7,
+    "number": 3,
+    "word": 5,
 }
 
 # Outputs of the heads, and what each one's loss weighs.
