@@ -167,9 +167,13 @@ def speech_wer(bench: Bench, language: Language) -> Measured:
         bench.record(
             "speech_wer", language, *pair, listening.error_rate(pair[1:], pair[:1], language) == 0
         )
-    own = own_error(recognizer, test_utterances(language, ENOUGH, bench.width))
+    same, other = (
+        own_error(recognizer, test_utterances(language, ENOUGH, bench.width, voice))
+        for voice in (DEFAULT_VOICE, None)
+    )
     unit = "of characters; " if language == "zh" else ""
-    note = f"%, {unit}the recognizer's own on held-out sentences by held-out voices {own:.2g} %"
+    own = f"{same:.2g} % in the voice of the answers, {other:.2g} % by held-out voices"
+    note = f"%, {unit}the recognizer's own on held-out sentences {own}"
     return Measured(listening.error_rate(found, wanted, language), len(readings), note)
 
 
