@@ -45,6 +45,7 @@ from omni.quantization import WEIGHT_BYTES
 Bits = Literal[8, 4]
 BITS: tuple[Bits, ...] = (8, 4)
 OUTLIERS = 6.0  # activations above it are multiplied in full precision, as LLM.int8() does
+CPU_BLOCK = 32  # outputs of a layer in 4 bits
 SPOKEN_TURN = 1024  # positions of 30 s heard and 30 s spoken
 VOCODER_VALUES = 20_821_295
 POSITIONS = 64
@@ -82,6 +83,8 @@ def few_bits(linear: nn.Linear, bits: Bits) -> nn.Module:
     else:
         layer = bnb.nn.Linear4bit(*sizes, bias, linear.weight.dtype, quant_type="nf4")
         layer.weight = bnb.nn.Params4bit(linear.weight.data, requires_grad=False, quant_type="nf4")
+        # On CPUs with 16-bit products the weights are laid out anew, in whole blocks alone.
+        layer.support_avx512bf16_for_cpu &= linear.out_features % CPU_BLOCK == 0
     if bias:
         layer.bias = linear.bias
     return layer.to(linear.weight.device).eval()
