@@ -289,7 +289,7 @@ def test_the_language_is_switched_in_the_middle(
     expect(visit.part("send")).to_have_text("发送")
     expect(visit.page.locator("#model-status")).to_contain_text("参数")
     expect(visit.page.locator("#voice-named")).to_contain_text("模型自带的声音")
-    expect(visit.page.locator("#voice-named input")).to_have_value(re.compile("官方"))
+    expect(visit.page.locator("#voice-named input")).to_have_value("邻家女声 ✓")
     expect(visit.page.locator("html")).to_have_attribute("lang", "zh-CN")
     expect(visit.bubbles("bot")).to_have_text(re.compile("hello"))  # what was said stays
     expect(visit.part("chat").get_by_role("button", name="复制文字").first).to_be_visible()
