@@ -126,6 +126,8 @@ def test_tasks_and_examples_speak_the_persons_language(visitors: Come, fake_serv
 def test_reset_puts_the_parameters_back(visitors: Come, fake_server: Server) -> None:
     visit = visitors(fake_server)
     page = visit.page
+    visit.ask("echo hello")  # by its end the panel shows the defaults of what is loaded
+    visit.answered(1)
     page.locator("#parameters").get_by_role("button").first.click()
     temperature = page.locator("#parameter-text-temperature input[type=number]")
     before = temperature.input_value()
@@ -133,7 +135,7 @@ def test_reset_puts_the_parameters_back(visitors: Come, fake_server: Server) -> 
     temperature.press("Tab")
     page.locator("#parameter-seed").get_by_role("textbox").fill("two cats")
     visit.ask("echo hello")
-    visit.answered(1)
+    visit.answered(2)
     expect(temperature).to_have_value("1.5")
     page.locator("#parameters-reset").click()
     expect(temperature).to_have_value(before)
