@@ -2,7 +2,7 @@
 
     python -m benchmarks.report
 
-Takes 10 to 15 minutes on two cores; nothing else should run meanwhile. With a GPU that holds the
+Takes 5 to 15 minutes on two cores; nothing else should run meanwhile. With a GPU that holds the
 published model, its rows are measured too. Each run is a process of its own and leaves a JSON file
 in --results; --from-results writes the tables of files that are there, without measuring.
 """
