@@ -39,6 +39,9 @@ EMBEDDING_STD = 0.1
 MATRIX_GAIN = 0.7  # of a fresh matrix; the published 0.02 suits layers twenty times as wide
 EAR_GAIN = 3.5  # of the first convolutions: what is heard must stand out from its positions
 _START_LOG_MAGNITUDE = -3.0
+# Of the layers that take the excitation in, whose frames are about a fifth in size: what enters
+# small is never learnt to be used, and the voice stays a whisper without pitch.
+_SOURCE_GAIN = 5.0
 
 
 def nano_config() -> OmniConfig:
@@ -91,6 +94,11 @@ def unit_gain(vocoder: HiFTVocoder) -> None:
         gain = next((gain for part, gain in _GAINS.items() if part in name), 1.0)
         kernel.normal_(0, gain / math.sqrt(inputs))
         module.weight_g.copy_(kernel.flatten(1).norm(dim=1).view_as(module.weight_g))
+    for down in vocoder.source_downs:
+        down.weight.normal_(0, _SOURCE_GAIN / math.sqrt(down.weight[0].numel()))
+    source = vocoder.m_source
+    source.l_linear.weight.fill_(1 / source.harmonics)
+    source.l_linear.bias.zero_()
     bins = vocoder.config.istft_params.n_fft // 2 + 1
     vocoder.conv_post.bias[:bins] = _START_LOG_MAGNITUDE
 

@@ -26,6 +26,7 @@ from finetune.train import Plan, Training
 from omni.checkpoint import Checkpoint
 from omni.conversation import Speech, Text
 from omni.model.audio_tokenizer import AudioTokenizer
+from omni.model.vocoder_source import SourceNoise
 from omni.nano import VOCODER_FILE, WEIGHTS_FILE
 from tests.finetune.espeak import needs_espeak
 
@@ -225,6 +226,22 @@ def test_a_vocoder_is_made_as_loud_as_what_it_learns_from() -> None:
     loud = vocoder(mel.T[None])[0].detach() * 3
     assert match_level(vocoder, [(mel, loud)]) == pytest.approx(3, rel=0.1)
     assert match_level(vocoder, [(mel, loud)]) == pytest.approx(1, rel=0.1)
+
+
+def test_a_fresh_vocoder_speaks_at_the_pitch_that_it_is_given() -> None:
+    """What enters small is never learnt: the excitation must count from the first step."""
+    vocoder = fresh_vocoder(0)
+    mel = torch.full((1, vocoder.config.in_channels, 20), -5.0)
+
+    def spectrum(hertz: float) -> torch.Tensor:
+        pitches = torch.full((1, 20), hertz)
+        noise = torch.Generator().manual_seed(0)
+        draws = SourceNoise(vocoder.config, generator=noise)
+        source, _ = vocoder.m_source(pitches, draws.phase, draws.frames(0, 20))
+        return vocoder.spectrum(mel, source).detach()
+
+    low, high = spectrum(100), spectrum(200)
+    assert (low - high).std() > 0.3 * low.std(dim=-1).mean()
 
 
 def test_a_finished_pitch_predictor_trains_further_in_the_units_it_was_trained_in() -> None:
