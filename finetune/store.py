@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -91,6 +91,19 @@ def _unmoved(recording: Recording) -> Recording:
     return replace(recording, lead_s=0.0, tail_s=0.0)
 
 
+class Pairs(NamedTuple):
+    """Utterances of a step, each a list: what is heard, and what is to be said in 20 ms frames.
+
+    ``heard`` (128, frames at 100 a second); ``mels`` (frames, 80); ``phonemes`` int64 (frames,);
+    ``pitches`` (frames,), Hz, 0 where there is none.
+    """
+
+    heard: list[Tensor]
+    mels: list[Tensor]
+    phonemes: list[Tensor]
+    pitches: list[Tensor]
+
+
 class UtteranceStore:
     """All utterances of the shards of a folder, in memory."""
 
@@ -133,17 +146,15 @@ class UtteranceStore:
         rng = np.random.default_rng(stable_hash(self.seed, purpose, step) % 2**63)
         return rng.integers(len(self), size=count).tolist()
 
-    def pairs(
-        self, step: int, count: int, device: torch.device
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """What is heard ``(128, frames)`` and what is to be said ``(frames, 80)`` of a step.
-
-        Beside them the phonemes, int64 ``(frames,)`` at the frames of what is to be said.
-        """
+    def pairs(self, step: int, count: int, device: torch.device) -> Pairs:
+        """Whole utterances of a step."""
         picks = self.picks(step, count, "pairs")
-        heard = [self.heard[index].float().T.to(device) for index in picks]
-        mels = [self.mel(index).to(device) for index in picks]
-        return heard, mels, [self.phonemes[index].long().to(device) for index in picks]
+        return Pairs(
+            [self.heard[index].float().T.to(device) for index in picks],
+            [self.mel(index).to(device) for index in picks],
+            [self.phonemes[index].long().to(device) for index in picks],
+            [self.pitches[index].float().to(device) for index in picks],
+        )
 
     def mel_crops(
         self, step: int, count: int, frames: int, device: torch.device

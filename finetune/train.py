@@ -156,10 +156,11 @@ class Training:
         """Encoder, quantizer, decoder and prenet."""
         audio = self._model().audio_tokenizer.to(self.device)
         audio.audio_flow_matching_decoder.conditional_decoder.requires_grad_(False)
-        stage = TokenizerStage(audio, self._store(), self.device)
-        if not self.plan.start:
+        fresh = not self.plan.start
+        stage = TokenizerStage(audio, self._store(), self.device, fresh=fresh)
+        if fresh:
             stage.start_at_mean()
-        return self._train("tokenizer", audio, stage.losses, stage.reader)
+        return self._train("tokenizer", audio, stage.losses, stage.readers)
 
     def flow(self) -> bool:
         """The flow's estimator, on the frozen tokenizer."""

@@ -61,12 +61,12 @@ class FlowStage:
     @torch.no_grad()
     def conditions(self, step: int) -> tuple[Tensor, list[Tensor], Tensor]:
         """Mean mels of quantized utterances, the true mels, and their lengths in frames."""
-        heard, mels, _ = self.store.pairs(step, self.batch, self.device)
+        pairs = self.store.pairs(step, self.batch, self.device)
         bridge = self.tokenizer.audio_bridge_model
         with mixed_precision(self.device):
             latents = [
-                bridge.recover(bridge.quantize(x.float())) for x in self.around.latents(heard)
+                bridge.recover(bridge.quantize(x.float())) for x in self.around.latents(pairs.heard)
             ]
             mu, frames = self.around.mean_mel(latents)
-        cut = [mel[:n] for mel, n in zip(mels, frames, strict=True)]
+        cut = [mel[:n] for mel, n in zip(pairs.mels, frames, strict=True)]
         return mu.float(), cut, torch.tensor(frames, device=self.device)

@@ -2,7 +2,8 @@
 
 Knows: encoder, bridge, quantizer, audio decoder and prenet trained as one, on whole utterances;
 a reading of the coarse codebook as phonemes, which makes its codes say what was said (the language
-model learns such codes far sooner). Does not know: the flow, the vocoder, text.
+model learns such codes far sooner); a reading of all codebooks as pitch, which a mean mel alone
+hardly asks for. Does not know: the flow, the vocoder, text.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from finetune.loop import Losses
@@ -25,13 +26,40 @@ from omni.model.audio_tokenizer import AudioTokenizer
 BATCH = 16  # utterances
 FREE_STEPS = 400  # before anything is quantized
 PHONEME_WEIGHT = 0.15
+PITCH_WEIGHT = 2.0  # an octave
+VOICING_WEIGHT = 0.2
+USUAL_PITCH = 130.0  # Hz: pitch is read in octaves from here
 STEADY_CHANNEL = 6.0  # of a fresh prenet
 COMMITMENT = 0.25
 FULL_SHARE = 0.7  # of the batches that use every codebook
 
 
+class Readers(nn.Module):
+    """What the codes must tell by one linear layer; thrown away after the training.
+
+    Of each frame (``pool`` a code): the phoneme from the coarse codebook, voicing and pitch from all.
+    """
+
+    def __init__(self, latent: int, pool: int) -> None:
+        super().__init__()
+        self.phoneme = nn.Linear(latent, pool * PHONEME_CLASSES)
+        self.pitch = nn.Linear(latent, pool * 2)
+
+    def phonemes(self, coarse: Tensor) -> Tensor:
+        """Logits ``(codes * pool, PHONEME_CLASSES)`` of ``(codes, latent)``."""
+        return self.phoneme(coarse).view(-1, PHONEME_CLASSES)
+
+    def pitches(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of voicing, and octaves above USUAL_PITCH, both ``(codes * pool,)``."""
+        voicing, octaves = self.pitch(latents).view(-1, 2).unbind(1)
+        return voicing, octaves
+
+
 class TokenizerStage:
-    """Losses of the reconstruction through the codes."""
+    """Losses of the reconstruction through the codes.
+
+    ``fresh``: the weights are random, and nothing is quantized at first.
+    """
 
     def __init__(
         self,
@@ -39,41 +67,69 @@ class TokenizerStage:
         store: UtteranceStore,
         device: torch.device,
         batch: int = BATCH,
+        fresh: bool = True,
     ) -> None:
         self.tokenizer, self.store, self.device, self.batch = tokenizer, store, device, batch
+        self.free_steps = FREE_STEPS if fresh else 0
         self.quantizer = QuantizerTrainer(tokenizer.audio_bridge_model)
         latent = tokenizer.audio_bridge_model.proj_decoder.in_features
         self.pool = tokenizer.audio_bridge_model.pool
-        # Thrown away after the training.
-        self.reader = torch.nn.Linear(latent, self.pool * PHONEME_CLASSES).to(device)
+        self.readers = Readers(latent, self.pool).to(device)
 
     def losses(self, step: int) -> Losses:
-        """L1 and squared error of the mean mel, the commitment to the codes, the phonemes."""
-        heard, mels, phonemes = self.store.pairs(step, self.batch, self.device)
+        """L1 and squared error of the mean mel, the commitment to the codes, phonemes, pitch."""
+        pairs = self.store.pairs(step, self.batch, self.device)
+        levels = self._levels(step)
         with mixed_precision(self.device):
-            latents = self.latents(heard)
-            if step < FREE_STEPS:
+            latents = self.latents(pairs.heard)
+            if step < self.free_steps:
                 quantized = coarse = torch.cat(latents)
                 commitment = latents[0].new_zeros(())
             else:
-                if step == FREE_STEPS:
+                if step and step == self.free_steps:
                     self.quantizer.start(torch.cat(latents).detach())
-                quantized, coarse, commitment = self.quantizer.quantize(
-                    torch.cat(latents), self._levels(step)
-                )
+                quantized, coarse, commitment = self.quantizer.quantize(torch.cat(latents), levels)
             codes = [len(x) for x in latents]
             mu, frames = self.mean_mel(quantized.split(codes))
-            read = self.reader(coarse).float().view(-1, PHONEME_CLASSES)
-        said = torch.cat([_fitted(x, n * self.pool) for x, n in zip(phonemes, codes, strict=True)])
+        read = self.readers.phonemes(coarse.float())
+        said = self._fitted(pairs.phonemes, codes, SILENCE)
         phoneme = F.cross_entropy(read, said)
-        l1, squared = mel_losses(mu, mels, frames)
+        # The coarse codebook is for what is said: alone it need not tell the pitch.
+        share = float(levels != 1)
+        voicing, octaves = self._pitch_losses(quantized.float(), pairs.pitches, codes)
+        l1, squared = mel_losses(mu, pairs.mels, frames)
+        voice = PITCH_WEIGHT * octaves + VOICING_WEIGHT * voicing
+        rest = COMMITMENT * commitment.float() + PHONEME_WEIGHT * phoneme
         return {
-            "loss": l1 + 0.5 * squared + COMMITMENT * commitment.float() + PHONEME_WEIGHT * phoneme,
+            "loss": l1 + 0.5 * squared + rest + share * voice,
             "l1": l1,
             "commitment": commitment,
             "phoneme": phoneme,
             "read": (read.argmax(1) == said).float().mean(),
+            "octaves": octaves,
+            "voicing": voicing,
         }
+
+    def _pitch_losses(
+        self, latents: Tensor, pitches: Sequence[Tensor], codes: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Cross entropy of voicing, mean error of the voiced frames' pitch in octaves."""
+        wanted = self._fitted(pitches, codes, 0.0)
+        voiced = wanted > 0
+        logits, octaves = self.readers.pitches(latents)
+        voicing = F.binary_cross_entropy_with_logits(logits, voiced.float())
+        off = (octaves - (wanted.clamp_min(1.0) / USUAL_PITCH).log2()).abs()
+        return voicing, (off * voiced).sum() / voiced.sum().clamp_min(1)
+
+    def _fitted(self, labels: Sequence[Tensor], codes: Sequence[int], nothing: float) -> Tensor:
+        """The labels of the frames of so many codes, cut or lengthened by ``nothing``."""
+        sizes = [n * self.pool for n in codes]
+        return torch.cat(
+            [
+                F.pad(x[:n], (0, max(0, n - len(x))), value=nothing)
+                for x, n in zip(labels, sizes, strict=True)
+            ]
+        )
 
     @torch.no_grad()
     def start_at_mean(self) -> None:
@@ -82,16 +138,16 @@ class TokenizerStage:
         Its last layer has no bias, and finding the level of silence takes hundreds of steps: one
         channel is set to about a constant, whose weights are the mean.
         """
-        heard, mels, _ = self.store.pairs(0, self.batch, self.device)
+        pairs = self.store.pairs(0, self.batch, self.device)
         prenet = self.tokenizer.audio_flow_matching_decoder.prenet
-        last = cast(torch.nn.Linear, prenet.in_mlp[2])
+        last = cast(nn.Linear, prenet.in_mlp[2])
         last.bias[0] = STEADY_CHANNEL
         seen: list[Tensor] = []
         hook = prenet.out_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        self.mean_mel(self.latents(heard))
+        self.mean_mel(self.latents(pairs.heard))
         hook.remove()
         prenet.out_proj.weight.mul_(0.3)
-        prenet.out_proj.weight[:, 0] = torch.cat(mels).mean(0) / seen[0][..., 0].mean()
+        prenet.out_proj.weight[:, 0] = torch.cat(pairs.mels).mean(0) / seen[0][..., 0].mean()
 
     def latents(self, heard: Sequence[Tensor]) -> list[Tensor]:
         """Unquantized latents ``(codes, latent)`` of each log-mel ``(128, frames)``."""
@@ -115,11 +171,6 @@ class TokenizerStage:
         if draw[0] < FULL_SHARE:
             return None
         return 1 + int(draw[1] * len(self.tokenizer.codebook_sizes))
-
-
-def _fitted(phonemes: Tensor, frames: int) -> Tensor:
-    """Cut, or lengthened by silence, to a number of frames."""
-    return F.pad(phonemes[:frames], (0, max(0, frames - len(phonemes))), value=SILENCE)
 
 
 def mel_losses(mu: Tensor, mels: Sequence[Tensor], frames: Sequence[int]) -> tuple[Tensor, Tensor]:
