@@ -245,11 +245,17 @@ class Training:
         return loop.finished
 
     def write(self) -> bool:
-        """Put the stages together and write the checkpoint."""
+        """Put the stages together and write the checkpoint.
+
+        With ``start`` those that were not trained yet are left out: a look at unfinished work.
+        """
         model, vocoder = self._model(), self._vocoder()
+        self._restore(model.audio_tokenizer, "tokenizer")
+        self._restore(Sight(model.model), "vision")
         self._restore(model, "language")
         estimator = model.audio_tokenizer.audio_flow_matching_decoder.conditional_decoder
         self._restore(estimator, "flow")
+        self._restore(vocoder, "vocoder")
         self._restore(vocoder, "vocoder_decoded")
         if self._kept.exists():
             store = self._decoded_store()

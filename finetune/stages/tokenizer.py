@@ -37,7 +37,8 @@ FULL_SHARE = 0.7  # of the batches that use every codebook
 class Readers(nn.Module):
     """What the codes must tell by one linear layer; thrown away after the training.
 
-    Of each frame (``pool`` a code): the phoneme from the coarse codebook, voicing and pitch from all.
+    Of each frame (``pool`` a code): the phoneme from the coarse codebook, voicing and pitch from
+    all of them.
     """
 
     def __init__(self, latent: int, pool: int) -> None:

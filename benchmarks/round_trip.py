@@ -1,0 +1,178 @@
+"""Where the embedded model's speech gets lost, stage by stage, without its language model.
+
+    python -m benchmarks.round_trip
+    python -m benchmarks.round_trip --model FOLDER --items 20 --json trip.json
+
+Sentences of the validation side, as espeak-ng reads them, go through more and more of the way from
+sound to sound, and come back as a listener and two comparisons find them. ``mel``: the true mel
+through the vocoder; ``mean``: codes and back to the mean mel, then the vocoder; ``codes``: the same
+with the flow, which is all that an answer goes through. ``espeak`` has lost nothing: what the
+measures themselves leave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import soxr
+import torch
+from torch import Tensor
+
+if __name__ == "__main__" and not __package__:
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks import recognizer as listening
+from benchmarks.likeness import VoicePrint, cepstra, nearest, nearest_voice, voice_print
+from benchmarks.machine import about_machine, sentence
+from benchmarks.rows import Row, table, write_json
+from finetune import mel as spoken_mel
+from finetune.domain import sentences
+from finetune.domain.width import LANGUAGES, DomainWidth
+from finetune.nano import fresh_model, fresh_vocoder, load_checkpoint
+from finetune.synthesis import HEARD_RATE, SPOKEN_RATE, Utterance, speak
+from finetune.voices import DEFAULT_VOICE, distinct_voices
+from omni.conversation import Language
+from omni.media.mel import log_mel
+from omni.nano import ASSETS
+
+SEED = 5
+AMONG = 10  # sentences that differ in one word
+VOICES = 8  # of training: of the validation side there are only four families
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A sentence in one voice after a way: found among others, its pitch off in octaves."""
+
+    heard: str
+    sentence_found: bool
+    voice_found: bool
+    pitch_off: float
+
+
+class RoundTrip:
+    """The parts of a checkpoint that sound goes through."""
+
+    def __init__(self, folder: Path) -> None:
+        model, self.vocoder = fresh_model(0), fresh_vocoder(0)
+        load_checkpoint(folder, model, self.vocoder)
+        self.audio, self.config = model.audio_tokenizer.eval(), model.config
+
+    def ways(self) -> Mapping[str, Callable[[Utterance], np.ndarray]]:
+        """From an utterance to what is heard of it, float32 (samples,) at 24 kHz."""
+        return {
+            "espeak": speak,
+            "mel": lambda said: self._spoken(spoken_mel.log_mel(torch.from_numpy(speak(said)))),
+            "mean": lambda said: self._spoken(self._mean_mel(self._codes(said))),
+            "codes": lambda said: self._spoken(self._mel(self._codes(said))),
+        }
+
+    def _codes(self, said: Utterance) -> Tensor:
+        heard = torch.from_numpy(speak(said, HEARD_RATE))
+        return self.audio.encode([log_mel(heard, self.config.audio)])[0]
+
+    def _mel(self, codes: Tensor) -> Tensor:
+        mel, _ = self.audio.decode(codes, generator=torch.Generator().manual_seed(SEED))
+        return mel[0]
+
+    @torch.no_grad()
+    def _mean_mel(self, codes: Tensor) -> Tensor:
+        entries = self.audio.audio_bridge_model.decode(codes)[None]
+        hidden, _ = self.audio.audio_decoder(entries, torch.tensor([len(codes)]))
+        return self.audio.audio_flow_matching_decoder.prenet(hidden)[0]
+
+    @torch.no_grad()
+    def _spoken(self, mel: Tensor) -> np.ndarray:
+        noise = torch.Generator().manual_seed(SEED)
+        return self.vocoder(mel.T[None], generator=noise)[0].numpy()
+
+
+def measure(
+    trip: RoundTrip, items: int, width: DomainWidth, recognizer: listening.Recognizer
+) -> Iterator[Row]:
+    """The rows of both languages, way by way."""
+    for language in LANGUAGES:
+        drawn = sentences.hard_sets("validation", language, 4 * items, SEED, width, AMONG)
+        sets = list({texts[0]: texts for texts in drawn}.values())[:items]
+        for name, way in trip.ways().items():
+            found = [
+                compared(way, texts, language, number, recognizer)
+                for number, texts in enumerate(sets)
+            ]
+            wanted = [texts[0] for texts in sets]
+            wrong = listening.error_rate([one.heard for one in found], wanted, language)
+            values = {
+                "wer_percent": wrong,
+                "sentence_percent": 100 * statistics.mean(x.sentence_found for x in found),
+                "voice_percent": 100 * statistics.mean(x.voice_found for x in found),
+                "pitch_off_octaves": statistics.median(x.pitch_off for x in found),
+            }
+            for measure_name, value in values.items():
+                yield Row(f"{language}.{name}.{measure_name}", value, note=f"{len(sets)} items")
+
+
+def compared(
+    way: Callable[[Utterance], np.ndarray],
+    texts: Sequence[str],
+    language: Language,
+    number: int,
+    recognizer: listening.Recognizer,
+) -> Compared:
+    """The first of ``texts`` in the voice of the answers and in another one, after ``way``."""
+    wave = way(Utterance(texts[0], language, DEFAULT_VOICE))
+    others = texts[::-1]  # the right one last: a tie is a miss
+    known = [_cepstra(Utterance(text, language, DEFAULT_VOICE)) for text in others]
+    voices = distinct_voices(Random(number), "train", VOICES)
+    print_found = voice_print(way(Utterance(texts[0], language, voices[0])))
+    prints = [_voice_print(Utterance(texts[0], language, voice)) for voice in voices[::-1]]
+    at_16_khz = soxr.resample(wave, SPOKEN_RATE, listening.RATE, quality="HQ")
+    return Compared(
+        recognizer.hear(at_16_khz, language),
+        nearest(cepstra(wave), known) == len(others) - 1,
+        nearest_voice(print_found, prints) == len(prints) - 1,
+        abs(print_found.pitch - prints[-1].pitch),
+    )
+
+
+@lru_cache(maxsize=8192)
+def _cepstra(said: Utterance) -> np.ndarray:
+    return cepstra(speak(said))
+
+
+@lru_cache(maxsize=8192)
+def _voice_print(said: Utterance) -> VoicePrint:
+    return voice_print(speak(said))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, default=ASSETS, help="a folder of nano's sizes")
+    parser.add_argument("--items", type=int, default=48, help="sentences in each language")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    flags = parser.parse_args(arguments)
+    if flags.items < 1:
+        parser.error("--items must be 1 or more")
+    recognizer = listening.load_recognizer(listening.WEIGHTS)
+    rows = list(measure(RoundTrip(flags.model), flags.items, "core", recognizer))
+    about = about_machine()
+    command = shlex.join(["python", "-m", "benchmarks.round_trip", *(arguments or sys.argv[1:])])
+    print(f"{sentence(about)}\n{command}\n\n{table(rows)}")
+    if flags.json:
+        write_json(flags.json, rows, machine=about, command=command)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
