@@ -24,15 +24,15 @@ from omni.conversation import Language
 TASKS: tuple[Task, ...] = get_args(Task)
 # How often each task is drawn, of 100.
 WEIGHTS: Mapping[Task, int] = {
-    "tts": 16,
+    "tts": 14,
     "asr": 18,
-    "image_qa": 15,
-    "video_qa": 11,
+    "image_qa": 14,
+    "video_qa": 10,
     "spoken_qa": 13,
-    "chat": 8,
-    "translate": 4,
-    "style": 5,
-    "clone": 8,
+    "chat": 6,
+    "translate": 3,
+    "style": 9,
+    "clone": 11,
     "outside": 2,
 }
 
