@@ -31,6 +31,7 @@ from finetune.nano import (
     write_checkpoint,
 )
 from finetune.stages.flow import FlowStage
+from finetune.stages.flow_start import start_estimator
 from finetune.stages.language import LanguageStage, collate
 from finetune.stages.pitch import PitchStage, fold_scales, unfold_scales
 from finetune.stages.tokenizer import TokenizerStage
@@ -68,7 +69,7 @@ LOOPS: Mapping[Stage, LoopOptions] = {
     "pitch": LoopOptions(2000, 2e-3, warmup=50),
     "vocoder": LoopOptions(20_000, 1.2e-3, betas=(0.8, 0.98), weight_decay=0.01, clip=10.0),
     "tokenizer": LoopOptions(12_000, 1.2e-3, warmup=100),
-    "flow": LoopOptions(12_000, 1e-3),
+    "flow": LoopOptions(12_000, 3e-3, warmup=50),
     "vision": LoopOptions(20_000, 1.5e-3, warmup=60),
     "pitch_decoded": LoopOptions(1000, 1e-3, warmup=50),
     "vocoder_decoded": LoopOptions(5000, 5e-4, betas=(0.8, 0.98), weight_decay=0.01, clip=10.0),
@@ -168,6 +169,8 @@ class Training:
         audio = model.audio_tokenizer.to(self.device)
         self._restore(audio, "tokenizer")
         estimator = audio.audio_flow_matching_decoder.conditional_decoder
+        if not self.plan.start:
+            start_estimator(estimator)
         stage = FlowStage(audio, model.config.flow, self._store(), self.device)
         return self._train("flow", estimator, stage.losses)
 

@@ -42,7 +42,9 @@ class VocoderStage:
         wave, mel, pitch = self.store.wave_crops(step, self.batch, FRAMES, self.device)
         made = self.vocoder(mel.transpose(1, 2), f0=pitch)
         spectral = spectral_loss(made, wave)
-        mel_l1 = (target.log_mel(made).clamp_min(LOG_FLOOR) - mel.clamp_min(LOG_FLOOR)).abs().mean()
+        # Of the waves, not what the vocoder was given, which may be a mel that was decoded.
+        found, wanted = (target.log_mel(side).clamp_min(LOG_FLOOR) for side in (made, wave))
+        mel_l1 = F.l1_loss(found, wanted)
         return {"loss": spectral + MEL_WEIGHT * mel_l1, "spectral": spectral, "mel": mel_l1}
 
 
