@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,14 +20,17 @@ from finetune.loop import Loop, LoopOptions, rate_at
 from finetune.nano import fresh_model, fresh_vocoder, nano_config, nano_tokenizer
 from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
 from finetune.stages import pitch
+from finetune.stages.flow_start import start_estimator
 from finetune.stages.language import LanguageStage, collate
 from finetune.stages.quantizer import QuantizerTrainer
 from finetune.stages.vision import Sight, VisionBatches, VisionStage
-from finetune.stages.vocoder import match_level
+from finetune.stages.vocoder import VocoderStage, match_level
 from finetune.train import Plan, Training
 from omni.checkpoint import Checkpoint
 from omni.conversation import Speech, Text
 from omni.model.audio_tokenizer import AudioTokenizer
+from omni.model.flow_unet import FlowUNet
+from omni.model.vocoder import HiFTVocoder
 from omni.model.vocoder_source import SourceNoise
 from omni.nano import VOCODER_FILE, WEIGHTS_FILE
 from tests.finetune.espeak import needs_espeak
@@ -228,6 +233,17 @@ def test_a_vocoder_is_made_as_loud_as_what_it_learns_from() -> None:
     assert match_level(vocoder, [(mel, loud)]) == pytest.approx(1, rel=0.1)
 
 
+def test_a_vocoder_on_decoded_mels_learns_the_true_waves() -> None:
+    """A decoded mel is what it is given, not what it is to sound like."""
+    generator = torch.Generator().manual_seed(0)
+    wave = 0.1 * torch.randn(2, 25 * 480, generator=generator)
+    decoded, pitches = torch.zeros(2, 25, 80), torch.full((2, 25), 100.0)
+    kept = SimpleNamespace(wave_crops=lambda *_: (wave, decoded, pitches))
+    perfect = cast(HiFTVocoder, lambda mel, f0: wave)
+    stage = VocoderStage(perfect, cast(store.UtteranceStore, kept), torch.device("cpu"))
+    assert all(float(value) == pytest.approx(0) for value in stage.losses(0).values())
+
+
 def test_a_fresh_vocoder_speaks_at_the_pitch_that_it_is_given() -> None:
     """What enters small is never learnt: the excitation must count from the first step."""
     vocoder = fresh_vocoder(0)
@@ -242,6 +258,30 @@ def test_a_fresh_vocoder_speaks_at_the_pitch_that_it_is_given() -> None:
 
     low, high = spectrum(100), spectrum(200)
     assert (low - high).std() > 0.3 * low.std(dim=-1).mean()
+
+
+def test_a_fresh_flow_lets_the_noise_through() -> None:
+    """What is drawn must come out again at the start: the velocity is the mel less the noise."""
+    flow = fresh_model(0).audio_tokenizer.audio_flow_matching_decoder
+    estimator = flow.conditional_decoder
+    mu = torch.full((1, 12, flow.mel_bins), -6.0)
+    generator = torch.Generator().manual_seed(0)
+    noise, other = (torch.randn(mu.shape, generator=generator) for _ in range(2))
+
+    def likeness() -> float:
+        """How much of a change of the noise is in the change of the velocity, as a correlation."""
+        with torch.no_grad():
+            found = estimator(noise, mu, torch.zeros(1)) - estimator(other, mu, torch.zeros(1))
+        return torch.corrcoef(torch.stack([found.flatten(), (noise - other).flatten()]))[
+            0, 1
+        ].item()
+
+    assert abs(likeness()) < 0.2
+    start_estimator(estimator)
+    torch.nn.init.eye_(estimator.final_proj.weight[..., 0])  # so that bins keep their places
+    assert likeness() > 0.5
+    with pytest.raises(ValueError, match="does not go through"):
+        start_estimator(FlowUNet(replace(nano_config().flow, channels=(64,))))
 
 
 def test_a_finished_pitch_predictor_trains_further_in_the_units_it_was_trained_in() -> None:
