@@ -283,7 +283,7 @@ def environment() -> dict[str, str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent there")
 def test_ctrl_c_of_a_process_leaves_a_valid_file(endless: Path, here: Path) -> None:
-    arguments = command("tts", "one two three, " * 20, "--out", "t.wav", "--model", str(endless))
+    arguments = command("tts", "one two three, " * 200, "--out", "t.wav", "--model", str(endless))
     process = subprocess.Popen(
         arguments, cwd=here, env=environment(), stderr=subprocess.PIPE, text=True
     )
