@@ -145,7 +145,7 @@ def _retrieval(
     verdicts = []
     for reading in bench.readings(language):
         texts = candidates(reading.sentences)[::-1]  # the right one last: a tie is a miss
-        known = [_spoken_cepstra(text, language) for text in texts]
+        known = [spoken_cepstra(text, language) for text in texts]
         found = texts[nearest(cepstra(reading.wave), known)]
         verdicts.append(is_heard(reading.wave) and found == reading.sentences[0])
         bench.record(name, language, reading.sentences[0], found, verdicts[-1])
@@ -161,7 +161,7 @@ def speech_wer(bench: Bench, language: Language) -> Measured:
     except FileNotFoundError as error:
         return Measured(None, 0, f"no recognizer: {error}")
     readings = bench.readings(language)
-    found = [recognizer.hear(_at_16_khz(reading.wave), language) for reading in readings]
+    found = [recognizer.hear(at_16_khz(reading.wave), language) for reading in readings]
     wanted = [reading.sentences[0] for reading in readings]
     for pair in zip(wanted, found, strict=True):
         bench.record(
@@ -306,11 +306,13 @@ def spoken(text: str, language: Language, voice: Voice = DEFAULT_VOICE) -> np.nd
 
 
 @lru_cache(maxsize=8192)
-def _spoken_cepstra(text: str, language: Language) -> np.ndarray:
+def spoken_cepstra(text: str, language: Language) -> np.ndarray:
+    """The cepstra of :func:`spoken` in the voice of the answers."""
     return cepstra(spoken(text, language))
 
 
-def _at_16_khz(wave: np.ndarray) -> np.ndarray:
+def at_16_khz(wave: np.ndarray) -> np.ndarray:
+    """Speech at 24 kHz as the recognizer hears it."""
     return soxr.resample(wave, synthesis.SPOKEN_RATE, listening.RATE, quality="HQ")
 
 

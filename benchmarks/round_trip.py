@@ -23,7 +23,6 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 
@@ -33,12 +32,13 @@ if __name__ == "__main__" and not __package__:
 from benchmarks import recognizer as listening
 from benchmarks.likeness import VoicePrint, cepstra, nearest, nearest_voice, voice_print
 from benchmarks.machine import about_machine, sentence
+from benchmarks.quality_rows import at_16_khz, spoken_cepstra
 from benchmarks.rows import Row, table, write_json
 from finetune import mel as spoken_mel
 from finetune.domain import sentences
 from finetune.domain.width import LANGUAGES, DomainWidth
 from finetune.nano import fresh_model, fresh_vocoder, load_checkpoint
-from finetune.synthesis import HEARD_RATE, SPOKEN_RATE, Utterance, speak
+from finetune.synthesis import HEARD_RATE, Utterance, speak
 from finetune.voices import DEFAULT_VOICE, distinct_voices
 from omni.conversation import Language
 from omni.media.mel import log_mel
@@ -130,22 +130,16 @@ def compared(
     """The first of ``texts`` in the voice of the answers and in another one, after ``way``."""
     wave = way(Utterance(texts[0], language, DEFAULT_VOICE))
     others = texts[::-1]  # the right one last: a tie is a miss
-    known = [_cepstra(Utterance(text, language, DEFAULT_VOICE)) for text in others]
+    known = [spoken_cepstra(text, language) for text in others]
     voices = distinct_voices(Random(number), "train", VOICES)
     print_found = voice_print(way(Utterance(texts[0], language, voices[0])))
     prints = [_voice_print(Utterance(texts[0], language, voice)) for voice in voices[::-1]]
-    at_16_khz = soxr.resample(wave, SPOKEN_RATE, listening.RATE, quality="HQ")
     return Compared(
-        recognizer.hear(at_16_khz, language),
+        recognizer.hear(at_16_khz(wave), language),
         nearest(cepstra(wave), known) == len(others) - 1,
         nearest_voice(print_found, prints) == len(prints) - 1,
         abs(print_found.pitch - prints[-1].pitch),
     )
-
-
-@lru_cache(maxsize=8192)
-def _cepstra(said: Utterance) -> np.ndarray:
-    return cepstra(speak(said))
 
 
 @lru_cache(maxsize=8192)

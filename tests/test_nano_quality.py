@@ -111,7 +111,7 @@ def toy_voices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune.synthesis.speak", toy_speech)
     monkeypatch.setattr("finetune.parts.speak", toy_speech)
     monkeypatch.setattr("benchmarks.nano_quality.espeak_version", lambda: "none")
-    quality_rows._spoken_cepstra.cache_clear()
+    quality_rows.spoken_cepstra.cache_clear()
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_word_errors_of_a_perfect_and_a_silent_engine(
         for answer in engine_answers:
             engine.next.put(answer)
         waves = {
-            len(quality_rows._at_16_khz(toy_speech(said))): written(text, language)
+            len(quality_rows.at_16_khz(toy_speech(said))): written(text, language)
             for text, said in engine_answers
             if said
         }

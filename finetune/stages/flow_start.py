@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from finetune.stages.pitch import MEL_MEAN, MEL_SPREAD
 from omni.model.flow_unet import (
     CausalConv,
     FlowUNet,
@@ -25,7 +26,6 @@ from omni.model.flow_unet import (
     TransformerBlock,
 )
 
-MEL_MEAN, MEL_SPREAD = -6.0, 3.0  # of log-mels of speech, roughly
 RANDOM_SHARE = 0.3  # of the usual size of what is added to that way
 NOISE_GAIN = 1.5  # of the noisy mel in the first convolution
 OUTPUT_GAIN = 2.0

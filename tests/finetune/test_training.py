@@ -272,9 +272,8 @@ def test_a_fresh_flow_lets_the_noise_through() -> None:
         """How much of a change of the noise is in the change of the velocity, as a correlation."""
         with torch.no_grad():
             found = estimator(noise, mu, torch.zeros(1)) - estimator(other, mu, torch.zeros(1))
-        return torch.corrcoef(torch.stack([found.flatten(), (noise - other).flatten()]))[
-            0, 1
-        ].item()
+        sides = torch.stack([found.flatten(), (noise - other).flatten()])
+        return torch.corrcoef(sides)[0, 1].item()
 
     assert abs(likeness()) < 0.2
     start_estimator(estimator)
