@@ -84,10 +84,15 @@ def fill(
     audio: AudioTokenizer,
     width: DomainWidth = "full",
     workers: int = 1,
+    first: int = 0,
 ) -> None:
-    """Write the shards of ``count`` examples, in ``workers`` processes; those there are kept."""
+    """Write the shards of ``count`` examples, in ``workers`` processes; those there are kept.
+
+    ``first``: the number of the first example, rounded down to the beginning of a shard: a later
+    training does not repeat what an earlier one has seen.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    plans = [BankPlan(number, width) for number in range(-(-count // SHARD))]
+    plans = [BankPlan(n, width) for n in range(first // SHARD, -(-(first + count) // SHARD))]
     # Each process keeps its writer, which remembers what it has encoded.
     with ProcessPoolExecutor(workers, initializer=_begin, initargs=(audio,)) as pool:
         for path in pool.map(_write, repeat(folder), plans):

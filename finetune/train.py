@@ -30,6 +30,7 @@ from finetune.nano import (
     nano_config,
     write_checkpoint,
 )
+from finetune.stages.decoder import DecoderStage
 from finetune.stages.flow import FlowStage
 from finetune.stages.flow_start import start_estimator
 from finetune.stages.language import LanguageStage, collate
@@ -38,8 +39,10 @@ from finetune.stages.tokenizer import TokenizerStage
 from finetune.stages.vision import Sight, VisionBatches, VisionStage
 from finetune.stages.vocoder import VocoderStage, match_level
 from finetune.store import DecodedStore, UtteranceStore
+from omni.model.audio_tokenizer import AudioTokenizer
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder import HiFTVocoder
+from omni.model.vocoder_source import F0Predictor
 from omni.nano import ASSETS
 
 Stage: TypeAlias = Literal[
@@ -47,6 +50,7 @@ Stage: TypeAlias = Literal[
     "pitch",
     "vocoder",
     "tokenizer",
+    "decoder",
     "flow",
     "decoded",
     "pitch_decoded",
@@ -58,8 +62,8 @@ Stage: TypeAlias = Literal[
 ]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 SEED = 11
-VISION_BATCH = 8  # pictures
-VISION_CHECKS = 40  # batches of the validation side, all this often:
+VISION_BATCH = 32  # pictures
+VISION_CHECKS = 10  # batches of the validation side, all this often:
 VISION_CHECK_EVERY = 250  # steps
 LEVEL_UTTERANCES = 64  # by which the finished vocoder's level is set
 LANGUAGE_BATCH = 24  # examples
@@ -69,8 +73,9 @@ LOOPS: Mapping[Stage, LoopOptions] = {
     "pitch": LoopOptions(2000, 2e-3, warmup=50),
     "vocoder": LoopOptions(20_000, 1.2e-3, betas=(0.8, 0.98), weight_decay=0.01, clip=10.0),
     "tokenizer": LoopOptions(12_000, 1.2e-3, warmup=100),
+    "decoder": LoopOptions(4000, 7e-4, warmup=50),
     "flow": LoopOptions(12_000, 3e-3, warmup=50),
-    "vision": LoopOptions(20_000, 1.5e-3, warmup=60),
+    "vision": LoopOptions(10_000, 1.5e-3, warmup=60),
     "pitch_decoded": LoopOptions(1000, 1e-3, warmup=50),
     "vocoder_decoded": LoopOptions(5000, 5e-4, betas=(0.8, 0.98), weight_decay=0.01, clip=10.0),
     "language": LoopOptions(60_000, 1.5e-3, warmup=500),
@@ -94,6 +99,7 @@ class Plan:
     max_s: float = math.inf
     target: Path = ASSETS
     start: Path | None = None
+    first_example: int = 0
 
     def loop(self, stage: Stage) -> LoopOptions:
         """The stage's options in this run."""
@@ -115,6 +121,7 @@ class Training:
             "pitch": self.pitch,
             "vocoder": self.vocoder,
             "tokenizer": self.tokenizer,
+            "decoder": self.decoder,
             "flow": self.flow,
             "vision": self.vision,
             "decoded": self.decoded,
@@ -140,10 +147,10 @@ class Training:
 
     def pitch(self) -> bool:
         """The vocoder's pitch predictor."""
-        vocoder = self._vocoder().to(self.device)
+        predictor = self._vocoder().to(self.device).f0_predictor
         if self.plan.start:
-            unfold_scales(vocoder.f0_predictor)
-        stage = PitchStage(vocoder, self._store(), self.device)
+            unfold_scales(predictor)
+        stage = PitchStage(predictor, self._store(), self.device)
         return self._train("pitch", stage.predictor, stage.losses)
 
     def vocoder(self) -> bool:
@@ -163,11 +170,19 @@ class Training:
             stage.start_at_mean()
         return self._train("tokenizer", audio, stage.losses, stage.readers)
 
+    def decoder(self) -> bool:
+        """The audio decoder and the prenet, on frozen codes, with a pitch predictor beside them."""
+        audio = self._model().audio_tokenizer.to(self.device)
+        self._restore(audio, "tokenizer")
+        predictor = self._learning_pitch("pitch")
+        stage = DecoderStage(audio, predictor, self._store(), self.device)
+        stage.freeze_codes()
+        return self._train("decoder", audio, stage.losses, predictor)
+
     def flow(self) -> bool:
         """The flow's estimator, on the frozen tokenizer."""
         model = self._model()
-        audio = model.audio_tokenizer.to(self.device)
-        self._restore(audio, "tokenizer")
+        audio = self._tokenizer(model)
         estimator = audio.audio_flow_matching_decoder.conditional_decoder
         if not self.plan.start:
             start_estimator(estimator)
@@ -196,9 +211,7 @@ class Training:
 
     def decoded(self) -> bool:
         """Decode the utterances from their codes: what the vocoder will be given."""
-        model = self._model()
-        audio = model.audio_tokenizer.eval()
-        self._restore(audio, "tokenizer")
+        audio = self._tokenizer(self._model()).eval()
         self._restore(audio.audio_flow_matching_decoder.conditional_decoder, "flow")
         heard = (mel.float().T for mel in self._store().heard)
         store.write_decoded((audio.decode(audio.encode([x])[0])[0][0] for x in heard), self._kept)
@@ -206,10 +219,9 @@ class Training:
 
     def pitch_decoded(self) -> bool:
         """The pitch predictor once more, on decoded mels."""
-        vocoder = self._vocoder().to(self.device)
-        if not self._restore(vocoder.f0_predictor, "pitch"):
-            unfold_scales(vocoder.f0_predictor)
-        stage = PitchStage(vocoder, self._decoded_store(), self.device)
+        predictor = self._learning_pitch("pitch")
+        self._restore(predictor, "decoder", "helper")
+        stage = PitchStage(predictor, self._decoded_store(), self.device)
         return self._train("pitch_decoded", stage.predictor, stage.losses)
 
     def vocoder_decoded(self) -> bool:
@@ -225,7 +237,14 @@ class Training:
         plan = self.plan
         audio = self._model().audio_tokenizer.eval()
         self._restore(audio, "tokenizer")
-        bank.fill(plan.folder / "bank", plan.examples, audio, plan.width, plan.workers)
+        bank.fill(
+            plan.folder / "bank",
+            plan.examples,
+            audio,
+            plan.width,
+            plan.workers,
+            plan.first_example,
+        )
         return True
 
     def language(self) -> bool:
@@ -253,9 +272,9 @@ class Training:
         With ``start`` those that were not trained yet are left out: a look at unfinished work.
         """
         model, vocoder = self._model(), self._vocoder()
-        self._restore(model.audio_tokenizer, "tokenizer")
         self._restore(Sight(model.model), "vision")
         self._restore(model, "language")
+        self._tokenizer(model)
         estimator = model.audio_tokenizer.audio_flow_matching_decoder.conditional_decoder
         self._restore(estimator, "flow")
         self._restore(vocoder, "vocoder")
@@ -273,6 +292,13 @@ class Training:
         if self.plan.start:
             load_checkpoint(self.plan.start, model)
         return model
+
+    def _tokenizer(self, model: OmniForCausalLM) -> AudioTokenizer:
+        """The model's, as its two stages left it."""
+        audio = model.audio_tokenizer.to(self.device)
+        self._restore(audio, "tokenizer")
+        self._restore(audio, "decoder")
+        return audio
 
     def _vocoder(self) -> HiFTVocoder:
         vocoder = fresh_vocoder(SEED)
@@ -303,21 +329,31 @@ class Training:
         loop.run(losses)  # type: ignore[arg-type]
         return loop.finished
 
+    def _learning_pitch(self, stage: Stage) -> F0Predictor:
+        """The pitch predictor of a stage, to be trained further."""
+        predictor = self._vocoder().to(self.device).f0_predictor
+        if not self._restore(predictor, stage):
+            unfold_scales(predictor)
+        return predictor
+
     def _restore_pitch(self, vocoder: HiFTVocoder, stage: Stage) -> None:
         """The pitch predictor of a stage, finished and left as it is."""
         if self._restore(vocoder.f0_predictor, stage):
             fold_scales(vocoder.f0_predictor)  # those of a checkpoint are folded
         vocoder.f0_predictor.requires_grad_(False)
 
-    def _restore(self, module: nn.Module, stage: Stage) -> bool:
-        """Whether the stage was trained in this run; else the weights are the checkpoint's."""
+    def _restore(self, module: nn.Module, stage: Stage, part: str = "module") -> bool:
+        """Whether the stage was trained in this run; else the weights are the checkpoint's.
+
+        ``part``: "module", or "helper" for what learnt beside it.
+        """
         path = self.plan.folder / stage / "last.pt"
         if not path.exists() and self.plan.start:
             return False
         if not path.exists():
             raise FileNotFoundError(f"stage {stage} was not trained yet: {path} is missing")
         state = torch.load(path, map_location=self.device, weights_only=True)
-        module.load_state_dict(state["module"])
+        module.load_state_dict(state[part])
         return True
 
 
@@ -328,6 +364,7 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--utterances", type=int, default=20_000)
     parser.add_argument("--examples", type=int, default=40_000)
+    parser.add_argument("--first-example", type=int, default=0, metavar="N", help="its number")
     parser.add_argument("--width", choices=get_args(DomainWidth), default="full")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=2)
@@ -348,6 +385,7 @@ def main() -> None:
         given.minutes * 60,
         given.target,
         given.start,
+        given.first_example,
     )
     training = Training(plan)
     for stage in given.stages:

@@ -1,4 +1,4 @@
-"""Stage 4: the flow decoder, from the mean mel to one with some of its fine structure.
+"""Stage 5: the flow decoder, from the mean mel to one with some of its fine structure.
 
 Knows: conditional flow matching with guidance dropout. The tokenizer is frozen.
 Source: Lipman et al., Flow Matching for Generative Modeling (arXiv:2210.02747), optimal transport
@@ -65,11 +65,7 @@ class FlowStage:
     def conditions(self, step: int) -> tuple[Tensor, list[Tensor], Tensor]:
         """Mean mels of quantized utterances, the true mels, and their lengths in frames."""
         pairs = self.store.pairs(step, self.batch, self.device)
-        bridge = self.tokenizer.audio_bridge_model
         with mixed_precision(self.device):
-            latents = [
-                bridge.recover(bridge.quantize(x.float())) for x in self.around.latents(pairs.heard)
-            ]
-            mu, frames = self.around.mean_mel(latents)
+            mu, frames = self.around.mean_mel(self.around.coded(pairs.heard))
         cut = [mel[:n] for mel, n in zip(pairs.mels, frames, strict=True)]
         return mu.float(), cut, torch.tensor(frames, device=self.device)

@@ -1,4 +1,4 @@
-"""Stage 6: the language model and the audio head, on whole conversations.
+"""Stage 7: the language model and the audio head, on whole conversations.
 
 Knows: batches of sequences; the losses of text, of audio frames, and of the word that sounds.
 Does not know: how speech sounds and pictures look (the audio tokenizer, everything after it and
@@ -82,6 +82,10 @@ class LanguageStage:
 
     def __init__(self, model: OmniForCausalLM, device: torch.device) -> None:
         self.model, self.device = model, device
+        if device.type == "cpu":
+            # Sentences are short: written out, attention and its gradient take half the time of
+            # the fused kernel, a step 0.49 instead of 0.57 s on one core.
+            model.set_attn_implementation("eager")
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """What is trained: everything but the audio tokenizer and the vision tower."""

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from finetune.loop import Losses
 from finetune.store import UtteranceStore
-from omni.model.vocoder import HiFTVocoder
 from omni.model.vocoder_layers import Conv1d
 from omni.model.vocoder_source import F0Predictor
 
@@ -28,15 +27,20 @@ MEL_MEAN, MEL_SPREAD = -6.0, 3.0  # of log-mels of speech, roughly
 class PitchStage:
     """Losses of the pitch predictor on random crops."""
 
-    def __init__(self, vocoder: HiFTVocoder, store: UtteranceStore, device: torch.device) -> None:
-        self.predictor = vocoder.f0_predictor
+    def __init__(self, predictor: F0Predictor, store: UtteranceStore, device: torch.device) -> None:
+        self.predictor = predictor
         self.store, self.device = store, device
 
     def losses(self, step: int) -> Losses:
         """Weighted L1 in Hz; unvoiced frames count half."""
         mel, pitch = self.store.mel_crops(step, BATCH, FRAMES, self.device)
-        found = HZ_SCALE * self.predictor((mel.transpose(1, 2) - MEL_MEAN) / MEL_SPREAD)
+        found = read_pitch(self.predictor, mel)
         return {"loss": pitch_loss(found, pitch), "wrong": wrong_share(found, pitch)}
+
+
+def read_pitch(predictor: F0Predictor, mel: Tensor) -> Tensor:
+    """Hz ``(batch, frames)`` of ``mel (batch, frames, 80)``, by a predictor under training."""
+    return HZ_SCALE * predictor((mel.transpose(1, 2) - MEL_MEAN) / MEL_SPREAD)
 
 
 @torch.no_grad()
@@ -60,7 +64,7 @@ def unfold_scales(predictor: F0Predictor) -> None:
 
 
 def pitch_loss(found: Tensor, pitch: Tensor) -> Tensor:
-    """Smooth L1 between two pitches in Hz ``(batch, frames)``; 0 Hz is unvoiced."""
+    """Smooth L1 between two pitches in Hz, of one shape; 0 Hz is unvoiced."""
     error = F.smooth_l1_loss(found / HZ_SCALE, pitch / HZ_SCALE, beta=0.1, reduction="none")
     weight = torch.where(pitch > 0, 1.0, 0.5)
     return (error * weight).mean()

@@ -158,6 +158,12 @@ class TokenizerStage:
         pooled = bridge.latents(padded)
         return [row[: bridge.code_length(len(x))] for row, x in zip(pooled, hidden, strict=True)]
 
+    @torch.no_grad()
+    def coded(self, heard: Sequence[Tensor]) -> list[Tensor]:
+        """Latents ``(codes, latent)`` of each log-mel, as its codes give them back."""
+        bridge = self.tokenizer.audio_bridge_model
+        return [bridge.recover(bridge.quantize(x.float())) for x in self.latents(heard)]
+
     def mean_mel(self, latents: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
         """The prenet's mel ``(batch, frames, 80)``, and valid frames of each utterance."""
         bridge, decoder = self.tokenizer.audio_bridge_model, self.tokenizer.audio_decoder

@@ -1,4 +1,4 @@
-"""Stage 5: the vision tower and the bridge, before there is a language model that reads them.
+"""Stage 6: the vision tower and the bridge, before there is a language model that reads them.
 
 Knows: dense supervision of the bridge's rows by small heads that are dropped afterwards, batches of
 pictures and frames. Does not know: how things are painted, questions.

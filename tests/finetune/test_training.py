@@ -20,6 +20,7 @@ from finetune.loop import Loop, LoopOptions, rate_at
 from finetune.nano import fresh_model, fresh_vocoder, nano_config, nano_tokenizer
 from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
 from finetune.stages import pitch
+from finetune.stages.decoder import DecoderStage
 from finetune.stages.flow_start import start_estimator
 from finetune.stages.language import LanguageStage, collate
 from finetune.stages.quantizer import QuantizerTrainer
@@ -113,6 +114,16 @@ def test_a_bank_gives_back_what_was_written(writer: SequenceWriter, tmp_path: Pa
     assert kept.batch(0, 3) == kept.batch(0, 3) and lengths == sorted(lengths)
 
 
+def test_a_bank_goes_on_behind_what_an_earlier_training_has_seen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bank, "SHARD", 6)
+    audio = AudioTokenizer(nano_config()).eval()
+    bank.fill(tmp_path, 5, audio, "core", workers=1, first=15)
+    names = [bank.BankPlan(number, "core").name for number in (2, 3)]  # examples 12 to 23
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
 def test_an_answer_is_written_as_generation_leaves_it(writer: SequenceWriter) -> None:
     """The learnt ids are those of the same answer in a conversation's history."""
     from omni.conversation import Message
@@ -190,6 +201,50 @@ def test_codebooks_learn_to_say_more() -> None:
     coarse, _, _ = trainer.quantize(latents, levels=1)
     assert after < (coarse - latents).square().mean()
     assert float(commitment) > 0
+
+
+def _utterances(pitches: list[torch.Tensor]) -> store.UtteranceStore:
+    """Noise of one second each, of these pitches."""
+    generator = torch.Generator().manual_seed(0)
+    heard = [torch.randn(128, 100, generator=generator) for _ in pitches]
+    mels = [torch.randn(50, 80, generator=generator) - 5 for _ in pitches]
+    phonemes = [torch.zeros(50, dtype=torch.long) for _ in pitches]
+    pairs = store.Pairs(heard, mels, phonemes, pitches)
+    return cast(store.UtteranceStore, SimpleNamespace(pairs=lambda *_: pairs))
+
+
+def test_the_decoder_learns_to_tell_pitch_and_leaves_the_codes_alone() -> None:
+    torch.manual_seed(0)
+    audio, predictor = fresh_model(0).audio_tokenizer, fresh_vocoder(0).f0_predictor
+    kept = _utterances([torch.full((50,), 100.0), torch.full((50,), 220.0)])
+    stage = DecoderStage(audio, predictor, kept, torch.device("cpu"))
+    stage.freeze_codes()
+    heard = kept.pairs(0, 2, torch.device("cpu")).heard
+    codes = audio.eval().encode(heard)
+    parameters = [p for p in audio.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW([*parameters, *predictor.parameters()], lr=1e-3)
+    pitches = []
+    for step in range(12):
+        losses = stage.losses(step)
+        pitches.append(losses["pitch"].item())
+        losses["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert pitches[-1] < 0.6 * pitches[0]
+    for before, after in zip(codes, audio.encode(heard), strict=True):
+        torch.testing.assert_close(before, after)
+    flow = audio.audio_flow_matching_decoder
+    assert all(p.grad is None for p in flow.conditional_decoder.parameters())
+
+
+def test_the_pitch_is_read_behind_the_mel_not_beside_it() -> None:
+    """The decoder's share of the pitch loss: without its gradient it could not learn to tell."""
+    audio, predictor = fresh_model(0).audio_tokenizer, fresh_vocoder(0).f0_predictor
+    stage = DecoderStage(audio, predictor, _utterances([torch.zeros(50)]), torch.device("cpu"))
+    stage.freeze_codes()
+    stage.losses(0)["pitch"].backward()
+    grads = [p.grad for p in audio.audio_flow_matching_decoder.prenet.parameters()]
+    assert any(grad is not None and grad.abs().max() > 0 for grad in grads)
 
 
 def test_a_run_resumes_where_it_stopped(tmp_path: Path) -> None:
@@ -303,6 +358,7 @@ STEPS = {
     "pitch": 25,
     "vocoder": 6,
     "tokenizer": 10,
+    "decoder": 10,
     "flow": 10,
     "pitch_decoded": 4,
     "vocoder_decoded": 4,
@@ -322,6 +378,7 @@ def test_the_whole_training_runs_and_its_losses_fall(
     monkeypatch.setattr(bank, "FIRST_EXAMPLES", 0)
     monkeypatch.setattr(train, "LANGUAGE_BATCH", 8)
     monkeypatch.setattr(train, "VISION_CHECKS", 1)
+    monkeypatch.setattr(train, "VISION_BATCH", 8)
     for stage, steps in STEPS.items():
         options = replace(train.LOOPS[stage], steps=steps, warmup=2, log_every=1)  # type: ignore[index]
         monkeypatch.setitem(train.LOOPS, stage, options)  # type: ignore[arg-type]
