@@ -34,6 +34,7 @@ from benchmarks.likeness import VoicePrint, cepstra, nearest, nearest_voice, voi
 from benchmarks.machine import about_machine, sentence
 from benchmarks.quality_rows import at_16_khz, spoken_cepstra
 from benchmarks.rows import Row, table, write_json
+from benchmarks.scoring import style_met
 from finetune import mel as spoken_mel
 from finetune.domain import sentences
 from finetune.domain.width import LANGUAGES, DomainWidth
@@ -43,20 +44,23 @@ from finetune.voices import DEFAULT_VOICE, distinct_voices
 from omni.conversation import Language
 from omni.media.mel import log_mel
 from omni.nano import ASSETS
+from omni.styles import StyleName
 
 SEED = 5
 AMONG = 10  # sentences that differ in one word
+STYLES: tuple[StyleName, ...] = ("high", "low")  # whose pitch must survive; lengths do anyway
 VOICES = 8  # of training: of the validation side there are only four families
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A sentence in one voice after a way: found among others, its pitch off in octaves."""
+    """A sentence after a way: found among others, its pitch off in octaves, high or low as told."""
 
     heard: str
     sentence_found: bool
     voice_found: bool
     pitch_off: float
+    style_met: bool
 
 
 class RoundTrip:
@@ -114,6 +118,7 @@ def measure(
                 "wer_percent": wrong,
                 "sentence_percent": 100 * statistics.mean(x.sentence_found for x in found),
                 "voice_percent": 100 * statistics.mean(x.voice_found for x in found),
+                "style_percent": 100 * statistics.mean(x.style_met for x in found),
                 "pitch_off_octaves": statistics.median(x.pitch_off for x in found),
             }
             for measure_name, value in values.items():
@@ -127,8 +132,13 @@ def compared(
     number: int,
     recognizer: listening.Recognizer,
 ) -> Compared:
-    """The first of ``texts`` in the voice of the answers and in another one, after ``way``."""
-    wave = way(Utterance(texts[0], language, DEFAULT_VOICE))
+    """The first of ``texts`` in the voice of the answers and in another one, after ``way``.
+
+    In the voice of the answers it is also read high or low, by turns.
+    """
+    said = Utterance(texts[0], language, DEFAULT_VOICE)
+    wave = way(said)
+    style = STYLES[number % len(STYLES)]
     others = texts[::-1]  # the right one last: a tie is a miss
     known = [spoken_cepstra(text, language) for text in others]
     voices = distinct_voices(Random(number), "train", VOICES)
@@ -139,6 +149,7 @@ def compared(
         nearest(cepstra(wave), known) == len(others) - 1,
         nearest_voice(print_found, prints) == len(prints) - 1,
         abs(print_found.pitch - prints[-1].pitch),
+        style_met(style, way(said.styled(style)), wave),
     )
 
 

@@ -11,7 +11,8 @@ from benchmarks.rows import read_json
 from finetune.domain.width import LANGUAGES
 from tests.finetune.espeak import needs_espeak
 
-MEASURES = ("wer_percent", "sentence_percent", "voice_percent", "pitch_off_octaves")
+SHARES = ("wer_percent", "sentence_percent", "voice_percent", "style_percent")
+MEASURES = (*SHARES, "pitch_off_octaves")
 
 
 @needs_espeak
@@ -24,11 +25,12 @@ def test_what_has_lost_nothing_is_found_again(tmp_path: Path) -> None:
     for language in LANGUAGES:
         assert values[f"{language}.espeak.sentence_percent"] == 100
         assert values[f"{language}.espeak.voice_percent"] == 100
+        assert values[f"{language}.espeak.style_percent"] == 100
         assert values[f"{language}.espeak.pitch_off_octaves"] == 0
         assert all(
-            0 <= float(values[f"{language}.{way}.{share}_percent"] or 0) <= 200
+            0 <= float(values[f"{language}.{way}.{share}"] or 0) <= 200
             for way in ways
-            for share in ("wer", "sentence", "voice")
+            for share in SHARES
         )
     assert about["command"].startswith("python -m benchmarks.round_trip")
 
