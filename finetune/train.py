@@ -86,7 +86,8 @@ LOOPS: Mapping[Stage, LoopOptions] = {
 class Plan:
     """A run. ``share`` scales every stage's steps; ``max_s`` bounds each stage of this call.
 
-    ``start``: a checkpoint's folder, whose weights stand for those of every stage not trained yet.
+    ``start``: a checkpoint's folder, whose weights stand for those of every stage not trained yet;
+    ``first_example``: the number at which the ``examples`` begin.
     """
 
     folder: Path
@@ -182,7 +183,7 @@ class Training:
     def flow(self) -> bool:
         """The flow's estimator, on the frozen tokenizer."""
         model = self._model()
-        audio = self._tokenizer(model)
+        audio = self._tokenizer(model).to(self.device)
         estimator = audio.audio_flow_matching_decoder.conditional_decoder
         if not self.plan.start:
             start_estimator(estimator)
@@ -295,7 +296,7 @@ class Training:
 
     def _tokenizer(self, model: OmniForCausalLM) -> AudioTokenizer:
         """The model's, as its two stages left it."""
-        audio = model.audio_tokenizer.to(self.device)
+        audio = model.audio_tokenizer
         self._restore(audio, "tokenizer")
         self._restore(audio, "decoder")
         return audio
@@ -364,7 +365,9 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--utterances", type=int, default=20_000)
     parser.add_argument("--examples", type=int, default=40_000)
-    parser.add_argument("--first-example", type=int, default=0, metavar="N", help="its number")
+    parser.add_argument(
+        "--first-example", type=int, default=0, metavar="N", help="where they begin"
+    )
     parser.add_argument("--width", choices=get_args(DomainWidth), default="full")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=2)

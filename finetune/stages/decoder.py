@@ -8,13 +8,12 @@ Does not know: how codes are made, the flow, the vocoder.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from finetune.loop import Losses
 from finetune.precision import mixed_precision
 from finetune.stages.pitch import pitch_loss, read_pitch, wrong_share
-from finetune.stages.tokenizer import BATCH, TokenizerStage, mel_losses
+from finetune.stages.tokenizer import BATCH, TokenizerStage, fitted, mel_losses
 from finetune.store import UtteranceStore
 from omni.model.audio_tokenizer import AudioTokenizer
 from omni.model.vocoder_source import F0Predictor
@@ -64,12 +63,7 @@ class DecoderStage:
         noise = NOISE * torch.randn(mu.shape, generator=generator).to(self.device)
         found = read_pitch(self.predictor, mu.float() + noise)
         valid = torch.cat([row[:n] for row, n in zip(found, frames, strict=True)])
-        pitch = torch.cat(
-            [
-                F.pad(x[:n], (0, max(0, n - len(x))))
-                for x, n in zip(pairs.pitches, frames, strict=True)
-            ]
-        )
+        pitch = fitted(pairs.pitches, frames, 0.0)
         off = pitch_loss(valid, pitch)
         loss = l1 + 0.5 * squared + PITCH_WEIGHT * off
         return {"loss": loss, "l1": l1, "pitch": off, "wrong": wrong_share(valid, pitch)}

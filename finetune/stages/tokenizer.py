@@ -92,12 +92,13 @@ class TokenizerStage:
                 quantized, coarse, commitment = self.quantizer.quantize(torch.cat(latents), levels)
             codes = [len(x) for x in latents]
             mu, frames = self.mean_mel(quantized.split(codes))
+        sizes = [n * self.pool for n in codes]  # the readers also tell the frame that the mel lacks
         read = self.readers.phonemes(coarse.float())
-        said = self._fitted(pairs.phonemes, codes, SILENCE)
+        said = fitted(pairs.phonemes, sizes, SILENCE)
         phoneme = F.cross_entropy(read, said)
         # The coarse codebook is for what is said: alone it need not tell the pitch.
         share = float(levels != 1)
-        voicing, octaves = self._pitch_losses(quantized.float(), pairs.pitches, codes)
+        voicing, octaves = self._pitch_losses(quantized.float(), pairs.pitches, sizes)
         l1, squared = mel_losses(mu, pairs.mels, frames)
         voice = PITCH_WEIGHT * octaves + VOICING_WEIGHT * voicing
         rest = COMMITMENT * commitment.float() + PHONEME_WEIGHT * phoneme
@@ -112,25 +113,15 @@ class TokenizerStage:
         }
 
     def _pitch_losses(
-        self, latents: Tensor, pitches: Sequence[Tensor], codes: Sequence[int]
+        self, latents: Tensor, pitches: Sequence[Tensor], frames: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """Cross entropy of voicing, mean error of the voiced frames' pitch in octaves."""
-        wanted = self._fitted(pitches, codes, 0.0)
+        wanted = fitted(pitches, frames, 0.0)
         voiced = wanted > 0
         logits, octaves = self.readers.pitches(latents)
         voicing = F.binary_cross_entropy_with_logits(logits, voiced.float())
         off = (octaves - (wanted.clamp_min(1.0) / USUAL_PITCH).log2()).abs()
         return voicing, (off * voiced).sum() / voiced.sum().clamp_min(1)
-
-    def _fitted(self, labels: Sequence[Tensor], codes: Sequence[int], nothing: float) -> Tensor:
-        """The labels of the frames of so many codes, cut or lengthened by ``nothing``."""
-        sizes = [n * self.pool for n in codes]
-        return torch.cat(
-            [
-                F.pad(x[:n], (0, max(0, n - len(x))), value=nothing)
-                for x, n in zip(labels, sizes, strict=True)
-            ]
-        )
 
     @torch.no_grad()
     def start_at_mean(self) -> None:
@@ -178,6 +169,16 @@ class TokenizerStage:
         if draw[0] < FULL_SHARE:
             return None
         return 1 + int(draw[1] * len(self.tokenizer.codebook_sizes))
+
+
+def fitted(labels: Sequence[Tensor], frames: Sequence[int], nothing: float) -> Tensor:
+    """The labels of so many frames, one utterance after the other, cut or lengthened by it."""
+    return torch.cat(
+        [
+            F.pad(x[:n], (0, max(0, n - len(x))), value=nothing)
+            for x, n in zip(labels, frames, strict=True)
+        ]
+    )
 
 
 def mel_losses(mu: Tensor, mels: Sequence[Tensor], frames: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 from finetune import bank, store, train
 from finetune.curves import draw
 from finetune.examples import TASKS, example
-from finetune.loop import Loop, LoopOptions, rate_at
+from finetune.loop import Loop, LoopOptions, StepFunction, rate_at
 from finetune.nano import fresh_model, fresh_vocoder, nano_config, nano_tokenizer
 from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
 from finetune.stages import pitch
@@ -43,6 +44,25 @@ pytestmark = needs_espeak
 def writer() -> SequenceWriter:
     model = fresh_model(0)
     return SequenceWriter(nano_tokenizer(), model.config, model.audio_tokenizer.eval())
+
+
+def losses_over(
+    step_losses: StepFunction,
+    parameters: Iterable[torch.nn.Parameter],
+    steps: int,
+    rate: float,
+    told: str = "loss",
+) -> list[float]:
+    """The values of one loss while ``loss`` is minimized."""
+    optimizer = torch.optim.AdamW(parameters, lr=rate)
+    values = []
+    for step in range(steps):
+        losses = step_losses(step)
+        values.append(losses[told].item())
+        losses["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return values
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -146,14 +166,7 @@ def test_language_losses_fall(writer: SequenceWriter) -> None:
     model = fresh_model(0)
     stage = LanguageStage(model, torch.device("cpu"))
     batch = collate([writer.write(example(n, 2, "train")) for n in range(3)], model.config)
-    optimizer = torch.optim.AdamW(stage.parameters(), lr=2e-3)
-    values = []
-    for _ in range(6):
-        losses = stage.losses(batch)
-        values.append(losses["loss"].item())
-        losses["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    values = losses_over(lambda _: stage.losses(batch), stage.parameters(), 6, 2e-3)
     assert values[-1] < 0.8 * values[0]
 
 
@@ -161,14 +174,7 @@ def test_vision_losses_fall() -> None:
     stage = VisionStage(fresh_model(0), torch.device("cpu"))
     batch = VisionBatches(nano_config(), 1, 4, "core")[0]
     parameters = [*stage.sight.parameters(), *stage.heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=1.5e-3)
-    values = []
-    for _ in range(10):
-        losses = stage.losses(batch)
-        values.append(losses["loss"].item())
-        losses["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    values = losses_over(lambda _: stage.losses(batch), parameters, 10, 1.5e-3)
     assert values[-1] < 0.7 * values[0]
     assert all(0 <= share <= 1 for share in stage.check([batch]).values())
 
@@ -222,14 +228,8 @@ def test_the_decoder_learns_to_tell_pitch_and_leaves_the_codes_alone() -> None:
     heard = kept.pairs(0, 2, torch.device("cpu")).heard
     codes = audio.eval().encode(heard)
     parameters = [p for p in audio.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW([*parameters, *predictor.parameters()], lr=1e-3)
-    pitches = []
-    for step in range(12):
-        losses = stage.losses(step)
-        pitches.append(losses["pitch"].item())
-        losses["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    learnt = [*parameters, *predictor.parameters()]
+    pitches = losses_over(stage.losses, learnt, 12, 1e-3, told="pitch")
     assert pitches[-1] < 0.6 * pitches[0]
     for before, after in zip(codes, audio.encode(heard), strict=True):
         torch.testing.assert_close(before, after)
