@@ -13,6 +13,9 @@ Protocol: a JSON object a line on standard input; on standard output a header of
 message in UTF-8, and the sounds: a JSON list of [ms from the start, phoneme in espeak's notation,
 place in the text of its word or Hanzi, in characters from 0]. The first answer, a JSON greeting,
 comes unasked.
+
+A request may bring the file of its variant along: espeak-ng reads a folder of links to its own
+data, to which such files are added. The folder is removed when the input ends.
 """
 
 from __future__ import annotations
@@ -21,8 +24,12 @@ import ctypes
 import ctypes.util
 import json
 import os
+import shutil
 import struct
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +74,21 @@ _CALLBACK = ctypes.CFUNCTYPE(
 class Speaker:
     """One initialized espeak-ng.
 
+    Args:
+        folder: an empty one, for links to espeak-ng's data and for variants that are brought along.
+
     Raises:
         OSError: the library or its data are not there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self._library = _load()
-        self.rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS)  # Hz
+        self._variants = _link_data(_data_path(self._library), folder)
+        path = str(folder).encode()
+        self.rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, path, _PHONEME_EVENTS)  # Hz
         if self.rate <= 0:
             raise OSError("espeak-ng does not find its data")
-        info = self._library.espeak_Info
-        info.restype = ctypes.c_char_p
-        data = ctypes.c_char_p()
-        self.version = str(info(ctypes.byref(data)).decode())
-        self._variants = Path((data.value or b"").decode()) / "voices" / "!v"
+        self.version = _information(self._library)[0]
         self._pieces: list[bytes] = []
         self._sounds: list[tuple[int, str, int]] = []
         self._callback = _CALLBACK(self._take)  # kept: the library holds a bare pointer
@@ -96,6 +104,23 @@ class Speaker:
             ctypes.c_void_p,
             ctypes.c_void_p,
         ]
+
+    @contextmanager
+    def variant(self, request: dict[str, Any]) -> Iterator[None]:
+        """Have the file of a request's variant in place, if it is none of espeak-ng's own.
+
+        It comes with the request as ``variant_file``. Only while it is needed: espeak-ng lists
+        every file there at each voice, and 350 at most.
+        """
+        path = self._variants / request["voice"].partition("+")[2]
+        if "variant_file" not in request:
+            yield
+            return
+        path.write_text(request["variant_file"])
+        try:
+            yield
+        finally:
+            path.unlink()
 
     def speak(self, request: dict[str, Any]) -> tuple[bytes, list[tuple[int, str, int]]]:
         """PCM and sounds of a request: ``text``, ``voice``, ``rate``, ``pitch``, ``range``.
@@ -144,6 +169,45 @@ def _load() -> Any:
     raise OSError("libespeak-ng is not installed")
 
 
+def _information(library: Any) -> tuple[str, str]:
+    """The version and the folder of the data of an initialized library."""
+    info = library.espeak_Info
+    info.restype = ctypes.c_char_p
+    data = ctypes.c_char_p()
+    version = info(ctypes.byref(data))
+    return version.decode(), (data.value or b"").decode()
+
+
+def _data_path(library: Any) -> Path:
+    """Where espeak-ng finds its data; asked in a fork: this process's library stays fresh."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        if library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS) > 0:
+            os.write(writing, _information(library)[1].encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        found = pipe.read().decode()
+    os.waitpid(child, 0)
+    if not found:
+        raise OSError("espeak-ng does not find its data")
+    return Path(found)
+
+
+def _link_data(data: Path, folder: Path) -> Path:
+    """Link everything of ``data`` into ``folder``; the folder of variants, to which one can add."""
+    linked = folder / data.name
+    variants = linked / "voices" / "!v"
+    variants.mkdir(parents=True)
+    voices = data / "voices"
+    for own, its in ((linked, data), (variants.parent, voices), (variants, voices / "!v")):
+        for entry in its.iterdir():
+            if not (own / entry.name).exists():
+                (own / entry.name).symlink_to(entry)
+    return variants
+
+
 def _answer(status: int, data: bytes, sounds: bytes = b"") -> None:
     out = sys.stdout.buffer
     out.write(struct.pack(HEADER, status, len(data), len(sounds)) + data + sounds)
@@ -151,10 +215,16 @@ def _answer(status: int, data: bytes, sounds: bytes = b"") -> None:
 
 
 def _speak_in_fork(speaker: Speaker, line: str) -> None:
+    request = json.loads(line)
+    with speaker.variant(request):
+        _answer_in_fork(speaker, request)
+
+
+def _answer_in_fork(speaker: Speaker, request: dict[str, Any]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            pcm, sounds = speaker.speak(json.loads(line))
+            pcm, sounds = speaker.speak(request)
             _answer(OK, pcm, json.dumps(sounds).encode())
         except Exception as error:  # whatever it is, the caller is told
             _answer(FAILED, str(error).encode())
@@ -166,8 +236,16 @@ def _speak_in_fork(speaker: Speaker, line: str) -> None:
 
 def main() -> None:
     """Greet, then answer until the input ends."""
+    folder = Path(tempfile.mkdtemp(prefix="espeak-"))
     try:
-        speaker = Speaker()
+        _serve(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(folder: Path) -> None:
+    try:
+        speaker = Speaker(folder)
     except OSError as error:
         _answer(MISSING, str(error).encode())
         return

@@ -1,7 +1,7 @@
 """The voices: which there are, and which of them training never hears.
 
-Knows: the variants of espeak-ng that sound apart, grouped by likeness, and their sides.
-Does not know: how speech is made.
+Knows: the variants of espeak-ng that sound apart, grouped by likeness, and their sides; how often
+training hears a drawn voice instead. Does not know: how speech is made.
 
 A voice is a variant at a base pitch. Variants that sound alike are one family and on one side:
 families were found by clustering mel cepstra and pitch of the same sentences in both languages
@@ -18,6 +18,7 @@ from functools import lru_cache
 from random import Random
 
 from finetune.domain.splits import Split
+from finetune.drawn_voices import COUNT, variant_name
 
 # Families, one a line: the first variant is the most typical one.
 _FAMILIES: Mapping[Split, str] = {
@@ -62,6 +63,7 @@ Marco
 """,
 }
 PITCHES = (38, 50, 62)  # of espeak's 0 to 99; styles need room on both sides
+DRAWN_SHARE = 0.5  # of the voices of training: no two of these are alike
 HEARD_RATES = (0.85, 1.25)  # times the usual rate, of people who talk to the model
 HEARD_PITCH_JITTER = 4  # steps: nobody speaks at one pitch
 
@@ -101,7 +103,9 @@ def voices(split: Split) -> tuple[Voice, ...]:
 
 
 def draw_voice(rng: Random, split: Split) -> Voice:
-    """A voice of one side, every family equally often."""
+    """A voice of one side, every family equally often; for training often one that is drawn."""
+    if split == "train" and rng.random() < DRAWN_SHARE:
+        return Voice(variant_name(rng.randrange(COUNT)), rng.choice(PITCHES))
     family = rng.choice(families(split))
     return Voice(rng.choice(family), rng.choice(PITCHES))
 
