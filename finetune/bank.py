@@ -36,7 +36,7 @@ FIRST_TASKS: Mapping[Task, int] = {"tts": 34, "asr": 40, "chat": 14, "clone": 6,
 RENDERINGS = 12  # of everything that is said to the model
 _POOL = 8  # batches' worth of examples, from which those of about one length are taken
 _writer: SequenceWriter  # of a worker process
-_NUMBERS = ("ids", "text_targets", "sound_targets", "frame_places")
+_NUMBERS = ("ids", "text_targets", "sound_targets", "sight_targets", "frame_places")
 
 
 @dataclass(frozen=True)
@@ -139,22 +139,17 @@ def _unpacked(tensors: dict[str, np.ndarray]) -> Iterator[Sequence]:
     }
     pictures = {name: iter(_pictures(tensors, name)) for name in ("images", "frames")}
     for place in range(len(cut["ids"])):
-        ids, text_targets, sound_targets, frame_places = (
-            cut[name][place].tolist() for name in _NUMBERS
-        )
+        numbers = {name: cut[name][place].tolist() for name in _NUMBERS}
         images, frames = (
             [next(pictures[name]) for _ in range(tensors[f"{name}_lengths"][place])]
             for name in ("images", "frames")
         )
         yield Sequence(
-            ids,
-            text_targets,
-            sound_targets,
-            [cut["codes"][place]],
-            images,
-            frames,
-            frame_places,
-            [cut["frame_targets"][place]],
+            **numbers,
+            codes=[cut["codes"][place]],
+            images=images,
+            frames=frames,
+            frame_targets=[cut["frame_targets"][place]],
         )
 
 

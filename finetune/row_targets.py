@@ -1,7 +1,7 @@
 """What each row of the vision bridge should know: the thing that is there, and where.
 
-Knows: the blocks of the resized picture, which of them a thing or letter covers. Does not know:
-how things are painted, losses.
+Knows: the blocks of the resized picture, which of them a thing or letter covers, and the words for
+what is there. Does not know: how things are painted, losses.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from finetune.domain.lexicon import COLORS, NUMBERS, SHAPES, SIZES, Word
-from finetune.pictures import Painting, readable_words
+from finetune.domain.lexicon import COLORS, NUMBERS, SHAPES, SIZES, Word, word
+from finetune.pictures import CELLS, Painting, readable_words
 
 IGNORED = -100
 # Classes, whatever the width of the domain.
@@ -29,6 +29,8 @@ WORD_CLASSES = tuple(word.key for word in _READ)
 NOTHING, WRITING = 0, len(SHAPE_CLASSES) - 1
 MOST_THINGS = 6  # that are counted
 THIRDS = 3  # the places of a picture, across and down
+# The middle of each side and the middle: what "core" knows; corners have longer names.
+_PLACE_WORDS = {cell: word("place", key) for key, cell in CELLS.items() if 1 in cell}
 SLOTS = 2  # letters of a block: that of its left half and that of its right half
 
 INK = 7  # cells of a patch each way, of whose ink the tower learns
@@ -80,39 +82,68 @@ class RowTargets:
 
 def row_targets(painting: Painting, grid: tuple[int, int], merge: int) -> RowTargets:
     """The targets of a painting whose picture was cut into ``grid`` patches, ``merge`` a block."""
-    lines, columns = grid[0] // merge, grid[1] // merge
-    rows = lines * columns
-    labels = {
-        name: np.full(rows, IGNORED)
-        for name in ("shape", "color", "size", "column", "line", "word")
-    }
-    offset, where, center = np.zeros((rows, 2)), np.zeros((rows, 2)), np.zeros(rows)
-    letters = np.full((rows, SLOTS), IGNORED)
+    blocks = grid[0] // merge, grid[1] // merge
+    labels, offset, where, center, letters = _labelled(painting, blocks)
     number = len(painting.placed)
-    labels["shape"][:] = NOTHING
-    _place_things(painting, (lines, columns), labels, offset, where, center)
-    whole_word = IGNORED
-    if painting.lettering:
-        writing = painting.lettering.writing
-        whole_word = WORD_CLASSES.index(writing.word.key)
-        letters, touched = _letters(painting, (lines, columns))
-        written = (letters != IGNORED).any(1)
-        labels["shape"][touched] = IGNORED
-        labels["shape"][written] = WRITING
-        labels["color"][written] = COLOR_CLASSES.index(writing.color)
-        labels["word"][written] = whole_word
+    written = painting.lettering
+    whole_word = WORD_CLASSES.index(written.writing.word.key) if written else IGNORED
     return RowTargets(
         **{name: torch.from_numpy(found) for name, found in labels.items()},
         center=torch.from_numpy(center).float(),
         offset=torch.from_numpy(offset).float(),
         where=torch.from_numpy(where).float(),
         letters=torch.from_numpy(letters),
-        picture=torch.zeros(rows, dtype=torch.long),
+        picture=torch.zeros(blocks[0] * blocks[1], dtype=torch.long),
         ink=_ink(painting, grid, merge),
         number=torch.tensor([number if number <= MOST_THINGS else IGNORED]),
         counts=_counts(painting)[None],
         whole_word=torch.tensor([whole_word]),
     )
+
+
+def row_words(painting: Painting, blocks: tuple[int, int]) -> list[tuple[Word, ...]]:
+    """What can be said of each row of ``blocks`` (lines, columns): nothing of an empty one.
+
+    Of a thing its shape, its color and, unless it is in a corner, its place; of writing its word.
+    """
+    labels = _labelled(painting, blocks)[0]
+    written = painting.lettering
+    found: list[tuple[Word, ...]] = []
+    for shape, color, column, line in zip(
+        *(labels[name].tolist() for name in ("shape", "color", "column", "line")), strict=True
+    ):
+        if shape == WRITING and written:
+            found.append((written.writing.word,))
+        elif shape in (NOTHING, IGNORED):
+            found.append(())
+        else:
+            place = _PLACE_WORDS.get((column, line))
+            found.append((SHAPES[shape - 1], COLORS[color], *([place] if place else [])))
+    return found
+
+
+def _labelled(
+    painting: Painting, blocks: tuple[int, int]
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of the rows by name, then offsets, centers' shares, centers and letters."""
+    rows = blocks[0] * blocks[1]
+    labels = {
+        name: np.full(rows, IGNORED)
+        for name in ("shape", "color", "size", "column", "line", "word")
+    }
+    offset, where, center = np.zeros((rows, 2)), np.zeros((rows, 2)), np.zeros(rows)
+    letters = np.full((rows, SLOTS), IGNORED)
+    labels["shape"][:] = NOTHING
+    _place_things(painting, blocks, labels, offset, where, center)
+    if painting.lettering:
+        writing = painting.lettering.writing
+        letters, touched = _letters(painting, blocks)
+        written = (letters != IGNORED).any(1)
+        labels["shape"][touched] = IGNORED
+        labels["shape"][written] = WRITING
+        labels["color"][written] = COLOR_CLASSES.index(writing.color)
+        labels["word"][written] = WORD_CLASSES.index(writing.word.key)
+    return labels, offset, where, center, letters
 
 
 def _place_things(

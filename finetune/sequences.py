@@ -12,15 +12,21 @@ from __future__ import annotations
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from random import Random
 
 import numpy as np
 import torch
 from PIL import Image
 
+from finetune.domain.lexicon import Word
+from finetune.domain.splits import stable_hash
 from finetune.parts import Example, Heard, Said, Seen, System, Turn, Typed, Watched
+from finetune.pictures import Painting
+from finetune.row_targets import row_words
 from finetune.synthesis import Utterance, sounds
 from finetune.timing import NOWHERE, frame_places
 from omni.config import OmniConfig, VisualConfig
+from omni.conversation import Language
 from omni.media.audio import audio_pieces
 from omni.media.image import smart_resize
 from omni.media.video import thin
@@ -44,12 +50,15 @@ class Sequence:
     a frame; ``frame_targets`` (frames, codebooks): the frame, the end frame included.
     ``sound_targets`` (length,): the token of the word that sounds, for an auxiliary loss: at a
     place that predicts a frame, in that frame; where a code was heard, LISTENING_DELAY codes ago.
+    ``sight_targets`` (length,): a word for what a row of a picture shows, in the language of the
+    question, by chance its shape, its color or its place.
     Pictures and frames have the size at which the tower sees them.
     """
 
     ids: list[int] = field(default_factory=list)
     text_targets: list[int] = field(default_factory=list)
     sound_targets: list[int] = field(default_factory=list)
+    sight_targets: list[int] = field(default_factory=list)
     codes: list[np.ndarray] = field(default_factory=list)
     images: list[Image.Image] = field(default_factory=list)
     frames: list[Image.Image] = field(default_factory=list)
@@ -71,7 +80,7 @@ class SequenceWriter:
         sequence = Sequence()
         if example.form == "transcription":
             self._text(sequence, TRANSCRIBE_TEXT)
-            self._asked(sequence, example.turns[-2])
+            self._asked(sequence, example.turns[-2], example.language)
             self._written(sequence, example.turns[-1])
         elif example.form == "reading":
             for piece in example.turns[-1].parts:
@@ -80,9 +89,8 @@ class SequenceWriter:
                 self._speak(sequence, piece)
         else:
             self._conversation(sequence, example)
-        length = len(sequence.ids)
-        sequence.text_targets += [IGNORED] * (length - len(sequence.text_targets))
-        sequence.sound_targets += [IGNORED] * (length - len(sequence.sound_targets))
+        for targets in (sequence.text_targets, sequence.sound_targets, sequence.sight_targets):
+            targets += [IGNORED] * (len(sequence.ids) - len(targets))
         return sequence
 
     def _conversation(self, sequence: Sequence, example: Example) -> None:
@@ -90,7 +98,7 @@ class SequenceWriter:
         for turn in example.turns:
             if turn.role == "user":
                 self._mark(sequence, self.special.user)
-                self._asked(sequence, turn)
+                self._asked(sequence, turn, example.language)
                 continue
             if example.speech:
                 self._mark(sequence, self.special.audiotext_start)
@@ -109,18 +117,18 @@ class SequenceWriter:
         if voice is not None:
             self._heard(sequence, voice)
 
-    def _asked(self, sequence: Sequence, turn: Turn) -> None:
+    def _asked(self, sequence: Sequence, turn: Turn, language: Language) -> None:
         for part in turn.parts:
             if isinstance(part, Typed):
                 self._text(sequence, part.text)
             elif isinstance(part, Heard):
                 self._heard(sequence, part)
             elif isinstance(part, Seen):
-                self._picture(sequence, part.image(), clip=False)
+                self._picture(sequence, part.scene.painting(), language, clip=False)
             elif isinstance(part, Watched):
-                frames = part.frames()
+                frames = part.clip.paintings()
                 for index in thin(list(range(len(frames))), self.config.video.max_frame_num):
-                    self._picture(sequence, frames[index], clip=True)
+                    self._picture(sequence, frames[index], language, clip=True)
 
     def _written(self, sequence: Sequence, turn: Turn) -> None:
         text = "".join(part.text for part in turn.parts if isinstance(part, Said))
@@ -176,14 +184,30 @@ class SequenceWriter:
         sequence.sound_targets += [IGNORED] * (place - len(sequence.sound_targets))
         sequence.sound_targets += words
 
-    def _picture(self, sequence: Sequence, picture: Image.Image, clip: bool) -> None:
+    def _picture(
+        self, sequence: Sequence, painting: Painting, language: Language, clip: bool
+    ) -> None:
         config: VisualConfig = self.config.video if clip else self.config.visual
+        picture = painting.image()
         height, width = smart_resize(picture.height, picture.width, config)
         seen = picture.resize((width, height), Image.Resampling.BICUBIC)
         pad = self.special.video_place if clip else self.special.image_pad
         (sequence.frames if clip else sequence.images).append(seen)
-        rows = height * width // config.patch_size**2 // config.merged_patches
-        self._mark(sequence, self.special.image_start, *[pad] * rows, self.special.image_end)
+        block = config.patch_size * config.merge_size
+        words = row_words(painting, (height // block, width // block))
+        self._mark(sequence, self.special.image_start)
+        sequence.sight_targets += [IGNORED] * (len(sequence.ids) - len(sequence.sight_targets))
+        rng = Random(stable_hash("sight", painting.look.seed, language))
+        sequence.sight_targets += [
+            self._name(rng.choice(said), language) if said else IGNORED for said in words
+        ]
+        self._mark(sequence, *[pad] * len(words), self.special.image_end)
+
+    def _name(self, word: Word, language: Language) -> int:
+        """The token that tells a word from others of its kind."""
+        if language == "zh":
+            return self.tokenizer.encode(word.zh)[0]
+        return self.tokenizer.encode(" " + word.en)[-1]
 
     @torch.no_grad()
     def _encode(self, part: Heard | Said) -> np.ndarray:

@@ -49,7 +49,7 @@ _RESPELLED: Mapping[str, str] = {
     "嘎嘎": "旮旮",
     "呱呱": "瓜瓜",
 }
-DRAWN_VOLUME = 50  # espeak's usual 100 would clip the strong formants of some
+DRAWN_VOLUME = 35  # espeak's usual 100 would clip the strong formants of some
 SLOWEST_RATE = 80  # espeak's own limit
 SERVER_SCRIPT = Path(__file__).with_name("espeak_server.py")
 LEVEL = 0.0562  # root mean square of the sounding part: -25 dB of full scale
@@ -166,12 +166,15 @@ def _native(utterance: Utterance) -> _Spoken:
     server = _server()
     variant = utterance.voice.variant
     drawn = variant_file(variant)
+    file: dict[str, str | int] = {}
+    if drawn is not None:
+        file = {"variant_file": drawn, "volume": DRAWN_VOLUME}
     pcm, events = server.speak(
         text=text,
         voice=f"{LANGUAGE_VOICES[utterance.language]}+{variant}",
         rate=max(SLOWEST_RATE, round(rate)),
         pitch=min(max(pitch, 1), 99),
-        **({} if drawn is None else {"variant_file": drawn, "volume": DRAWN_VOLUME}),
+        **file,
     )
     wave = np.frombuffer(pcm, dtype=np.int16).astype(np.float32) / 32768
     if not wave.any():

@@ -17,11 +17,13 @@ from finetune.domain.splits import Split, stable_hash
 from finetune.domain.styles import ASKED_STYLES
 from finetune.domain.width import LANGUAGES, DomainWidth
 from finetune.synthesis import Utterance
-from finetune.voices import HEARD_PITCH_JITTER, HEARD_RATES, Voice, draw_voice
+from finetune.voices import DEFAULT_VOICE, HEARD_PITCH_JITTER, HEARD_RATES, Voice, draw_voice
 from omni.conversation import Language
 
 _SENTENCES, _QUESTIONS, _ANSWERS = 0.6, 0.15, 0.15  # shares; the rest are loose words
-_STYLED_SHARE = 0.3  # of the utterances for the stages that learn sound alone
+# Of the utterances for the stages that learn sound alone:
+_STYLED_SHARE = 0.3
+_ANSWERS_VOICE_SHARE = 0.15  # the voice that is heard most; by chance it would be one in 200
 
 
 def draw_text(rng: Random, language: Language, split: Split, width: DomainWidth) -> str:
@@ -74,10 +76,12 @@ def utterance(
 ) -> Utterance:
     """The ``index``-th random utterance, for the stages that learn sound alone.
 
-    All voices of the side, with moods and styles; a function of its arguments.
+    All voices of the side, in training that of the answers more often than others, with moods and
+    styles; a function of its arguments.
     """
     rng = Random(stable_hash("utterance", index, seed, split, width, language))
     spoken = rng.choice(LANGUAGES) if language is None else language
     text = draw_text(rng, spoken, split, width)
-    said = heard(rng, text, spoken, draw_voice(rng, split))
+    answers = split == "train" and rng.random() < _ANSWERS_VOICE_SHARE
+    said = heard(rng, text, spoken, DEFAULT_VOICE if answers else draw_voice(rng, split))
     return said.styled(rng.choice(ASKED_STYLES)) if rng.random() < _STYLED_SHARE else said

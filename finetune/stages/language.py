@@ -1,6 +1,7 @@
 """Stage 7: the language model and the audio head, on whole conversations.
 
-Knows: batches of sequences; the losses of text, of audio frames, and of the word that sounds.
+Knows: batches of sequences; the losses of text, of audio frames, of the word that sounds and of a
+word for what each row of a picture shows.
 Does not know: how speech sounds and pictures look (the audio tokenizer, everything after it and
 the vision tower are frozen; the bridge learns).
 """
@@ -27,13 +28,14 @@ FINE_WEIGHT = 0.3  # of each codebook after the first
 # Of the loss of the word that sounds. It tells each frame which word it belongs to, heard or said,
 # which attention would have to find out by itself from a few tokens a sentence.
 SOUND_WEIGHT = 0.3
+SIGHT_WEIGHT = 0.3  # of the loss of the word for a picture's row, for the same reason
 
 
 @dataclass
 class Batch:
     """Sequences padded at the right, with their media packed in order.
 
-    ``ids``, ``text_targets``, ``sound_targets`` (batch, positions); ``codes``
+    ``ids``, ``text_targets``, ``sound_targets``, ``sight_targets`` (batch, positions); ``codes``
     (audio pads, codebooks); ``frame_places`` (frames,) into the flattened positions;
     ``frame_targets`` (frames, codebooks).
     """
@@ -41,6 +43,7 @@ class Batch:
     ids: Tensor
     text_targets: Tensor
     sound_targets: Tensor
+    sight_targets: Tensor
     codes: Tensor
     frame_places: Tensor
     frame_targets: Tensor
@@ -53,11 +56,12 @@ def collate(sequences: Sequence[Written], config: OmniConfig) -> Batch:
     longest = max(len(sequence.ids) for sequence in sequences)
     # Any ordinary id will do behind the end: nothing looks back from there.
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)
-    targets = torch.full((2, len(sequences), longest), IGNORED)
+    targets = torch.full((3, len(sequences), longest), IGNORED)
     places: list[int] = []
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-        for side, kind in enumerate((sequence.text_targets, sequence.sound_targets)):
+        kinds = (sequence.text_targets, sequence.sound_targets, sequence.sight_targets)
+        for side, kind in enumerate(kinds):
             targets[side, row, : len(kind)] = torch.tensor(kind)
         places += [row * longest + place for place in sequence.frame_places]
     codebooks = config.audio.num_codebooks
@@ -69,6 +73,7 @@ def collate(sequences: Sequence[Written], config: OmniConfig) -> Batch:
         ids,
         targets[0],
         targets[1],
+        targets[2],
         packed([torch.from_numpy(part).long() for s in sequences for part in s.codes]),
         torch.tensor(places, dtype=torch.long),
         packed([torch.from_numpy(part).long() for s in sequences for part in s.frame_targets]),
@@ -99,9 +104,17 @@ class LanguageStage:
             hidden = self.model.hidden(self._inputs(batch))
             text = self._token_loss(hidden, batch.text_targets)
             sound = self._token_loss(hidden, batch.sound_targets)
+            sight = self._token_loss(hidden, batch.sight_targets)
             audio, coarse = self._audio_loss(hidden, batch)
-        loss = text + AUDIO_WEIGHT * audio + SOUND_WEIGHT * sound
-        return {"loss": loss, "text": text, "audio": audio, "coarse": coarse, "sound": sound}
+        loss = text + AUDIO_WEIGHT * audio + SOUND_WEIGHT * sound + SIGHT_WEIGHT * sight
+        return {
+            "loss": loss,
+            "text": text,
+            "audio": audio,
+            "coarse": coarse,
+            "sound": sound,
+            "sight": sight,
+        }
 
     def _inputs(self, batch: Batch) -> Tensor:
         rows = [
