@@ -24,12 +24,12 @@ from omni.conversation import Language
 TASKS: tuple[Task, ...] = get_args(Task)
 # How often each task is drawn, of 100.
 WEIGHTS: Mapping[Task, int] = {
-    "tts": 14,
+    "tts": 11,
     "asr": 18,
-    "image_qa": 14,
-    "video_qa": 10,
-    "spoken_qa": 13,
-    "chat": 6,
+    "image_qa": 18,
+    "video_qa": 9,
+    "spoken_qa": 14,
+    "chat": 5,
     "translate": 3,
     "style": 9,
     "clone": 11,

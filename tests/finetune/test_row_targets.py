@@ -24,6 +24,7 @@ from finetune.row_targets import (
     WRITING,
     RowTargets,
     row_targets,
+    row_words,
 )
 from omni.media.image import image_patches
 from tests.finetune.test_pictures import NEAR, blobs
@@ -172,3 +173,20 @@ def test_pictures_look_as_they_always_did() -> None:
             for image in draw_clip(rng, "full", "train", event).frames():
                 seen.update(str(image.size).encode() + image.tobytes())
     assert seen.hexdigest() == "051c4832ff68eab27e16912d"
+
+
+def test_rows_are_named_by_what_covers_them() -> None:
+    rng = Random(4)
+    for layout in ("few", "word"):
+        for _ in range(6):
+            painting = draw_scene(rng, layout, "core", "train").painting()  # type: ignore[arg-type]
+            blocks = round(painting.look.height / BLOCK), round(painting.look.width / BLOCK)
+            shapes = row_targets(painting, (2 * blocks[0], 2 * blocks[1]), merge=2).shape.tolist()
+            words = row_words(painting, blocks)
+            assert [bool(said) for said in words] == [shape > 0 for shape in shapes]
+            found = {entry.key for said in words for entry in said}
+            if painting.lettering:
+                assert found == {painting.lettering.writing.word.key}
+            for placed in painting.placed:
+                thing = placed.thing
+                assert {thing.shape, thing.color, thing.place} <= found

@@ -16,9 +16,11 @@ from safetensors.torch import load_file
 
 from finetune import bank, store, train
 from finetune.curves import draw
+from finetune.domain.lexicon import COLORS, PLACES, SHAPES
 from finetune.examples import TASKS, example
 from finetune.loop import Loop, LoopOptions, StepFunction, rate_at
 from finetune.nano import fresh_model, fresh_vocoder, nano_config, nano_tokenizer
+from finetune.parts import Seen
 from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
 from finetune.stages import pitch
 from finetune.stages.decoder import DecoderStage
@@ -69,7 +71,8 @@ def losses_over(
 def test_every_task_becomes_a_sequence(writer: SequenceWriter, task: str) -> None:
     sequence = writer.write(example(3, 1, "train", task))  # type: ignore[arg-type]
     special = writer.special
-    assert len(sequence.text_targets) == len(sequence.ids) == len(sequence.sound_targets)
+    for targets in (sequence.text_targets, sequence.sound_targets, sequence.sight_targets):
+        assert len(targets) == len(sequence.ids)
     assert sequence.ids.count(special.audio_pad) == sum(map(len, sequence.codes))
     assert len(sequence.frame_places) == sum(map(len, sequence.frame_targets))
     for place, target in zip(sequence.frame_places, np.concatenate(frames(sequence)), strict=True):
@@ -104,6 +107,23 @@ def test_what_is_heard_is_told_a_little_later(writer: SequenceWriter) -> None:
     assert told[-1] <= sequence.ids.index(writer.special.audio_end)
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_each_row_of_a_picture_knows_a_word_for_it(writer: SequenceWriter, language: str) -> None:
+    drawn = example(5, 1, "train", "image_qa", "core", language)  # type: ignore[arg-type]
+    sequence = writer.write(drawn)
+    (scene,) = [part.scene for part in drawn.turns[0].parts if isinstance(part, Seen)]
+    told = [i for i, target in enumerate(sequence.sight_targets) if target != IGNORED]
+    assert told and {sequence.ids[i] for i in told} == {writer.special.image_pad}
+    keys = {word for thing in scene.things for word in (thing.shape, thing.color, thing.place)}
+    names = [
+        entry.zh[0] if language == "zh" else entry.en.split()[-1]
+        for entry in (*SHAPES, *COLORS, *PLACES)
+        if entry.key in keys
+    ]
+    said = {writer.tokenizer.piece(sequence.sight_targets[i]).strip() for i in told}
+    assert said <= set(names) and len(said) >= 2
+
+
 def test_a_bank_gives_back_what_was_written(writer: SequenceWriter, tmp_path: Path) -> None:
     plan = bank.BankPlan(0, "core")
     with pytest.MonkeyPatch.context() as patch:
@@ -121,7 +141,7 @@ def test_a_bank_gives_back_what_was_written(writer: SequenceWriter, tmp_path: Pa
             renderings=bank.RENDERINGS,
         )
         wanted = writer.write(drawn)
-        for name in ("ids", "text_targets", "sound_targets", "frame_places"):
+        for name in ("ids", "text_targets", "sound_targets", "sight_targets", "frame_places"):
             assert getattr(found, name) == getattr(wanted, name), name
         for name in ("codes", "frame_targets"):
             empty = [np.zeros((0, 4), np.int64)]
