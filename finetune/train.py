@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -260,7 +261,8 @@ class Training:
         def losses(step: int) -> Losses:
             if step % REFRESH_STEPS == 0:
                 data.refresh()
-            return stage.losses(collate(data.batch(step, LANGUAGE_BATCH), model.config))
+            batch = data.batch(step, LANGUAGE_BATCH)
+            return stage.losses(collate(batch, model.config, np.random.default_rng(step)))
 
         options = self.plan.loop("language")
         loop = Loop(model, stage.parameters(), self.plan.folder / "language", options)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,6 +29,7 @@ FINE_WEIGHT = 0.3  # of each codebook after the first
 # Of the loss of the word that sounds. It tells each frame which word it belongs to, heard or said,
 # which attention would have to find out by itself from a few tokens a sentence.
 SOUND_WEIGHT = 0.3
+MISHEARD_SHARE = 0.05  # of the heard codes
 SIGHT_WEIGHT = 0.3  # of the loss of the word for a picture's row, for the same reason
 
 
@@ -51,8 +53,13 @@ class Batch:
     frames: list[ImagePatches]
 
 
-def collate(sequences: Sequence[Written], config: OmniConfig) -> Batch:
-    """Sequences as one batch."""
+def collate(
+    sequences: Sequence[Written], config: OmniConfig, rng: np.random.Generator | None = None
+) -> Batch:
+    """Sequences as one batch.
+
+    ``rng``: some of the heard codes are replaced (:func:`misheard`); None: all are as they are.
+    """
     longest = max(len(sequence.ids) for sequence in sequences)
     # Any ordinary id will do behind the end: nothing looks back from there.
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)
@@ -69,17 +76,35 @@ def collate(sequences: Sequence[Written], config: OmniConfig) -> Batch:
     def packed(rows: list[Tensor]) -> Tensor:
         return torch.cat(rows) if rows else torch.zeros(0, codebooks, dtype=torch.long)
 
+    codes = [np.concatenate(s.codes) if s.codes else np.zeros((0, codebooks)) for s in sequences]
+    if rng is not None:
+        codes = [misheard(s, known, config, rng) for s, known in zip(sequences, codes, strict=True)]
     return Batch(
         ids,
         targets[0],
         targets[1],
         targets[2],
-        packed([torch.from_numpy(part).long() for s in sequences for part in s.codes]),
+        packed([torch.from_numpy(part).long() for part in codes]),
         torch.tensor(places, dtype=torch.long),
         packed([torch.from_numpy(part).long() for s in sequences for part in s.frame_targets]),
         [image_patches(image, config.visual) for s in sequences for image in s.images],
         [image_patches(image, config.video) for s in sequences for image in s.frames],
     )
+
+
+def misheard(
+    sequence: Written, codes: np.ndarray, config: OmniConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """A sequence's codes ``(audio pads, codebooks)``, some of those that were heard replaced.
+
+    A strange voice has codes that no voice of training has; what they stand for must then be told
+    from their neighbours. What the model says itself stays as it is.
+    """
+    pads = np.flatnonzero(np.array(sequence.ids) == config.audio.audio_pad_token_id)
+    said = np.isin(pads - 1, sequence.frame_places)
+    replaced = (rng.random(codes.shape) < MISHEARD_SHARE) & ~said[:, None]
+    others = rng.integers(0, np.array(config.audio.codebook_sizes), codes.shape)
+    return np.where(replaced, others, codes)
 
 
 class LanguageStage:

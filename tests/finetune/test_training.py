@@ -25,7 +25,7 @@ from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWrite
 from finetune.stages import pitch
 from finetune.stages.decoder import DecoderStage
 from finetune.stages.flow_start import start_estimator
-from finetune.stages.language import LanguageStage, collate
+from finetune.stages.language import MISHEARD_SHARE, LanguageStage, collate
 from finetune.stages.quantizer import QuantizerTrainer
 from finetune.stages.vision import Sight, VisionBatches, VisionStage
 from finetune.stages.vocoder import VocoderStage, match_level
@@ -105,6 +105,20 @@ def test_what_is_heard_is_told_a_little_later(writer: SequenceWriter) -> None:
     told = [i for i, target in enumerate(sequence.sound_targets) if target != IGNORED]
     assert told[0] >= first + LISTENING_DELAY
     assert told[-1] <= sequence.ids.index(writer.special.audio_end)
+
+
+def test_some_heard_codes_are_replaced_and_none_that_is_said(writer: SequenceWriter) -> None:
+    config = writer.config
+    changed = {}
+    for name in ("asr", "tts"):
+        sequences = [writer.write(example(n, 1, "train", name, "core")) for n in range(6)]  # type: ignore[arg-type]
+        given = collate(sequences, config).codes
+        codes = collate(sequences, config, np.random.default_rng(0)).codes
+        again = collate(sequences, config, np.random.default_rng(0)).codes
+        assert torch.equal(codes, again)
+        assert (codes >= 0).all() and (codes < torch.tensor(config.audio.codebook_sizes)).all()
+        changed[name] = (codes != given).float().mean().item()
+    assert changed["tts"] == 0 and changed["asr"] == pytest.approx(MISHEARD_SHARE, rel=0.3)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
