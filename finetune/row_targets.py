@@ -83,16 +83,16 @@ class RowTargets:
 def row_targets(painting: Painting, grid: tuple[int, int], merge: int) -> RowTargets:
     """The targets of a painting whose picture was cut into ``grid`` patches, ``merge`` a block."""
     blocks = grid[0] // merge, grid[1] // merge
-    labels, offset, where, center, letters = _labelled(painting, blocks)
+    rows = _labelled(painting, blocks)
     number = len(painting.placed)
     written = painting.lettering
     whole_word = WORD_CLASSES.index(written.writing.word.key) if written else IGNORED
     return RowTargets(
-        **{name: torch.from_numpy(found) for name, found in labels.items()},
-        center=torch.from_numpy(center).float(),
-        offset=torch.from_numpy(offset).float(),
-        where=torch.from_numpy(where).float(),
-        letters=torch.from_numpy(letters),
+        **{name: torch.from_numpy(found) for name, found in rows.classes.items()},
+        center=torch.from_numpy(rows.center).float(),
+        offset=torch.from_numpy(rows.offset).float(),
+        where=torch.from_numpy(rows.where).float(),
+        letters=torch.from_numpy(rows.letters),
         picture=torch.zeros(blocks[0] * blocks[1], dtype=torch.long),
         ink=_ink(painting, grid, merge),
         number=torch.tensor([number if number <= MOST_THINGS else IGNORED]),
@@ -106,7 +106,7 @@ def row_words(painting: Painting, blocks: tuple[int, int]) -> list[tuple[Word, .
 
     Of a thing its shape, its color and, unless it is in a corner, its place; of writing its word.
     """
-    labels = _labelled(painting, blocks)[0]
+    labels = _labelled(painting, blocks).classes
     written = painting.lettering
     found: list[tuple[Word, ...]] = []
     for shape, color, column, line in zip(
@@ -122,39 +122,45 @@ def row_words(painting: Painting, blocks: tuple[int, int]) -> list[tuple[Word, .
     return found
 
 
-def _labelled(
-    painting: Painting, blocks: tuple[int, int]
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Labels of the rows by name, then offsets, centers' shares, centers and letters."""
-    rows = blocks[0] * blocks[1]
-    labels = {
-        name: np.full(rows, IGNORED)
-        for name in ("shape", "color", "size", "column", "line", "word")
-    }
-    offset, where, center = np.zeros((rows, 2)), np.zeros((rows, 2)), np.zeros(rows)
-    letters = np.full((rows, SLOTS), IGNORED)
-    labels["shape"][:] = NOTHING
-    _place_things(painting, blocks, labels, offset, where, center)
+@dataclass
+class _Rows:
+    """What is known of each row before it is a tensor: see :class:`RowTargets`."""
+
+    classes: dict[str, np.ndarray]  # int (rows,) by name
+    offset: np.ndarray
+    where: np.ndarray
+    center: np.ndarray
+    letters: np.ndarray
+
+    @classmethod
+    def empty(cls, rows: int) -> _Rows:
+        """Rows of a picture with nothing in it."""
+        names = ("shape", "color", "size", "column", "line", "word")
+        classes = {name: np.full(rows, IGNORED) for name in names}
+        classes["shape"][:] = NOTHING
+        offset, where, center = np.zeros((rows, 2)), np.zeros((rows, 2)), np.zeros(rows)
+        return cls(classes, offset, where, center, np.full((rows, SLOTS), IGNORED))
+
+
+def _labelled(painting: Painting, blocks: tuple[int, int]) -> _Rows:
+    """The rows of a painting that was cut into ``blocks`` (lines, columns)."""
+    rows = _Rows.empty(blocks[0] * blocks[1])
+    _place_things(painting, blocks, rows)
     if painting.lettering:
         writing = painting.lettering.writing
-        letters, touched = _letters(painting, blocks)
-        written = (letters != IGNORED).any(1)
+        rows.letters, touched = _letters(painting, blocks)
+        written = (rows.letters != IGNORED).any(1)
+        labels = rows.classes
         labels["shape"][touched] = IGNORED
         labels["shape"][written] = WRITING
         labels["color"][written] = COLOR_CLASSES.index(writing.color)
         labels["word"][written] = WORD_CLASSES.index(writing.word.key)
-    return labels, offset, where, center, letters
+    return rows
 
 
-def _place_things(
-    painting: Painting,
-    blocks: tuple[int, int],
-    labels: dict[str, np.ndarray],
-    offset: np.ndarray,
-    where: np.ndarray,
-    center: np.ndarray,
-) -> None:
+def _place_things(painting: Painting, blocks: tuple[int, int], targets: _Rows) -> None:
     """Fill in the rows that things cover."""
+    labels = targets.classes
     lines, columns = blocks
     rows = lines * columns
     steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
@@ -170,7 +176,7 @@ def _place_things(
         far = far.reshape(lines, _SAMPLES, columns, _SAMPLES).swapaxes(1, 2).reshape(rows, -1)
         share = (far <= _CORE).mean(1)
         middle = int(y) * columns + int(x)
-        center[middle] = 1
+        targets.center[middle] = 1
         share[middle] = max(share[middle], _COVERED)
         covered = (share > most) & (share >= _COVERED)
         most = np.maximum(most, share)
@@ -184,8 +190,8 @@ def _place_things(
             ("line", int(THIRDS * y / lines)),
         ):
             labels[name][covered] = found
-        offset[covered] = np.stack([x - column_of - 0.5, y - line_of - 0.5], 1)[covered]
-        where[covered] = x / columns, y / lines
+        targets.offset[covered] = np.stack([x - column_of - 0.5, y - line_of - 0.5], 1)[covered]
+        targets.where[covered] = x / columns, y / lines
 
 
 def _letters(painting: Painting, blocks: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
