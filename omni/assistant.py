@@ -106,7 +106,7 @@ class Assistant:
         with clock.encoding():
             fit = fitting(self._builder, conversation, options.speech)
             generation = self._generator.run(fit.prompt, options, stop, session)
-        yield from self._events(generation, options.speech, clock, media, fit.forgotten)
+        yield from self._events(generation, stop, options.speech, clock, media, fit.forgotten)
 
     def prepare(
         self, conversation: Conversation, stop: threading.Event, started: float, session: str
@@ -123,7 +123,7 @@ class Assistant:
         with clock.encoding():
             fit = fitting(self._builder, asked, speech=True)
             generation = self._generator.prepare(fit.prompt, stop, session)
-        yield from self._events(generation, False, clock, media, fit.forgotten)
+        yield from self._events(generation, stop, False, clock, media, fit.forgotten)
 
     def forget(self, session: str) -> None:
         """Drop what is kept for ``session``. May be called from any thread."""
@@ -143,7 +143,7 @@ class Assistant:
         with clock.encoding():
             prompt = self._builder.transcription(path)
             generation = self._generator.transcribe(prompt, options, stop)
-        yield from self._events(generation, False, clock, 1)
+        yield from self._events(generation, stop, False, clock, 1)
 
     def read_aloud(
         self,
@@ -160,7 +160,7 @@ class Assistant:
         with clock.encoding():
             prompts = self._builder.reading(text, voice, "zh" if chinese else "en")
             generation = self._generator.read_aloud(prompts, options, stop)
-        yield from self._events(generation, True, clock, 0)
+        yield from self._events(generation, stop, True, clock, 0)
 
     def _within(self, options: GenerationOptions) -> GenerationOptions:
         return self.loaded.defaults.limits.of(options)
@@ -168,12 +168,16 @@ class Assistant:
     def _events(
         self,
         generation: Generation,
+        stop: threading.Event,
         spoken: bool,
         clock: TurnClock,
         media: int,
         forgotten: int = 0,
     ) -> Generator[EngineEvent, None, None]:
-        """Generation's events with the codes as sound, in the order in which they come."""
+        """Generation's events with the codes as sound, in the order in which they come.
+
+        ``stop`` also silences what was generated before and is not decoded yet.
+        """
         loaded = self.loaded
         speech = SpeechDecoder(
             loaded.model.audio_tokenizer, loaded.vocoder, loaded.speech, generation.seed
@@ -194,11 +198,12 @@ class Assistant:
                 elif isinstance(event, Finished):
                     if event.reason != "stopped":  # who stopped wants to hear nothing more
                         jobs.submit(clock.decoding(speech.finish))
-                        yield from clock.sound(jobs.rest())
+                        yield from _until(stop, clock.sound(jobs.rest()))
+                    reason = "stopped" if stop.is_set() else event.reason
                     message = Message("assistant", event.parts, spoken)
-                    yield TurnEnd(message, event.reason, clock.stats(generation), forgotten)
+                    yield TurnEnd(message, reason, clock.stats(generation), forgotten)
                     return
-                yield from clock.sound(jobs.ready())
+                yield from _until(stop, clock.sound(jobs.ready()))
         except BaseException as error:
             if devices.is_out_of_memory(error):
                 self._memory.clear()
@@ -206,6 +211,13 @@ class Assistant:
         finally:
             generation.close()
             jobs.close()
+
+
+def _until(stop: threading.Event, chunks: Iterator[SpeechChunk]) -> Iterator[SpeechChunk]:
+    for chunk in chunks:
+        if stop.is_set():
+            return
+        yield chunk
 
 
 class TurnClock:

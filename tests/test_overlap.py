@@ -167,6 +167,28 @@ def test_a_turn_beside_ends_at_once(engine: Engine, how: str) -> None:
 
 
 @pytest.mark.usefixtures("beside")
+def test_stop_silences_what_was_generated_and_not_decoded_yet(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = SpeechDecoder.push
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.2)  # by then all frames are there
+        return push(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SpeechDecoder, "push", slowly)
+        stop = threading.Event()
+        turn = iter(engine.turn(HELLO, OPTIONS, stop))
+        assert any(isinstance(event, SpeechChunk) for event in turn)
+        stop.set()
+        rest = list(turn)
+    assert [type(event) for event in rest] == [TurnEnd]
+    assert isinstance(rest[0], TurnEnd) and rest[0].reason == "stopped"
+    assert not sounding() and not engine.busy
+
+
+@pytest.mark.usefixtures("beside")
 def test_an_error_of_the_decoder_ends_the_turn(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
