@@ -37,6 +37,7 @@ from benchmarks.rows import Row, table, write_json
 from benchmarks.scoring import style_met
 from finetune import mel as spoken_mel
 from finetune.domain import sentences
+from finetune.domain.splits import Split
 from finetune.domain.width import LANGUAGES, DomainWidth
 from finetune.nano import fresh_model, fresh_vocoder, load_checkpoint
 from finetune.synthesis import HEARD_RATE, Utterance, speak
@@ -101,15 +102,19 @@ class RoundTrip:
 
 
 def measure(
-    trip: RoundTrip, items: int, width: DomainWidth, recognizer: listening.Recognizer
+    trip: RoundTrip,
+    items: int,
+    width: DomainWidth,
+    recognizer: listening.Recognizer,
+    side: Split = "train",
 ) -> Iterator[Row]:
-    """The rows of both languages, way by way."""
+    """The rows of both languages, way by way; ``side``: of the voices that are to be kept."""
     for language in LANGUAGES:
         drawn = sentences.hard_sets("validation", language, 4 * items, SEED, width, AMONG)
         sets = list({texts[0]: texts for texts in drawn}.values())[:items]
         for name, way in trip.ways().items():
             found = [
-                compared(way, texts, language, number, recognizer)
+                compared(way, texts, language, number, recognizer, side)
                 for number, texts in enumerate(sets)
             ]
             wanted = [texts[0] for texts in sets]
@@ -131,8 +136,9 @@ def compared(
     language: Language,
     number: int,
     recognizer: listening.Recognizer,
+    side: Split = "train",
 ) -> Compared:
-    """The first of ``texts`` in the voice of the answers and in another one, after ``way``.
+    """The first of ``texts`` in the voice of the answers and in one of ``side``, after ``way``.
 
     In the voice of the answers it is also read high or low, by turns.
     """
@@ -141,7 +147,7 @@ def compared(
     style = STYLES[number % len(STYLES)]
     others = texts[::-1]  # the right one last: a tie is a miss
     known = [spoken_cepstra(text, language) for text in others]
-    voices = distinct_voices(Random(number), "train", VOICES)
+    voices = distinct_voices(Random(number), side, VOICES)
     print_found = voice_print(way(Utterance(texts[0], language, voices[0])))
     prints = [_voice_print(Utterance(texts[0], language, voice)) for voice in voices[::-1]]
     return Compared(
@@ -165,12 +171,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--model", type=Path, default=ASSETS, help="a folder of nano's sizes")
     parser.add_argument("--items", type=int, default=48, help="sentences in each language")
+    parser.add_argument(
+        "--voices", choices=("train", "test"), default="train", help="whose: heard or held out"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     flags = parser.parse_args(arguments)
     if flags.items < 1:
         parser.error("--items must be 1 or more")
     recognizer = listening.load_recognizer(listening.WEIGHTS)
-    rows = list(measure(RoundTrip(flags.model), flags.items, "core", recognizer))
+    trip = RoundTrip(flags.model)
+    rows = list(measure(trip, flags.items, "core", recognizer, flags.voices))
     about = about_machine()
     command = shlex.join(["python", "-m", "benchmarks.round_trip", *(arguments or sys.argv[1:])])
     print(f"{sentence(about)}\n{command}\n\n{table(rows)}")
