@@ -82,7 +82,7 @@ def _manner(rng: Random) -> list[str]:
         (0.5, "voicing " + numbers(1, 50, 140)),
         (0.5, "consonants " + numbers(2, 50, 130)),
         (0.25, "breath " + numbers(8, 0, 5)),
-        (0.15, "echo " + f"{rng.randint(80, 160)} {rng.randint(5, 15)}"),
+        (0.15, f"echo {rng.randint(80, 160)} {rng.randint(5, 15)}"),
         (0.2, "intonation " + numbers(1, 1, 4)),
         (0.3, "stressAdd " + numbers(8, -25, 40)),
         (0.3, "stressAmp " + numbers(8, 16, 22)),

@@ -28,8 +28,6 @@ import shutil
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,29 +103,26 @@ class Speaker:
             ctypes.c_void_p,
         ]
 
-    @contextmanager
-    def variant(self, request: dict[str, Any]) -> Iterator[None]:
-        """Have the file of a request's variant in place, if it is none of espeak-ng's own.
-
-        It comes with the request as ``variant_file``. Only while it is needed: espeak-ng lists
-        every file there at each voice, and 350 at most.
-        """
-        path = self._variants / request["voice"].partition("+")[2]
-        if "variant_file" not in request:
-            yield
-            return
-        path.write_text(request["variant_file"])
-        try:
-            yield
-        finally:
-            path.unlink()
-
     def speak(self, request: dict[str, Any]) -> tuple[bytes, list[tuple[int, str, int]]]:
         """PCM and sounds of a request: ``text``, ``voice``, ``rate``, ``pitch``, ``range``.
+
+        ``variant_file``: the text of the voice's variant, if it is none of espeak-ng's own.
 
         Raises:
             ValueError: there is no such voice, or it says nothing.
         """
+        file = request.get("variant_file")
+        if file is None:
+            return self._speak(request)
+        # Only while it is needed: espeak-ng lists every file there at each voice, 350 at most.
+        path = self._variants / request["voice"].partition("+")[2]
+        path.write_text(file)
+        try:
+            return self._speak(request)
+        finally:
+            path.unlink()
+
+    def _speak(self, request: dict[str, Any]) -> tuple[bytes, list[tuple[int, str, int]]]:
         self._pieces.clear()
         self._sounds.clear()
         voice = request["voice"]
@@ -215,16 +210,10 @@ def _answer(status: int, data: bytes, sounds: bytes = b"") -> None:
 
 
 def _speak_in_fork(speaker: Speaker, line: str) -> None:
-    request = json.loads(line)
-    with speaker.variant(request):
-        _answer_in_fork(speaker, request)
-
-
-def _answer_in_fork(speaker: Speaker, request: dict[str, Any]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            pcm, sounds = speaker.speak(request)
+            pcm, sounds = speaker.speak(json.loads(line))
             _answer(OK, pcm, json.dumps(sounds).encode())
         except Exception as error:  # whatever it is, the caller is told
             _answer(FAILED, str(error).encode())

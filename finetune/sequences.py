@@ -90,7 +90,7 @@ class SequenceWriter:
         else:
             self._conversation(sequence, example)
         for targets in (sequence.text_targets, sequence.sound_targets, sequence.sight_targets):
-            targets += [IGNORED] * (len(sequence.ids) - len(targets))
+            _extend(targets, len(sequence.ids))
         return sequence
 
     def _conversation(self, sequence: Sequence, example: Example) -> None:
@@ -152,7 +152,7 @@ class SequenceWriter:
         place = len(sequence.ids) - 1
         sequence.frame_places += range(place, place + len(codes) + 1)
         sequence.frame_targets.append(np.concatenate([codes, self.end_frame[None]]))
-        self._sounding(sequence, place, self._words(piece.utterance, len(codes)))
+        _extend(sequence.sound_targets, place, self._words(piece.utterance, len(codes)))
         sequence.codes.append(codes)
         self._mark(sequence, *[self.special.audio_pad] * len(codes), self.special.audiogen_end)
 
@@ -160,7 +160,7 @@ class SequenceWriter:
         codes = self._codes_of(part)
         place = len(sequence.ids) + 1 + LISTENING_DELAY
         words = self._words(part.utterance, len(codes), part.recording.lead_s)
-        self._sounding(sequence, place, words[: 1 - LISTENING_DELAY])
+        _extend(sequence.sound_targets, place, words[: 1 - LISTENING_DELAY])
         sequence.codes.append(codes)
         pads = [self.special.audio_pad] * len(codes)
         self._mark(sequence, self.special.audio_start, *pads, self.special.audio_end)
@@ -178,12 +178,6 @@ class SequenceWriter:
             for place in frame_places(moved, codes, CODE_S).tolist()
         ]
 
-    @staticmethod
-    def _sounding(sequence: Sequence, place: int, words: Ordered[int]) -> None:
-        """Targets of the places from ``place`` on."""
-        sequence.sound_targets += [IGNORED] * (place - len(sequence.sound_targets))
-        sequence.sound_targets += words
-
     def _picture(
         self, sequence: Sequence, painting: Painting, language: Language, clip: bool
     ) -> None:
@@ -196,11 +190,9 @@ class SequenceWriter:
         block = config.patch_size * config.merge_size
         words = row_words(painting, (height // block, width // block))
         self._mark(sequence, self.special.image_start)
-        sequence.sight_targets += [IGNORED] * (len(sequence.ids) - len(sequence.sight_targets))
         rng = Random(stable_hash("sight", painting.look.seed, language))
-        sequence.sight_targets += [
-            self._name(rng.choice(said), language) if said else IGNORED for said in words
-        ]
+        names = [self._name(rng.choice(said), language) if said else IGNORED for said in words]
+        _extend(sequence.sight_targets, len(sequence.ids), names)
         self._mark(sequence, *[pad] * len(words), self.special.image_end)
 
     def _name(self, word: Word, language: Language) -> int:
@@ -225,13 +217,16 @@ class SequenceWriter:
 
     def _learn(self, sequence: Sequence, ids: list[int]) -> None:
         """Ids that the model is to produce: each is the target of the position before it."""
-        before = len(sequence.ids) - 1
-        sequence.text_targets += [IGNORED] * (before - len(sequence.text_targets))
-        sequence.text_targets += ids
+        _extend(sequence.text_targets, len(sequence.ids) - 1, ids)
         sequence.ids += ids
 
     def _end(self, sequence: Sequence) -> None:
         """The end of text is learnt and, like in generation, not in the context."""
-        before = len(sequence.ids) - 1
-        sequence.text_targets += [IGNORED] * (before - len(sequence.text_targets))
-        sequence.text_targets.append(self.special.end_of_text)
+        end = [self.special.end_of_text]
+        _extend(sequence.text_targets, len(sequence.ids) - 1, end)
+
+
+def _extend(targets: list[int], place: int, values: Ordered[int] = ()) -> None:
+    """Targets of the places from ``place`` on; before them, behind the last ones, are none."""
+    targets += [IGNORED] * (place - len(targets))
+    targets += values

@@ -29,8 +29,8 @@ FINE_WEIGHT = 0.3  # of each codebook after the first
 # Of the loss of the word that sounds. It tells each frame which word it belongs to, heard or said,
 # which attention would have to find out by itself from a few tokens a sentence.
 SOUND_WEIGHT = 0.3
-MISHEARD_SHARE = 0.05  # of the heard codes
 SIGHT_WEIGHT = 0.3  # of the loss of the word for a picture's row, for the same reason
+MISHEARD_SHARE = 0.05  # of the heard codes
 
 
 @dataclass
