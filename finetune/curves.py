@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from finetune.train import STAGES
+from finetune.plan import STAGES
 
 SMOOTHING = 0.9  # of the running mean over rows of the log
 HIDDEN = ("step", "steps_per_s", "rate", "norm")

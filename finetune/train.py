@@ -4,7 +4,8 @@
 writes the checkpoint to assets/nano. Called again, it goes on where it stopped. ``--start FOLDER``
 begins with the weights of a checkpoint of these sizes instead of random ones.
 
-Knows: the order of the stages, their lengths and rates. Does not know: losses.
+Knows: what each stage is made of and begins with. Does not know: how long it takes
+(:mod:`finetune.plan`), losses.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import argparse
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import nn
 
 from finetune import bank, store
 from finetune.domain.width import DomainWidth
-from finetune.loop import Loop, LoopOptions, Losses
+from finetune.loop import Loop, Losses
 from finetune.nano import (
     fresh_model,
     fresh_vocoder,
@@ -31,6 +31,7 @@ from finetune.nano import (
     nano_config,
     write_checkpoint,
 )
+from finetune.plan import STAGES, Plan, Stage
 from finetune.stages.decoder import DecoderStage
 from finetune.stages.flow import FlowStage
 from finetune.stages.flow_start import start_estimator
@@ -46,22 +47,6 @@ from omni.model.vocoder import HiFTVocoder
 from omni.model.vocoder_source import F0Predictor
 from omni.nano import ASSETS
 
-Stage: TypeAlias = Literal[
-    "features",
-    "pitch",
-    "vocoder",
-    "tokenizer",
-    "decoder",
-    "flow",
-    "decoded",
-    "pitch_decoded",
-    "vocoder_decoded",
-    "vision",
-    "examples",
-    "language",
-    "write",
-]
-STAGES: tuple[Stage, ...] = get_args(Stage)
 SEED = 11
 VISION_BATCH = 32  # pictures
 VISION_CHECKS = 10  # batches of the validation side, all this often:
@@ -69,44 +54,6 @@ VISION_CHECK_EVERY = 250  # steps
 LEVEL_UTTERANCES = 64  # by which the finished vocoder's level is set
 LANGUAGE_BATCH = 24  # examples
 REFRESH_STEPS = 100  # after which new shards of the bank are looked for
-
-LOOPS: Mapping[Stage, LoopOptions] = {
-    "pitch": LoopOptions(2000, 2e-3, warmup=50),
-    "vocoder": LoopOptions(20_000, 1.2e-3, betas=(0.8, 0.98), weight_decay=0.01, clip=10.0),
-    "tokenizer": LoopOptions(12_000, 1.2e-3, warmup=100),
-    "decoder": LoopOptions(4000, 7e-4, warmup=50),
-    "flow": LoopOptions(12_000, 3e-3, warmup=50),
-    "vision": LoopOptions(10_000, 1.5e-3, warmup=60),
-    "pitch_decoded": LoopOptions(1000, 1e-3, warmup=50),
-    "vocoder_decoded": LoopOptions(5000, 5e-4, betas=(0.8, 0.98), weight_decay=0.01, clip=10.0),
-    "language": LoopOptions(60_000, 1.5e-3, warmup=500),
-}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run. ``share`` scales every stage's steps; ``max_s`` bounds each stage of this call.
-
-    ``start``: a checkpoint's folder, whose weights stand for those of every stage not trained yet;
-    ``first_example``: the number at which the ``examples`` begin.
-    """
-
-    folder: Path
-    utterances: int = 20_000
-    examples: int = 40_000
-    width: DomainWidth = "full"
-    device: str = "cpu"
-    workers: int = 2
-    share: float = 1.0
-    max_s: float = math.inf
-    target: Path = ASSETS
-    start: Path | None = None
-    first_example: int = 0
-
-    def loop(self, stage: Stage) -> LoopOptions:
-        """The stage's options in this run."""
-        usual = LOOPS[stage]
-        return replace(usual, steps=max(1, round(usual.steps * self.share)), max_s=self.max_s)
 
 
 class Training:

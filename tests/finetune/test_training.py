@@ -21,6 +21,7 @@ from finetune.examples import TASKS, example
 from finetune.loop import Loop, LoopOptions, StepFunction, rate_at
 from finetune.nano import fresh_model, fresh_vocoder, nano_config, nano_tokenizer
 from finetune.parts import Seen
+from finetune.plan import LOOPS, STAGES, Plan
 from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
 from finetune.stages import pitch
 from finetune.stages.decoder import DecoderStage
@@ -29,7 +30,7 @@ from finetune.stages.language import MISHEARD_SHARE, LanguageStage, collate
 from finetune.stages.quantizer import QuantizerTrainer
 from finetune.stages.vision import Sight, VisionBatches, VisionStage
 from finetune.stages.vocoder import VocoderStage, match_level
-from finetune.train import Plan, Training
+from finetune.train import Training
 from omni.checkpoint import Checkpoint
 from omni.conversation import Speech, Text
 from omni.model.audio_tokenizer import AudioTokenizer
@@ -414,12 +415,12 @@ def test_the_whole_training_runs_and_its_losses_fall(
     monkeypatch.setattr(train, "VISION_CHECKS", 1)
     monkeypatch.setattr(train, "VISION_BATCH", 8)
     for stage, steps in STEPS.items():
-        options = replace(train.LOOPS[stage], steps=steps, warmup=2, log_every=1)  # type: ignore[index]
-        monkeypatch.setitem(train.LOOPS, stage, options)  # type: ignore[arg-type]
+        options = replace(LOOPS[stage], steps=steps, warmup=2, log_every=1)  # type: ignore[index]
+        monkeypatch.setitem(LOOPS, stage, options)  # type: ignore[arg-type]
     folder, target = tmp_path / "run", tmp_path / "nano"
     plan = Plan(folder, utterances=10, examples=24, width="core", workers=1, target=target)
     training = Training(plan)
-    for stage in train.STAGES:
+    for stage in STAGES:
         assert training.run(stage), stage
     for stage in STEPS:
         values = [
