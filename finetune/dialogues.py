@@ -22,6 +22,7 @@ from omni.reading import reading_pieces
 
 _MORE_SHARE = 0.3  # of the conversations that go on after the first answer
 _ROLE_SHARE = 0.2  # of the small talk
+_READING_SHARE = 0.4  # of the rounds of small talk that are not the last
 _CLIP_SHARE = 0.4  # of the spoken questions, which are about a picture otherwise
 _CLONE_READING_SHARE = 0.4
 _CHAT_ASR_SHARE = 0.3
@@ -74,7 +75,11 @@ def chat(cast: Cast) -> Example:
     turns: list[Turn] = []
     rounds = 1 + (rng.random() < _MORE_SHARE) + (rng.random() < _MORE_SHARE / 2)
     kind = ""
-    for _ in range(rounds):
+    for number in range(rounds):
+        # Something else must be able to follow a reading, or whatever does is taken for "again".
+        if number < rounds - 1 and rng.random() < _READING_SHARE:
+            turns += _read_aloud(cast, _medium(cast))
+            continue
         kind, question, answer = _remark(cast, role)
         turns += [cast.ask(question, _medium(cast)), cast.answer(answer)]
     if rng.random() < _MORE_SHARE / 4:  # the last answer once more
@@ -190,13 +195,17 @@ def _reading(cast: Cast) -> Turn:
 
 def _exchange(cast: Cast, medium: Medium) -> tuple[Turn, Turn]:
     """A request whose answer shows a voice or a style well: something to read, or a fact."""
-    rng, language = cast.rng, cast.language
-    if rng.random() < 0.6:
-        text = sentences.draw(rng, cast.split, cast.width).text(language)
-        request = rng.choice(asking.READ[language]).format(text=text)
-        return cast.ask(request, medium, exact=True), cast.answer(text)
+    if cast.rng.random() < 0.6:
+        return _read_aloud(cast, medium)
     _, question, answer = _remark(cast, None)
     return cast.ask(question, medium), cast.answer(answer)
+
+
+def _read_aloud(cast: Cast, medium: Medium) -> tuple[Turn, Turn]:
+    """A sentence that is asked for in a conversation."""
+    text = sentences.draw(cast.rng, cast.split, cast.width).text(cast.language)
+    request = cast.rng.choice(asking.READ[cast.language]).format(text=text)
+    return cast.ask(request, medium, exact=True), cast.answer(text)
 
 
 def _remark(cast: Cast, role: Role | None) -> tuple[str, str, str]:

@@ -216,6 +216,19 @@ def test_answers_are_cut_where_generation_pauses() -> None:
         assert "".join(piece.text for piece in drawn.pieces) == drawn.answer
 
 
+def test_something_else_may_follow_a_reading() -> None:
+    followed = 0
+    for drawn in examples("chat", 400):
+        answers = [turn for turn in drawn.turns if turn.role == "assistant"]
+        asked = [turn for turn in drawn.turns if turn.role == "user"]
+        for question, answer in zip(asked[:-1], answers[:-1], strict=True):
+            text = "".join(part.text for part in answer.parts if isinstance(part, Said))
+            (part,) = question.parts
+            request = part.text if isinstance(part, Typed) else part.utterance.text  # type: ignore[union-attr]
+            followed += request.endswith(text) and len(request) > len(text)
+    assert followed > 20
+
+
 @needs_espeak
 def test_answers_are_short() -> None:
     lengths = []
