@@ -21,6 +21,9 @@ from finetune.texts import draw_text
 from omni.reading import reading_pieces
 
 _MORE_SHARE = 0.3  # of the conversations that go on after the first answer
+# Of those about a picture in training, which costs more to look at than to be asked about.
+_MORE_LEARNT_SHARE = 0.6
+_MOST_QUESTIONS = 4
 _ROLE_SHARE = 0.2  # of the small talk
 _READING_SHARE = 0.4  # of the rounds of small talk that are not the last
 _CLIP_SHARE = 0.4  # of the spoken questions, which are about a picture otherwise
@@ -224,9 +227,13 @@ def _remark(cast: Cast, role: Role | None) -> tuple[str, str, str]:
 def _about_picture(cast: Cast, task: Task, medium: Medium) -> Example:
     scene, asked = picture_questions.draw_asked_scene(cast.rng, cast.split, cast.width)
     rounds = [asked]
-    if cast.rng.random() < _MORE_SHARE:
-        more = picture_questions.ask_more(scene, asked, cast.rng, cast.width)
-        rounds += [more] if more else []
+    learns = cast.split == "train"
+    share, most = (_MORE_LEARNT_SHARE, _MOST_QUESTIONS) if learns else (_MORE_SHARE, 2)
+    while len(rounds) < most and cast.rng.random() < share:
+        more = picture_questions.ask_more(scene, rounds, cast.rng, cast.width)
+        if not more:
+            break
+        rounds.append(more)
     return _questions(cast, task, medium, Seen(scene), rounds)
 
 

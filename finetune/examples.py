@@ -24,16 +24,16 @@ from omni.conversation import Language
 TASKS: tuple[Task, ...] = get_args(Task)
 # How often each task is drawn, of 100.
 WEIGHTS: Mapping[Task, int] = {
-    "tts": 11,
-    "asr": 18,
-    "image_qa": 18,
-    "video_qa": 9,
-    "spoken_qa": 14,
-    "chat": 5,
-    "translate": 3,
-    "style": 9,
-    "clone": 11,
-    "outside": 2,
+    "tts": 9,
+    "asr": 15,
+    "image_qa": 26,
+    "video_qa": 6,
+    "spoken_qa": 15,
+    "chat": 6,
+    "translate": 2,
+    "style": 5,
+    "clone": 15,
+    "outside": 1,
 }
 
 

@@ -7,7 +7,7 @@ Does not know: how the scene looks, who asks, in which voice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -254,9 +254,12 @@ def draw_asked_scene(
             return scene, asked
 
 
-def ask_more(scene: Scene, first: Asked, rng: Random, width: DomainWidth) -> Asked | None:
-    """Another question about the same scene, of another kind; None if there is none."""
-    names = [name for name in kinds(width) if name != first.kind]
+def ask_more(
+    scene: Scene, before: Sequence[Asked], rng: Random, width: DomainWidth
+) -> Asked | None:
+    """Another question about the same scene, of a kind not asked before; None if there is none."""
+    asked_kinds = {asked.kind for asked in before}
+    names = [name for name in kinds(width) if name not in asked_kinds]
     for kind in rng.sample(names, len(names)):
         asked = ask(scene, kind, rng, width)
         if asked:

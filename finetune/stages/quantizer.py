@@ -13,7 +13,7 @@ from torch import Tensor
 
 from omni.model.rvq import AudioBridge, VectorQuantizer
 
-DECAY = 0.98
+DECAY = 0.99
 DEAD_USES = 0.3  # an entry used less often than this in the running average is replaced
 KMEANS_ROUNDS = 12
 

@@ -1,9 +1,9 @@
 """Stage 3: the audio tokenizer, from heard sound to codes and back to a mean mel.
 
 Knows: encoder, bridge, quantizer, audio decoder and prenet trained as one, on whole utterances;
-a reading of the coarse codebook as phonemes, which makes its codes say what was said (the language
-model learns such codes far sooner); a reading of all codebooks as pitch, which a mean mel alone
-hardly asks for. Does not know: the flow, the vocoder, text.
+a reading of the coarse codebook and of all of them as phonemes, which makes the codes say what was
+said (the language model learns such codes far sooner); a reading of all codebooks as pitch, which a
+mean mel alone hardly asks for. Does not know: the flow, the vocoder, text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from omni.model.audio_tokenizer import AudioTokenizer
 
 BATCH = 16  # utterances
 FREE_STEPS = 400  # before anything is quantized
-PHONEME_WEIGHT = 0.15
+PHONEME_WEIGHT = 0.15  # read from the coarse codebook
+SPOKEN_WEIGHT = 0.3  # read from all of them
 PITCH_WEIGHT = 2.0  # an octave
 VOICING_WEIGHT = 0.2
 USUAL_PITCH = 130.0  # Hz: pitch is read in octaves from here
@@ -37,18 +38,20 @@ FULL_SHARE = 0.7  # of the batches that use every codebook
 class Readers(nn.Module):
     """What the codes must tell by one linear layer; thrown away after the training.
 
-    Of each frame (``pool`` a code): the phoneme from the coarse codebook, voicing and pitch from
-    all of them.
+    Of each frame (``pool`` a code): the phoneme from the coarse codebook and from all of them,
+    voicing and pitch from all of them.
     """
 
     def __init__(self, latent: int, pool: int) -> None:
         super().__init__()
         self.phoneme = nn.Linear(latent, pool * PHONEME_CLASSES)
+        self.spoken = nn.Linear(latent, pool * PHONEME_CLASSES)
         self.pitch = nn.Linear(latent, pool * 2)
 
-    def phonemes(self, coarse: Tensor) -> Tensor:
-        """Logits ``(codes * pool, PHONEME_CLASSES)`` of ``(codes, latent)``."""
-        return self.phoneme(coarse).view(-1, PHONEME_CLASSES)
+    def phonemes(self, coarse: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``(codes * pool, PHONEME_CLASSES)`` of ``(codes, latent)``: coarse ones, all."""
+        read = self.phoneme(coarse), self.spoken(latents)
+        return read[0].view(-1, PHONEME_CLASSES), read[1].view(-1, PHONEME_CLASSES)
 
     def pitches(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of voicing, and octaves above USUAL_PITCH, both ``(codes * pool,)``."""
@@ -93,21 +96,23 @@ class TokenizerStage:
             codes = [len(x) for x in latents]
             mu, frames = self.mean_mel(quantized.split(codes))
         sizes = [n * self.pool for n in codes]  # the readers also tell the frame that the mel lacks
-        read = self.readers.phonemes(coarse.float())
+        read, spoken = self.readers.phonemes(coarse.float(), quantized.float())
         said = fitted(pairs.phonemes, sizes, SILENCE)
         phoneme = F.cross_entropy(read, said)
+        whole = F.cross_entropy(spoken, said)
         # The coarse codebook is for what is said: alone it need not tell the pitch.
         share = float(levels != 1)
         voicing, octaves = self._pitch_losses(quantized.float(), pairs.pitches, sizes)
         l1, squared = mel_losses(mu, pairs.mels, frames)
         voice = PITCH_WEIGHT * octaves + VOICING_WEIGHT * voicing
-        rest = COMMITMENT * commitment.float() + PHONEME_WEIGHT * phoneme
+        rest = COMMITMENT * commitment.float() + PHONEME_WEIGHT * phoneme + SPOKEN_WEIGHT * whole
         return {
             "loss": l1 + 0.5 * squared + rest + share * voice,
             "l1": l1,
             "commitment": commitment,
             "phoneme": phoneme,
             "read": (read.argmax(1) == said).float().mean(),
+            "spoken": (spoken.argmax(1) == said).float().mean(),
             "octaves": octaves,
             "voicing": voicing,
         }
