@@ -83,6 +83,8 @@ class SequenceWriter:
             self._asked(sequence, example.turns[-2], example.language)
             self._written(sequence, example.turns[-1])
         elif example.form == "reading":
+            if example.system.voice is not None:
+                self._system(sequence, System("", example.system.voice), example)
             for piece in example.turns[-1].parts:
                 assert isinstance(piece, Said)
                 self._text(sequence, piece.text.strip())

@@ -1,7 +1,7 @@
 """Stage 7: the language model and the audio head, on whole conversations.
 
-Knows: batches of sequences; the losses of text, of audio frames, of the word that sounds and of a
-word for what each row of a picture shows.
+Knows: batches of sequences; the losses of text, of audio frames said and heard, of the word that
+sounds and of a word for what each row of a picture shows.
 Does not know: how speech sounds and pictures look (the audio tokenizer, everything after it and
 the vision tower are frozen; the bridge learns).
 """
@@ -30,7 +30,13 @@ FINE_WEIGHT = 0.3  # of each codebook after the first
 # which attention would have to find out by itself from a few tokens a sentence.
 SOUND_WEIGHT = 0.3
 SIGHT_WEIGHT = 0.3  # of the loss of the word for a picture's row, for the same reason
+# Of the loss of the fine codes of what is heard, told from its coarse ones and what came before:
+# who speaks. A prompt's voice must be taken up before it can be answered in.
+VOICE_WEIGHT = 0.3
 MISHEARD_SHARE = 0.05  # of the heard codes
+# Of the said codes, at most; each sequence has a share of its own. Who always sees his own last
+# frames takes the voice from them and not from the prompt, and never learns to get over a slip.
+FORGOTTEN_SHARE = 0.3
 
 
 @dataclass
@@ -39,7 +45,8 @@ class Batch:
 
     ``ids``, ``text_targets``, ``sound_targets``, ``sight_targets`` (batch, positions); ``codes``
     (audio pads, codebooks); ``frame_places`` (frames,) into the flattened positions;
-    ``frame_targets`` (frames, codebooks).
+    ``frame_targets`` (frames, codebooks); ``heard_places`` and ``heard_targets`` the same of what
+    is heard.
     """
 
     ids: Tensor
@@ -49,6 +56,8 @@ class Batch:
     codes: Tensor
     frame_places: Tensor
     frame_targets: Tensor
+    heard_places: Tensor
+    heard_targets: Tensor
     images: list[ImagePatches]
     frames: list[ImagePatches]
 
@@ -58,25 +67,29 @@ def collate(
 ) -> Batch:
     """Sequences as one batch.
 
-    ``rng``: some of the heard codes are replaced (:func:`misheard`); None: all are as they are.
+    ``rng``: some of the codes are replaced (:func:`misheard`); None: all are as they are.
     """
     longest = max(len(sequence.ids) for sequence in sequences)
     # Any ordinary id will do behind the end: nothing looks back from there.
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)
     targets = torch.full((3, len(sequences), longest), IGNORED)
     places: list[int] = []
+    heard_places: list[int] = []
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
         kinds = (sequence.text_targets, sequence.sound_targets, sequence.sight_targets)
         for side, kind in enumerate(kinds):
             targets[side, row, : len(kind)] = torch.tensor(kind)
         places += [row * longest + place for place in sequence.frame_places]
+        pads, said = _pads(sequence, config)
+        heard_places += (row * longest + pads[~said] - 1).tolist()
     codebooks = config.audio.num_codebooks
 
     def packed(rows: list[Tensor]) -> Tensor:
         return torch.cat(rows) if rows else torch.zeros(0, codebooks, dtype=torch.long)
 
     codes = [np.concatenate(s.codes) if s.codes else np.zeros((0, codebooks)) for s in sequences]
+    heard = [known[~_pads(s, config)[1]] for s, known in zip(sequences, codes, strict=True)]
     if rng is not None:
         codes = [misheard(s, known, config, rng) for s, known in zip(sequences, codes, strict=True)]
     return Batch(
@@ -87,6 +100,8 @@ def collate(
         packed([torch.from_numpy(part).long() for part in codes]),
         torch.tensor(places, dtype=torch.long),
         packed([torch.from_numpy(part).long() for s in sequences for part in s.frame_targets]),
+        torch.tensor(heard_places, dtype=torch.long),
+        packed([torch.from_numpy(part).long() for part in heard]),
         [image_patches(image, config.visual) for s in sequences for image in s.images],
         [image_patches(image, config.video) for s in sequences for image in s.frames],
     )
@@ -95,16 +110,22 @@ def collate(
 def misheard(
     sequence: Written, codes: np.ndarray, config: OmniConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """A sequence's codes ``(audio pads, codebooks)``, some of those that were heard replaced.
+    """A sequence's codes ``(audio pads, codebooks)``, some of those heard and said replaced.
 
     A strange voice has codes that no voice of training has; what they stand for must then be told
-    from their neighbours. What the model says itself stays as it is.
+    from their neighbours.
     """
-    pads = np.flatnonzero(np.array(sequence.ids) == config.audio.audio_pad_token_id)
-    said = np.isin(pads - 1, sequence.frame_places)
-    replaced = (rng.random(codes.shape) < MISHEARD_SHARE) & ~said[:, None]
+    said = _pads(sequence, config)[1]
+    shares = np.where(said, FORGOTTEN_SHARE * rng.random(), MISHEARD_SHARE)
+    replaced = rng.random(codes.shape) < shares[:, None]
     others = rng.integers(0, np.array(config.audio.codebook_sizes), codes.shape)
     return np.where(replaced, others, codes)
+
+
+def _pads(sequence: Written, config: OmniConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the audio pads, and which of them the model says itself."""
+    pads = np.flatnonzero(np.array(sequence.ids) == config.audio.audio_pad_token_id)
+    return pads, np.isin(pads - 1, sequence.frame_places)
 
 
 class LanguageStage:
@@ -124,14 +145,16 @@ class LanguageStage:
         return [p for p in self.model.parameters() if p.requires_grad]
 
     def losses(self, batch: Batch) -> Losses:
-        """Cross entropies: of the text, and of the frames' codebooks, the coarse one first."""
+        """Cross entropies: of the tokens, and of the codebooks of frames said and heard."""
         with mixed_precision(self.device):
             hidden = self.model.hidden(self._inputs(batch))
             text = self._token_loss(hidden, batch.text_targets)
             sound = self._token_loss(hidden, batch.sound_targets)
             sight = self._token_loss(hidden, batch.sight_targets)
             audio, coarse = self._audio_loss(hidden, batch)
-        loss = text + AUDIO_WEIGHT * audio + SOUND_WEIGHT * sound + SIGHT_WEIGHT * sight
+            voice = self._voice_loss(hidden, batch)
+        beside = SOUND_WEIGHT * sound + SIGHT_WEIGHT * sight + VOICE_WEIGHT * voice
+        loss = text + AUDIO_WEIGHT * audio + beside
         return {
             "loss": loss,
             "text": text,
@@ -139,6 +162,7 @@ class LanguageStage:
             "coarse": coarse,
             "sound": sound,
             "sight": sight,
+            "voice": voice,
         }
 
     def _inputs(self, batch: Batch) -> Tensor:
@@ -171,3 +195,12 @@ class LanguageStage:
         weights = torch.tensor([1.0] + [FINE_WEIGHT] * (len(losses) - 1), device=self.device)
         total = (torch.stack(losses) * weights).sum() / weights.sum()
         return total, losses[0].detach()
+
+    def _voice_loss(self, hidden: Tensor, batch: Batch) -> Tensor:
+        if not len(batch.heard_places):
+            return hidden.sum() * 0
+        targets = batch.heard_targets.to(self.device)
+        states = hidden.flatten(0, 1)[batch.heard_places.to(self.device)]
+        fine = self.model.audio_head(states, targets)[1:]
+        losses = [F.cross_entropy(x.float(), targets[:, n]) for n, x in enumerate(fine, 1)]
+        return torch.stack(losses).mean() if losses else hidden.sum() * 0

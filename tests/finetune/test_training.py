@@ -26,7 +26,7 @@ from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWrite
 from finetune.stages import pitch
 from finetune.stages.decoder import DecoderStage
 from finetune.stages.flow_start import start_estimator
-from finetune.stages.language import MISHEARD_SHARE, LanguageStage, collate
+from finetune.stages.language import FORGOTTEN_SHARE, MISHEARD_SHARE, LanguageStage, collate
 from finetune.stages.quantizer import QuantizerTrainer
 from finetune.stages.vision import Sight, VisionBatches, VisionStage
 from finetune.stages.vocoder import VocoderStage, match_level
@@ -108,18 +108,38 @@ def test_what_is_heard_is_told_a_little_later(writer: SequenceWriter) -> None:
     assert told[-1] <= sequence.ids.index(writer.special.audio_end)
 
 
-def test_some_heard_codes_are_replaced_and_none_that_is_said(writer: SequenceWriter) -> None:
+def test_some_codes_are_replaced_while_the_model_learns(writer: SequenceWriter) -> None:
     config = writer.config
     changed = {}
     for name in ("asr", "tts"):
-        sequences = [writer.write(example(n, 1, "train", name, "core")) for n in range(6)]  # type: ignore[arg-type]
-        given = collate(sequences, config).codes
-        codes = collate(sequences, config, np.random.default_rng(0)).codes
+        sequences = [writer.write(example(n, 1, "train", name, "core")) for n in range(9)]  # type: ignore[arg-type]
+        given = collate(sequences, config)
+        batch = collate(sequences, config, np.random.default_rng(0))
         again = collate(sequences, config, np.random.default_rng(0)).codes
+        codes = batch.codes
         assert torch.equal(codes, again)
         assert (codes >= 0).all() and (codes < torch.tensor(config.audio.codebook_sizes)).all()
-        changed[name] = (codes != given).float().mean().item()
-    assert changed["tts"] == 0 and changed["asr"] == pytest.approx(MISHEARD_SHARE, rel=0.3)
+        changed[name] = (codes != given.codes).float().mean().item()
+        for side in ("frame_targets", "heard_targets"):  # what is learnt stays as it is
+            assert torch.equal(getattr(batch, side), getattr(given, side))
+    assert changed["asr"] == pytest.approx(MISHEARD_SHARE, rel=0.3)
+    assert changed["tts"] == pytest.approx(FORGOTTEN_SHARE / 2, rel=0.4)
+
+
+def test_the_places_before_what_is_heard_learn_its_codes(writer: SequenceWriter) -> None:
+    sequences = [
+        writer.write(example(n, 1, "train", name, "core"))
+        for n, name in enumerate(("clone", "image_qa", "asr"))
+    ]
+    batch = collate(sequences, writer.config)
+    ids = batch.ids.flatten()
+    assert (ids[batch.heard_places + 1] == writer.special.audio_pad).all()
+    assert not set(batch.heard_places.tolist()) & set(batch.frame_places.tolist())
+    voice, asked = sequences[0], sequences[2]
+    first = voice.ids.index(writer.special.audio_end)
+    first -= voice.ids.index(writer.special.audio_start) + 1  # codes of the prompt
+    assert (batch.heard_targets[:first].numpy() == voice.codes[0][:first]).all()
+    assert (batch.heard_targets[-len(asked.codes[-1]) :].numpy() == asked.codes[-1]).all()
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
