@@ -75,23 +75,25 @@ def collate(
     targets = torch.full((3, len(sequences), longest), IGNORED)
     places: list[int] = []
     heard_places: list[int] = []
+    said: list[np.ndarray] = []  # of the audio pads: which the model says itself
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
         kinds = (sequence.text_targets, sequence.sound_targets, sequence.sight_targets)
         for side, kind in enumerate(kinds):
             targets[side, row, : len(kind)] = torch.tensor(kind)
         places += [row * longest + place for place in sequence.frame_places]
-        pads, said = _pads(sequence, config)
-        heard_places += (row * longest + pads[~said] - 1).tolist()
+        pads = np.flatnonzero(np.array(sequence.ids) == config.audio.audio_pad_token_id)
+        said.append(np.isin(pads - 1, sequence.frame_places))
+        heard_places += (row * longest + pads[~said[row]] - 1).tolist()
     codebooks = config.audio.num_codebooks
 
     def packed(rows: list[Tensor]) -> Tensor:
         return torch.cat(rows) if rows else torch.zeros(0, codebooks, dtype=torch.long)
 
     codes = [np.concatenate(s.codes) if s.codes else np.zeros((0, codebooks)) for s in sequences]
-    heard = [known[~_pads(s, config)[1]] for s, known in zip(sequences, codes, strict=True)]
+    heard = [known[~own] for known, own in zip(codes, said, strict=True)]
     if rng is not None:
-        codes = [misheard(s, known, config, rng) for s, known in zip(sequences, codes, strict=True)]
+        codes = [misheard(known, own, config, rng) for known, own in zip(codes, said, strict=True)]
     return Batch(
         ids,
         targets[0],
@@ -108,24 +110,17 @@ def collate(
 
 
 def misheard(
-    sequence: Written, codes: np.ndarray, config: OmniConfig, rng: np.random.Generator
+    codes: np.ndarray, said: np.ndarray, config: OmniConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """A sequence's codes ``(audio pads, codebooks)``, some of those heard and said replaced.
 
-    A strange voice has codes that no voice of training has; what they stand for must then be told
-    from their neighbours.
+    ``said`` bool (audio pads,). A strange voice has codes that no voice of training has; what they
+    stand for must then be told from their neighbours.
     """
-    said = _pads(sequence, config)[1]
     shares = np.where(said, FORGOTTEN_SHARE * rng.random(), MISHEARD_SHARE)
     replaced = rng.random(codes.shape) < shares[:, None]
     others = rng.integers(0, np.array(config.audio.codebook_sizes), codes.shape)
     return np.where(replaced, others, codes)
-
-
-def _pads(sequence: Written, config: OmniConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the audio pads, and which of them the model says itself."""
-    pads = np.flatnonzero(np.array(sequence.ids) == config.audio.audio_pad_token_id)
-    return pads, np.isin(pads - 1, sequence.frame_places)
 
 
 class LanguageStage:
