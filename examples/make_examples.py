@@ -49,8 +49,8 @@ PICTURES = {
     ),
     "stars": Scene(
         tuple(
-            Thing("star", "yellow", "big", place)
-            for place in ("at the top", "on the left", "on the right")
+            Thing("star", "green", "big", place)
+            for place in ("at the top", "on the right", "in the middle")
         )
     ),
     "places": Scene(
@@ -63,7 +63,7 @@ PICTURES = {
     "number": Scene(writing=Writing(word("number", "7"), "7", "red")),
 }
 CLIPS = {
-    "moves": ClipScene("moves", Thing("circle", "yellow", "big", "in the middle"), "to the right"),
+    "moves": ClipScene("moves", Thing("triangle", "red", "big", "in the middle"), "to the right"),
     "appears": ClipScene("appears", Thing("star", "green", "big", "in the middle")),
     "vanishes": ClipScene("disappears", Thing("circle", "blue", "big", "in the middle")),
     "changes": ClipScene(
@@ -107,7 +107,7 @@ def picture(scene: Scene) -> Image.Image:
     for thing in scene.things:
         paint(canvas, thing, thing.color)
     if scene.writing:
-        canvas.writing(scene.writing.text, PALETTE[scene.writing.color], 0.4)
+        canvas.writing(scene.writing.text, PALETTE[scene.writing.color], 0.5)
     return canvas.finish()
 
 
@@ -116,7 +116,7 @@ def frame(clip: ClipScene, share: float) -> Image.Image:
     thing, happened = clip.thing, share >= 0.5
     canvas = paper(CLIP_SIDE, DARK if thing.color == "yellow" else PAPER)
     if clip.event == "moves":
-        paint(canvas, thing, thing.color, x=1 / 6 + share * 2 / 3)
+        paint(canvas, thing, thing.color, x=0.2 + share * 0.6)
     elif (clip.event == "appears") <= happened and not (clip.event == "disappears" and happened):
         paint(canvas, thing, clip.new_color if clip.new_color and happened else thing.color)
     return canvas.finish()
