@@ -18,7 +18,7 @@ from PIL import Image
 from finetune import texts
 from finetune.domain import sentences
 from finetune.domain.outside import ANSWER
-from finetune.domain.splits import SPLITS
+from finetune.domain.splits import SPLITS, Split
 from finetune.domain.styles import ASKED_STYLES
 from finetune.examples import TASKS, WEIGHTS, example
 from finetune.gallery import write_example
@@ -253,3 +253,13 @@ def test_examples_are_written_to_look_at(tmp_path: Path) -> None:
         for name in re.findall(r"\[(\S+\.(?:wav|png))", text):
             assert list(tmp_path.glob(name)), name
         assert (tmp_path / f"{index}_{task}.txt").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(("split", "most"), [("train", 4), ("test", 2)])
+def test_a_picture_is_asked_about_more_often_in_lessons(split: Split, most: int) -> None:
+    drawn = [example(n, 3, split, "image_qa", "core", "en") for n in range(60)]
+    rounds = [len(one.turns) // 2 for one in drawn]
+    assert max(rounds) == most and min(rounds) == 1
+    for one in drawn:
+        questions = [turn.parts[-1] for turn in one.turns[::2]]
+        assert len(set(map(str, questions))) == len(questions)

@@ -68,6 +68,15 @@ def test_language_losses_fall(writer: SequenceWriter) -> None:
     assert values[-1] < 0.8 * values[0]
 
 
+def test_the_codes_of_what_is_heard_are_foretold(writer: SequenceWriter) -> None:
+    torch.manual_seed(0)
+    model = fresh_model(0)
+    stage = LanguageStage(model, torch.device("cpu"))
+    batch = collate([writer.write(example(n, 2, "train", "asr")) for n in range(3)], model.config)
+    values = losses_over(lambda _: stage.losses(batch), stage.parameters(), 6, 2e-3, "voice")
+    assert values[-1] < 0.95 * values[0]
+
+
 def test_vision_losses_fall() -> None:
     stage = VisionStage(fresh_model(0), torch.device("cpu"))
     batch = VisionBatches(nano_config(), 1, 4, "core")[0]
