@@ -18,11 +18,15 @@ COUNT = 100_000  # different ones
 THROATS = (0.8, 1.35)  # times the formants of espeak's usual man
 PITCHES_HZ = (65.0, 240.0)  # the lowest pitch of a sentence
 PITCH_RANGES = (1.1, 1.7)  # the highest over the lowest
-FORMANTS = 9  # of which 0 is the bass, 1 to 3 make the vowels, 4 and up the timbre
-_LOW_FORMANTS = 4
-_SPREADS = (0.05, 0.15)  # of a formant's frequency around the throat's, of the low and high ones
-_HEIGHTS = ((60, 150), (15, 170))  # percent
-_WIDTHS = ((65, 160), (40, 160))  # percent
+FORMANTS = 9  # of which 0 is the bass, 1 and 2 make the vowels, 3 and up the timbre
+_LOW_FORMANTS = 3
+# The standard deviation of the formants' frequencies around the throat's, of the low and high ones.
+_SPREADS = ((0.03, 0.12), (0.05, 0.2))
+_HEIGHTS = ((55, 160), (15, 150))  # percent
+_TREBLES = (0.1, 1.2)  # times the heights of all high formants: some voices have hardly any
+_WIDTHS = ((45, 170), (35, 170))  # percent
+_KLATT_SHARE = 0.15  # of the voices: by another synthesizer, as some of espeak-ng's variants are
+_KLATT_KINDS = (1, 2, 3, 5, 6)
 
 
 def variant_name(number: int) -> str:
@@ -60,12 +64,14 @@ def _pitch(rng: Random) -> list[str]:
 
 def _formants(rng: Random) -> list[str]:
     """``formant NUMBER FREQUENCY HEIGHT WIDTH``, each in percent of the usual."""
-    throat = _between(rng, THROATS)
+    throat, treble = _between(rng, THROATS), _between(rng, _TREBLES)
+    spreads = [rng.uniform(*bounds) for bounds in _SPREADS]
     lines = []
     for number in range(FORMANTS):
         high = int(number >= _LOW_FORMANTS)
-        frequency = 100 * throat * math.exp(rng.gauss(0, _SPREADS[high]))
-        height, width = rng.uniform(*_HEIGHTS[high]), rng.uniform(*_WIDTHS[high])
+        frequency = 100 * throat * math.exp(rng.gauss(0, spreads[high]))
+        height = rng.uniform(*_HEIGHTS[high]) * (treble if high else 1)
+        width = rng.uniform(*_WIDTHS[high])
         lines.append(f"formant {number} {frequency:.0f} {height:.0f} {width:.0f}")
     return lines
 
@@ -79,18 +85,19 @@ def _manner(rng: Random) -> list[str]:
     possible = (
         (0.4, "flutter " + numbers(1, 0, 15)),
         (0.3, "roughness " + numbers(1, 0, 4)),
-        (0.5, "voicing " + numbers(1, 50, 140)),
-        (0.5, "consonants " + numbers(2, 50, 130)),
-        (0.25, "breath " + numbers(8, 0, 5)),
-        (0.15, f"echo {rng.randint(80, 160)} {rng.randint(5, 15)}"),
+        (0.5, "voicing " + numbers(1, 40, 190)),
+        (0.5, "consonants " + numbers(2, 40, 170)),
+        (0.25, "breath " + numbers(8, 0, 6)),
+        (0.2, f"echo {rng.randint(30, 160)} {rng.randint(5, 40)}"),
         (0.2, "intonation " + numbers(1, 1, 4)),
-        (0.3, "stressAdd " + numbers(8, -25, 40)),
-        (0.3, "stressAmp " + numbers(8, 16, 22)),
+        (0.3, "stressAdd " + numbers(8, -30, 70)),
+        (0.3, "stressAmp " + numbers(8, 14, 28)),
         (
             0.35,
-            f"tone {rng.randint(100, 700)} {rng.randint(150, 255)} "
-            f"{rng.randint(900, 1600)} {rng.randint(60, 255)} "
-            f"{rng.randint(2000, 3800)} {rng.randint(40, 255)}",
+            f"tone {rng.randint(100, 700)} {rng.randint(100, 255)} "
+            f"{rng.randint(900, 1600)} {rng.randint(30, 255)} "
+            f"{rng.randint(2000, 5000)} {rng.randint(20, 255)}",
         ),
+        (_KLATT_SHARE, f"klatt {rng.choice(_KLATT_KINDS)}"),
     )
     return [line for share, line in possible if rng.random() < share]

@@ -24,15 +24,15 @@ from omni.conversation import Language
 TASKS: tuple[Task, ...] = get_args(Task)
 # How often each task is drawn, of 100.
 WEIGHTS: Mapping[Task, int] = {
-    "tts": 9,
-    "asr": 15,
-    "image_qa": 26,
+    "tts": 8,
+    "asr": 20,
+    "image_qa": 19,
     "video_qa": 6,
     "spoken_qa": 15,
-    "chat": 6,
+    "chat": 5,
     "translate": 2,
     "style": 5,
-    "clone": 15,
+    "clone": 19,
     "outside": 1,
 }
 

@@ -63,7 +63,7 @@ Marco
 """,
 }
 PITCHES = (38, 50, 62)  # of espeak's 0 to 99; styles need room on both sides
-DRAWN_SHARE = 0.5  # of the voices of training: no two of these are alike
+DRAWN_SHARE = 0.7  # of the voices of training: no two of these are alike
 HEARD_RATES = (0.85, 1.25)  # times the usual rate, of people who talk to the model
 HEARD_PITCH_JITTER = 4  # steps: nobody speaks at one pitch
 

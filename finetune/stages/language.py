@@ -33,7 +33,7 @@ SIGHT_WEIGHT = 0.3  # of the loss of the word for a picture's row, for the same 
 # Of the loss of the fine codes of what is heard, told from its coarse ones and what came before:
 # who speaks. A prompt's voice must be taken up before it can be answered in.
 VOICE_WEIGHT = 0.3
-MISHEARD_SHARE = 0.05  # of the heard codes
+MISHEARD_SHARE = 0.15  # of the heard codes, at most; each sequence has a share of its own
 # Of the said codes, at most; each sequence has a share of its own. Who always sees his own last
 # frames takes the voice from them and not from the prompt, and never learns to get over a slip.
 FORGOTTEN_SHARE = 0.3
@@ -117,7 +117,7 @@ def misheard(
     ``said`` bool (audio pads,). A strange voice has codes that no voice of training has; what they
     stand for must then be told from their neighbours.
     """
-    shares = np.where(said, FORGOTTEN_SHARE * rng.random(), MISHEARD_SHARE)
+    shares = np.where(said, FORGOTTEN_SHARE * rng.random(), MISHEARD_SHARE * rng.random())
     replaced = rng.random(codes.shape) < shares[:, None]
     others = rng.integers(0, np.array(config.audio.codebook_sizes), codes.shape)
     return np.where(replaced, others, codes)

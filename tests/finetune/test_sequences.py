@@ -70,7 +70,7 @@ def test_some_codes_are_replaced_while_the_model_learns(writer: SequenceWriter) 
     config = writer.config
     changed = {}
     for name in ("asr", "tts"):
-        sequences = [writer.write(example(n, 1, "train", name, "core")) for n in range(9)]  # type: ignore[arg-type]
+        sequences = [writer.write(example(n, 1, "train", name, "core")) for n in range(40)]  # type: ignore[arg-type]
         given = collate(sequences, config)
         batch = collate(sequences, config, np.random.default_rng(0))
         again = collate(sequences, config, np.random.default_rng(0)).codes
@@ -80,8 +80,8 @@ def test_some_codes_are_replaced_while_the_model_learns(writer: SequenceWriter) 
         changed[name] = (codes != given.codes).float().mean().item()
         for side in ("frame_targets", "heard_targets"):  # what is learnt stays as it is
             assert torch.equal(getattr(batch, side), getattr(given, side))
-    assert changed["asr"] == pytest.approx(MISHEARD_SHARE, rel=0.3)
-    assert changed["tts"] == pytest.approx(FORGOTTEN_SHARE / 2, rel=0.4)
+    assert changed["asr"] == pytest.approx(MISHEARD_SHARE / 2, rel=0.3)
+    assert changed["tts"] == pytest.approx(FORGOTTEN_SHARE / 2, rel=0.3)
 
 
 def test_the_places_before_what_is_heard_learn_its_codes(writer: SequenceWriter) -> None:
