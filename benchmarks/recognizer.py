@@ -28,11 +28,11 @@ HOP, WINDOW, N_FFT = 160, 400, 512  # samples
 BINS = 80
 FLOOR = 1e-6
 STRIDE = 4  # mel frames of one hidden frame, 40 ms
-CHANNELS = 160
-FRONT_CHANNELS = 128
+CHANNELS = 224
+FRONT_CHANNELS = 160
 KERNEL = 5
-DILATIONS = (1, 2, 4)
-MEMORY = 112  # units of the recurrent layer, in each direction
+DILATIONS = (1, 2, 4, 8)
+MEMORY = 160  # units of the recurrent layer, in each direction
 # Scores that a hidden frame gives: letters come faster than one in 40 ms, Hanzi do not.
 RATES: Mapping[Language, int] = {"en": 2, "zh": 1}
 BLANK = 0
@@ -124,7 +124,7 @@ class Recognizer(nn.Module):
         hidden = self.front(mel.transpose(1, 2)).transpose(1, 2)
         hidden = self.norm(self.blocks(hidden))
         hidden = torch.cat([hidden, self.memory(hidden)[0]], dim=-1)
-        scores = self.heads[language](hidden)
+        scores = self.heads[language](hidden).float()
         return scores.view(len(mel), -1, len(symbols(language))).log_softmax(-1)
 
     @torch.inference_mode()

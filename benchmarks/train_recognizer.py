@@ -44,21 +44,23 @@ from finetune.domain.splits import stable_hash
 from finetune.domain.styles import ASKED_STYLES
 from finetune.domain.width import LANGUAGES, DomainWidth
 from finetune.loop import Loop, LoopOptions, Losses
+from finetune.precision import mixed_precision
 from finetune.synthesis import Utterance, speak
 from finetune.texts import draw_text, heard
-from finetune.voices import DEFAULT_VOICE, PITCHES, Voice, draw_voice, families
+from finetune.voices import DEFAULT_VOICE, Voice, draw_voice
 from omni.conversation import Language
 
 logger = logging.getLogger(__name__)
 
 SEED = 5
-POOL = 10_000  # utterances in each language
+POOL = 30_000  # utterances in English
+CHINESE_SHARE = 3  # one Chinese utterance and step for so many English ones: Hanzi are easier
 SHARD = 1_000
 BATCH = 32
-OPTIONS = LoopOptions(3_600, 2e-3, warmup=200, weight_decay=0.02, save_every_s=120)
-DEFAULT_SHARE = 0.25  # of the utterances are by the voice of the answers, as it is
+OPTIONS = LoopOptions(12_000, 2e-3, warmup=200, weight_decay=0.02, save_every_s=120)
+DEFAULT_SHARE = 0.15  # of the utterances are by the voice of the answers, as it is
 STYLED_SHARE = 0.2
-NOISY_SHARE = 0.3
+NOISY_SHARE = 0.4
 BIN_MASKS, FRAME_MASKS = (2, 14), (2, 12)  # how many, how wide at most
 TESTED = 200  # utterances in each language
 
@@ -71,8 +73,7 @@ def draw(index: int, language: Language) -> Utterance:
     if rng.random() < DEFAULT_SHARE:
         said = Utterance(text, language, DEFAULT_VOICE)
     else:
-        family = rng.choice(families("train"))
-        said = heard(rng, text, language, Voice(family[0], rng.choice(PITCHES)))
+        said = heard(rng, text, language, draw_voice(rng, "train"))
     return said.styled(rng.choice(ASKED_STYLES)) if rng.random() < STYLED_SHARE else said
 
 
@@ -116,16 +117,22 @@ class Pool:
     """Everything to learn from, in memory; a step's batch is a function of its number."""
 
     def __init__(self, folder: Path, count: int = POOL, size: int = SHARD) -> None:
+        """
+        Args:
+            count: English utterances; of Chinese ones there are fewer (CHINESE_SHARE).
+            size: utterances of a file.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.mels: dict[Language, list[Tensor]] = {language: [] for language in LANGUAGES}
         self.targets: dict[Language, list[Tensor]] = {language: [] for language in LANGUAGES}
-        for number in range(-(-count // size)):
-            for language in LANGUAGES:
-                write_shard(folder, language, number, size)
-                tensors = load_file(shard_path(folder, language, number))
-                self.mels[language] += tensors["mel"].split(tensors["mel_lengths"].tolist())
-                lengths = tensors["target_lengths"].tolist()
-                self.targets[language] += tensors["target"].split(lengths)
+        files = -(-count // size)
+        numbers = {"en": range(files), "zh": range(-(-files // CHINESE_SHARE))}
+        for language, number in ((lang, n) for lang in LANGUAGES for n in numbers[lang]):
+            write_shard(folder, language, number, size)
+            tensors = load_file(shard_path(folder, language, number))
+            self.mels[language] += tensors["mel"].split(tensors["mel_lengths"].tolist())
+            lengths = tensors["target_lengths"].tolist()
+            self.targets[language] += tensors["target"].split(lengths)
 
     def batch(
         self, step: int, language: Language, count: int
@@ -159,10 +166,11 @@ def masked(mel: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def losses(recognizer: Recognizer, pool: Pool, step: int, count: int = BATCH) -> Losses:
-    """CTC on a batch of one language, the languages by turns."""
-    language = LANGUAGES[step % 2]
+    """CTC on a batch of one language, the languages by turns, English more often."""
+    language: Language = "en" if step % (CHINESE_SHARE + 1) else "zh"
     mels, lengths, targets, sizes = pool.batch(step, language, count)
-    scores = recognizer(mels, language).transpose(0, 1)
+    with mixed_precision(mels.device):
+        scores = recognizer(mels, language).transpose(0, 1)
     frames = RATES[language] * ((lengths + STRIDE - 1) // STRIDE)
     loss = F.ctc_loss(scores, targets, frames, sizes, zero_infinity=True)
     return {"loss": loss, language: loss}
@@ -209,7 +217,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/recognizer"), help="a folder")
-    parser.add_argument("--utterances", type=int, default=POOL, help="in each language")
+    parser.add_argument("--utterances", type=int, default=POOL, help="in English")
     parser.add_argument("--steps", type=int, default=OPTIONS.steps)
     parser.add_argument("--minutes", type=float, default=math.inf, help="this time")
     parser.add_argument("--target", type=Path, default=WEIGHTS, help="where the weights go")

@@ -22,6 +22,7 @@ from benchmarks.recognizer import (
     written,
 )
 from finetune.domain.width import LANGUAGES
+from finetune.drawn_voices import variant_file
 from finetune.voices import families
 from tests.toy_speech import held_out_sentences, toy_speech
 
@@ -50,7 +51,7 @@ def test_word_errors() -> None:
 def test_the_recognizer_has_a_score_for_every_frame() -> None:
     torch.manual_seed(0)
     listener = Recognizer().eval()
-    assert sum(part.numel() for part in listener.parameters()) < 1_000_000
+    assert sum(part.numel() for part in listener.parameters()) < 2_000_000
     mel = features(np.random.default_rng(0).standard_normal(16_000).astype(np.float32))
     assert mel.shape == (101, 80) and abs(float(mel.mean())) < 1e-4
     for language in LANGUAGES:
@@ -78,7 +79,7 @@ def test_the_recognizer_learns_and_resumes(tmp_path: Path, monkeypatch: pytest.M
     assert all(map(torch.equal, again.mels["en"], pool.mels["en"]))
     train_recognizer.write_weights(listener, tmp_path / "weights.safetensors")
     loaded = load_recognizer(tmp_path / "weights.safetensors")
-    assert (tmp_path / "weights.safetensors").stat().st_size < 2e6
+    assert (tmp_path / "weights.safetensors").stat().st_size < 4e6
     said = train_recognizer.test_utterances("en", 3, "core")
     assert 0 <= train_recognizer.own_error(loaded, said) <= 400
     with pytest.raises(FileNotFoundError, match="train_recognizer"):
@@ -91,6 +92,8 @@ def test_the_recognizer_learns_from_the_side_of_training() -> None:
     for language in LANGUAGES:
         drawn = [train_recognizer.draw(index, language) for index in range(150)]
         assert not held & {said.text for said in drawn}
-        assert {said.voice.variant for said in drawn} <= ours
+        variants = {said.voice.variant for said in drawn}
+        of_training = {name for name in variants if variant_file(name) is None}
+        assert of_training <= ours and of_training < variants
         for said in train_recognizer.test_utterances(language, 30, "core"):
             assert said.text in held and said.voice.variant not in ours
