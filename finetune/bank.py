@@ -46,11 +46,19 @@ class BankPlan:
     number: int
     width: DomainWidth = "full"
     split: Split = "train"
+    tasks: tuple[Task, ...] = ()  # of these only; none given: of all
 
     @property
     def name(self) -> str:
         """The file's name."""
         return f"{self.split}-{self.width}-{self.number:05d}.safetensors"
+
+    @property
+    def weights(self) -> Mapping[Task, int]:
+        """How often each task is drawn."""
+        if self.tasks:
+            return {task: WEIGHTS[task] for task in self.tasks}
+        return FIRST_TASKS if self.number * SHARD < FIRST_EXAMPLES else WEIGHTS
 
 
 def write_shard(plan: BankPlan, folder: Path, writer: SequenceWriter) -> Path:
@@ -66,7 +74,7 @@ def write_shard(plan: BankPlan, folder: Path, writer: SequenceWriter) -> Path:
                 SEED,
                 plan.split,
                 width=plan.width,
-                weights=FIRST_TASKS if n < FIRST_EXAMPLES else WEIGHTS,
+                weights=plan.weights,
                 renderings=RENDERINGS,
             )
         )
@@ -85,14 +93,17 @@ def fill(
     width: DomainWidth = "full",
     workers: int = 1,
     first: int = 0,
+    tasks: tuple[Task, ...] = (),
 ) -> None:
     """Write the shards of ``count`` examples, in ``workers`` processes; those there are kept.
 
     ``first``: the number of the first example, rounded down to the beginning of a shard: a later
-    training does not repeat what an earlier one has seen.
+    training does not repeat what an earlier one has seen. ``tasks``: examples of these only, for
+    what is still learnt worse than the rest; none given: of all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    plans = [BankPlan(n, width) for n in range(first // SHARD, -(-(first + count) // SHARD))]
+    numbers = range(first // SHARD, -(-(first + count) // SHARD))
+    plans = [BankPlan(n, width, tasks=tasks) for n in numbers]
     # Each process keeps its writer, which remembers what it has encoded.
     with ProcessPoolExecutor(workers, initializer=_begin, initargs=(audio,)) as pool:
         for path in pool.map(_write, repeat(folder), plans):

@@ -24,6 +24,10 @@ _MORE_SHARE = 0.3  # of the conversations that go on after the first answer
 # Of those about a picture in training, which costs more to look at than to be asked about.
 _MORE_LEARNT_SHARE = 0.6
 _MOST_QUESTIONS = 4
+# Counting some of the things among others takes longest to learn.
+_COUNTED_LEARNT_SHARE = 0.4
+_MORE_COUNTED_SHARE = 0.85
+_MOST_COUNTED = 6
 _ROLE_SHARE = 0.2  # of the small talk
 _READING_SHARE = 0.4  # of the rounds of small talk that are not the last
 _CLIP_SHARE = 0.4  # of the spoken questions, which are about a picture otherwise
@@ -225,12 +229,16 @@ def _remark(cast: Cast, role: Role | None) -> tuple[str, str, str]:
 
 
 def _about_picture(cast: Cast, task: Task, medium: Medium) -> Example:
-    scene, asked = picture_questions.draw_asked_scene(cast.rng, cast.split, cast.width)
+    rng, learns = cast.rng, cast.split == "train"
+    counts = learns and rng.random() < _COUNTED_LEARNT_SHARE
+    kind = rng.choice(picture_questions.COUNTING) if counts else None
+    scene, asked = picture_questions.draw_asked_scene(rng, cast.split, cast.width, kind)
     rounds = [asked]
-    learns = cast.split == "train"
     share, most = (_MORE_LEARNT_SHARE, _MOST_QUESTIONS) if learns else (_MORE_SHARE, 2)
-    while len(rounds) < most and cast.rng.random() < share:
-        more = picture_questions.ask_more(scene, rounds, cast.rng, cast.width)
+    if counts:
+        share, most = _MORE_COUNTED_SHARE, _MOST_COUNTED
+    while len(rounds) < most and rng.random() < share:
+        more = picture_questions.ask_more(scene, rounds, rng, cast.width, again=counts)
         if not more:
             break
         rounds.append(more)

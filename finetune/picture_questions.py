@@ -38,6 +38,10 @@ class Asked:
         """The canonical answer."""
         return self.answers[language]
 
+    def asks_as(self, other: Asked) -> bool:
+        """Whether both ask the same, in whatever words."""
+        return (self.kind, self.words) == (other.kind, other.words)
+
 
 Option = tuple[Mapping[str, Word], ByLanguage]
 Options = Callable[[Scene, Random, DomainWidth], list[Option]]
@@ -221,6 +225,7 @@ _KINDS: Mapping[str, tuple[Options, int, tuple[Layout, ...]]] = {
     "read-word": (_read, 2, ("word",)),
 }
 PICTURE_KINDS: tuple[str, ...] = tuple(_KINDS)
+COUNTING = ("count", "count-color", "count-shape")
 
 
 def kinds(width: DomainWidth) -> tuple[str, ...]:
@@ -255,13 +260,16 @@ def draw_asked_scene(
 
 
 def ask_more(
-    scene: Scene, before: Sequence[Asked], rng: Random, width: DomainWidth
+    scene: Scene, before: Sequence[Asked], rng: Random, width: DomainWidth, again: bool = False
 ) -> Asked | None:
-    """Another question about the same scene, of a kind not asked before; None if there is none."""
-    asked_kinds = {asked.kind for asked in before}
+    """Another question about the same scene, of a kind not asked before; None if there is none.
+
+    ``again``: it may be of a kind asked before, about something else.
+    """
+    asked_kinds = set() if again else {asked.kind for asked in before}
     names = [name for name in kinds(width) if name not in asked_kinds]
     for kind in rng.sample(names, len(names)):
         asked = ask(scene, kind, rng, width)
-        if asked:
+        if asked and not any(asked.asks_as(other) for other in before):
             return asked
     return None

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, get_args
 
 from finetune.domain.width import DomainWidth
 from finetune.loop import LoopOptions
+from finetune.parts import Task
 from omni.nano import ASSETS
 
 Stage: TypeAlias = Literal[
@@ -51,7 +52,7 @@ class Plan:
     """A run. ``share`` scales every stage's steps; ``max_s`` bounds each stage of this call.
 
     ``start``: a checkpoint's folder, whose weights stand for those of every stage not trained yet;
-    ``first_example``: the number at which the ``examples`` begin.
+    ``first_example``: the number at which the ``examples`` begin; ``tasks``: theirs, if not all.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class Plan:
     target: Path = ASSETS
     start: Path | None = None
     first_example: int = 0
+    tasks: tuple[Task, ...] = ()
 
     def loop(self, stage: Stage) -> LoopOptions:
         """The stage's options in this run."""

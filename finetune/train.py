@@ -23,6 +23,7 @@ from torch import nn
 
 from finetune import bank, store
 from finetune.domain.width import DomainWidth
+from finetune.examples import TASKS
 from finetune.loop import Loop, Losses
 from finetune.nano import (
     fresh_model,
@@ -193,6 +194,7 @@ class Training:
             plan.width,
             plan.workers,
             plan.first_example,
+            plan.tasks,
         )
         return True
 
@@ -317,6 +319,7 @@ def main() -> None:
     parser.add_argument(
         "--first-example", type=int, default=0, metavar="N", help="where they begin"
     )
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=(), help="theirs; usually all")
     parser.add_argument("--width", choices=get_args(DomainWidth), default="full")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=2)
@@ -338,6 +341,7 @@ def main() -> None:
         given.target,
         given.start,
         given.first_example,
+        tuple(given.tasks),
     )
     training = Training(plan)
     for stage in given.stages:

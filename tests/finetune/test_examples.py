@@ -255,7 +255,7 @@ def test_examples_are_written_to_look_at(tmp_path: Path) -> None:
         assert (tmp_path / f"{index}_{task}.txt").read_text(encoding="utf-8") == text
 
 
-@pytest.mark.parametrize(("split", "most"), [("train", 4), ("test", 2)])
+@pytest.mark.parametrize(("split", "most"), [("train", 6), ("test", 2)])
 def test_a_picture_is_asked_about_more_often_in_lessons(split: Split, most: int) -> None:
     drawn = [example(n, 3, split, "image_qa", "core", "en") for n in range(60)]
     rounds = [len(one.turns) // 2 for one in drawn]
@@ -263,3 +263,12 @@ def test_a_picture_is_asked_about_more_often_in_lessons(split: Split, most: int)
     for one in drawn:
         questions = [turn.parts[-1] for turn in one.turns[::2]]
         assert len(set(map(str, questions))) == len(questions)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_counting_is_practised_in_lessons(split: Split) -> None:
+    drawn = [example(n, 3, split, "image_qa", "core", "en") for n in range(150)]
+    asked = [str(one.turns[0].parts[-1]) for one in drawn]
+    counted = sum(bool(re.search("how many|count the", text, re.IGNORECASE)) for text in asked)
+    share = counted / len(drawn)  # a sixth of the questions and, in lessons, two fifths besides
+    assert 0.4 < share < 0.65 if split == "train" else 0.08 < share < 0.3

@@ -10,7 +10,14 @@ from PIL import Image
 
 from finetune.canvas import PALETTE
 from finetune.domain.lexicon import TABLES
-from finetune.picture_questions import PICTURE_KINDS, Asked, draw_asked_scene, kinds
+from finetune.picture_questions import (
+    COUNTING,
+    PICTURE_KINDS,
+    Asked,
+    ask_more,
+    draw_asked_scene,
+    kinds,
+)
 from finetune.pictures import SIDES, Scene, Thing, draw_scene
 
 NUMBER = {entry.en: int(entry.key) for entry in TABLES["number"]}
@@ -160,6 +167,21 @@ def test_every_kind_answers_in_both_languages_and_widths() -> None:
             for language in ("en", "zh"):
                 question, answer = asked.question(language), asked.answer(language)
                 assert question and answer and "{" not in question + answer
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_nothing_is_asked_twice_about_a_picture(again: bool) -> None:
+    rng = Random(5)
+    repeated = 0
+    for number in range(40):
+        scene, asked = draw_asked_scene(rng, "train", "core", COUNTING[number % 3])
+        rounds = [asked]
+        while len(rounds) < 6 and (more := ask_more(scene, rounds, rng, "core", again)):
+            rounds.append(more)
+        questions = [(one.kind, *(w.key for w in one.words.values())) for one in rounds]
+        assert len(set(questions)) == len(questions)
+        repeated += len({one.kind for one in rounds}) < len(rounds)
+    assert repeated > 20 if again else repeated == 0
 
 
 def test_yes_and_no_are_about_as_frequent() -> None:

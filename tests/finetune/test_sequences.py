@@ -12,7 +12,7 @@ import torch
 
 from finetune import bank
 from finetune.domain.lexicon import COLORS, PLACES, SHAPES
-from finetune.examples import TASKS, example
+from finetune.examples import TASKS, WEIGHTS, example
 from finetune.nano import nano_config, nano_tokenizer
 from finetune.parts import Seen
 from finetune.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
@@ -155,6 +155,15 @@ def test_a_bank_goes_on_behind_what_an_earlier_training_has_seen(
     bank.fill(tmp_path, 5, audio, "core", workers=1, first=15)
     names = [bank.BankPlan(number, "core").name for number in (2, 3)]  # examples 12 to 23
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_bank_may_hold_some_tasks_only() -> None:
+    late = bank.FIRST_EXAMPLES // bank.SHARD + 1
+    assert bank.BankPlan(0, "core").weights == bank.FIRST_TASKS
+    assert bank.BankPlan(late, "core").weights == WEIGHTS
+    for number in (0, late):
+        plan = bank.BankPlan(number, "core", tasks=("image_qa", "spoken_qa"))
+        assert plan.weights == {name: WEIGHTS[name] for name in ("image_qa", "spoken_qa")}
 
 
 def test_an_answer_is_written_as_generation_leaves_it(writer: SequenceWriter) -> None:
