@@ -17,6 +17,7 @@ from finetune.domain.styles import ASKED_STYLES, STYLES
 from finetune.domain.width import within
 from finetune.parts import Example, Part, Seen, System, Task, Turn, Typed, Watched
 from finetune.picture_questions import Asked
+from finetune.pictures import Layout
 from finetune.texts import draw_text
 from omni.reading import reading_pieces
 
@@ -26,6 +27,7 @@ _MORE_LEARNT_SHARE = 0.6
 _MOST_QUESTIONS = 4
 # Counting some of the things among others takes longest to learn.
 _COUNTED_LEARNT_SHARE = 0.4
+_MIXED_SHARE = 0.6
 _MORE_COUNTED_SHARE = 0.85
 _MOST_COUNTED = 6
 _ROLE_SHARE = 0.2  # of the small talk
@@ -232,7 +234,8 @@ def _about_picture(cast: Cast, task: Task, medium: Medium) -> Example:
     rng, learns = cast.rng, cast.split == "train"
     counts = learns and rng.random() < _COUNTED_LEARNT_SHARE
     kind = rng.choice(picture_questions.COUNTING) if counts else None
-    scene, asked = picture_questions.draw_asked_scene(rng, cast.split, cast.width, kind)
+    layout: Layout | None = "mixed" if counts and rng.random() < _MIXED_SHARE else None
+    scene, asked = picture_questions.draw_asked_scene(rng, cast.split, cast.width, kind, layout)
     rounds = [asked]
     share, most = (_MORE_LEARNT_SHARE, _MOST_QUESTIONS) if learns else (_MORE_SHARE, 2)
     if counts:

@@ -247,13 +247,18 @@ def ask(scene: Scene, kind: str, rng: Random, width: DomainWidth) -> Asked | Non
 
 
 def draw_asked_scene(
-    rng: Random, split: Split, width: DomainWidth, kind: str | None = None
+    rng: Random,
+    split: Split,
+    width: DomainWidth,
+    kind: str | None = None,
+    layout: Layout | None = None,
 ) -> tuple[Scene, Asked]:
-    """A scene of one side and a question about it, of a random kind unless one is given."""
+    """A scene of one side and a question about it, of a random kind and layout unless given."""
     names = kinds(width)
     kind = kind or rng.choices(names, [_KINDS[name][1] for name in names])[0]
     while True:
-        scene = draw_scene(rng, rng.choice(_KINDS[kind][2]), width, split)
+        drawn = rng.choice(_KINDS[kind][2]) if layout is None else layout
+        scene = draw_scene(rng, drawn, width, split)
         asked = ask(scene, kind, rng, width)
         if asked:
             return scene, asked

@@ -51,7 +51,7 @@ _BLACK: Color = (0, 0, 0)
 _WHITE: Color = (255, 255, 255)
 _SHIFT = 0.028  # of the side: how far off its place's middle a thing may be
 
-Layout: TypeAlias = Literal["few", "row", "crowd", "filled", "number", "word"]
+Layout: TypeAlias = Literal["few", "row", "crowd", "mixed", "filled", "number", "word"]
 
 
 @dataclass(frozen=True)
@@ -276,6 +276,14 @@ def _crowd(rng: Random, width: DomainWidth) -> Scene:
     return _scene(things, rng)
 
 
+def _mixed(rng: Random, width: DomainWidth) -> Scene:
+    """A crowd of two shapes and two colors."""
+    while True:
+        scene = _crowd(rng, width)
+        if min(len({getattr(t, name) for t in scene.things}) for name in ("shape", "color")) == 2:
+            return scene
+
+
 def _filled(rng: Random, width: DomainWidth) -> Scene:
     """Any thing at each of the nine places: nobody asks about it, but it has most to learn from."""
     shapes, colors, sizes = (_keys(name, width) for name in ("shape", "color", "size"))
@@ -305,6 +313,7 @@ _LAYOUTS = {
     "few": _few,
     "row": _row,
     "crowd": _crowd,
+    "mixed": _mixed,
     "filled": _filled,
     "number": _number,
     "word": _word,

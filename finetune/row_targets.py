@@ -7,8 +7,9 @@ what is there. Does not know: how things are painted, losses.
 from __future__ import annotations
 
 import string
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ MOST_THINGS = 6  # that are counted
 THIRDS = 3  # the places of a picture, across and down
 # The middle of each side and the middle: what "core" knows; corners have longer names.
 _PLACE_WORDS = {cell: word("place", key) for key, cell in CELLS.items() if 1 in cell}
+# As things are counted: 两, not 二.
+_COUNT_WORDS = tuple(replace(number, zh=number.counting) for number in NUMBERS)
 SLOTS = 2  # letters of a block: that of its left half and that of its right half
 
 INK = 7  # cells of a patch each way, of whose ink the tower learns
@@ -104,21 +107,31 @@ def row_targets(painting: Painting, grid: tuple[int, int], merge: int) -> RowTar
 def row_words(painting: Painting, blocks: tuple[int, int]) -> list[tuple[Word, ...]]:
     """What can be said of each row of ``blocks`` (lines, columns): nothing of an empty one.
 
-    Of a thing its shape, its color and, unless it is in a corner, its place; of writing its word.
+    Of a thing its shape, its color and, unless it is in a corner, its place; if there are others,
+    the how many-th of its shape it is and of its color, as the rows come. Of writing its word.
     """
-    labels = _labelled(painting, blocks).classes
+    rows = _labelled(painting, blocks)
     written = painting.lettering
+    seen: Counter[Word] = Counter()
+    numbers: dict[tuple[float, float], tuple[Word, ...]] = {}  # of the thing with this center
     found: list[tuple[Word, ...]] = []
-    for shape, color, column, line in zip(
-        *(labels[name].tolist() for name in ("shape", "color", "column", "line")), strict=True
+    for shape, color, column, line, where in zip(
+        *(rows.classes[name].tolist() for name in ("shape", "color", "column", "line")),
+        map(tuple, rows.where.tolist()),
+        strict=True,
     ):
         if shape == WRITING and written:
             found.append((written.writing.word,))
         elif shape in (NOTHING, IGNORED):
             found.append(())
         else:
+            look = SHAPES[shape - 1], COLORS[color]
+            if where not in numbers:
+                seen.update(look)
+                numbers[where] = tuple(_COUNT_WORDS[seen[word]] for word in look)
             place = _PLACE_WORDS.get((column, line))
-            found.append((SHAPES[shape - 1], COLORS[color], *([place] if place else [])))
+            told = numbers[where] if len(painting.placed) > 1 else ()
+            found.append((*look, *([place] if place else []), *told))
     return found
 
 

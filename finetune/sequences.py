@@ -51,7 +51,7 @@ class Sequence:
     ``sound_targets`` (length,): the token of the word that sounds, for an auxiliary loss: at a
     place that predicts a frame, in that frame; where a code was heard, LISTENING_DELAY codes ago.
     ``sight_targets`` (length,): a word for what a row of a picture shows, in the language of the
-    question, by chance its shape, its color or its place.
+    question, by chance one of those that :func:`finetune.row_targets.row_words` gives.
     Pictures and frames have the size at which the tower sees them.
     """
 

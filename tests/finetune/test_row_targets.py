@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from random import Random
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from finetune.canvas import PALETTE
 from finetune.clips import EVENTS, draw_clip
-from finetune.domain.lexicon import TABLES
+from finetune.domain.lexicon import NUMBERS, TABLES
 from finetune.nano import nano_config
 from finetune.pictures import Painting, Scene, Thing, Writing, draw_scene
 from finetune.row_targets import (
@@ -190,3 +191,27 @@ def test_rows_are_named_by_what_covers_them() -> None:
             for placed in painting.placed:
                 thing = placed.thing
                 assert {thing.shape, thing.color, thing.place} <= found
+
+
+def test_things_of_a_kind_are_numbered_as_the_rows_come() -> None:
+    rng = Random(7)
+    for _ in range(12):
+        scene = draw_scene(rng, "mixed", "core", "train")
+        words = named_rows(scene)
+        for place, name in ((-2, "shape"), (-1, "color")):
+            counted = Counter(getattr(thing, name) for thing in scene.things)
+            for key, many in counted.items():
+                told = [said[place] for said in words if key in said]
+                assert list(dict.fromkeys(told)) == [NUMBERS[n].en for n in range(1, many + 1)]
+
+
+def test_one_thing_alone_is_not_numbered() -> None:
+    (said,) = set(map(tuple, named_rows(Scene((Thing("star", "red", "big", "in the middle"),)))))
+    assert said == ("star", "red", "in the middle")
+
+
+def named_rows(scene: Scene) -> list[list[str]]:
+    """The words of the rows that show something, in English."""
+    painting = scene.painting()
+    blocks = round(painting.look.height / BLOCK), round(painting.look.width / BLOCK)
+    return [[entry.en for entry in said] for said in row_words(painting, blocks) if said]

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from finetune import bank
-from finetune.domain.lexicon import COLORS, PLACES, SHAPES
+from finetune.domain.lexicon import COLORS, NUMBERS, PLACES, SHAPES
 from finetune.examples import TASKS, WEIGHTS, example
 from finetune.nano import nano_config, nano_tokenizer
 from finetune.parts import Seen
@@ -101,10 +101,15 @@ def test_the_places_before_what_is_heard_learn_its_codes(writer: SequenceWriter)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_each_row_of_a_picture_knows_a_word_for_it(writer: SequenceWriter, language: str) -> None:
-    drawn = example(5, 1, "train", "image_qa", "core", language)  # type: ignore[arg-type]
+def test_each_row_of_a_picture_knows_a_word_for_it(
+    writer: SequenceWriter, language: Language
+) -> None:
+    for number in count():
+        drawn = example(number, 1, "train", "image_qa", "core", language)
+        (scene,) = [part.scene for part in drawn.turns[0].parts if isinstance(part, Seen)]
+        if len(scene.things) > 2:
+            break
     sequence = writer.write(drawn)
-    (scene,) = [part.scene for part in drawn.turns[0].parts if isinstance(part, Seen)]
     told = [i for i, target in enumerate(sequence.sight_targets) if target != IGNORED]
     assert told and {sequence.ids[i] for i in told} == {writer.special.image_pad}
     keys = {word for thing in scene.things for word in (thing.shape, thing.color, thing.place)}
@@ -113,6 +118,8 @@ def test_each_row_of_a_picture_knows_a_word_for_it(writer: SequenceWriter, langu
         for entry in (*SHAPES, *COLORS, *PLACES)
         if entry.key in keys
     ]
+    for entry in NUMBERS[1 : len(scene.things) + 1]:
+        names.append(entry.counting if language == "zh" else entry.en)
     said = {writer.tokenizer.piece(sequence.sight_targets[i]).strip() for i in told}
     assert said <= set(names) and len(said) >= 2
 
