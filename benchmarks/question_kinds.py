@@ -1,0 +1,133 @@
+"""Which questions the embedded model answers, kind by kind, in writing: where it is weak.
+
+    python -m benchmarks.question_kinds
+    python -m benchmarks.question_kinds --model FOLDER --items 20 --kinds among heard-sum
+
+Pictures, clips, facts and wordings of the validation side, in both languages. ``among``: how many
+things of a shape or of a color are in a crowd that has other ones too. ``typed-`` and ``heard-``:
+facts and sums, asked with words or by a voice of the validation side (espeak-ng must be installed).
+The shares of exact answers are in percent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+if __name__ == "__main__" and not __package__:
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.machine import about_machine, sentence
+from benchmarks.rows import Row, table, write_json
+from benchmarks.scoring import exact, score
+from benchmarks.talking import Talker, conversation
+from finetune import clip_questions, picture_questions
+from finetune.cast import Cast
+from finetune.domain import facts
+from finetune.domain.splits import Split, stable_hash
+from finetune.domain.width import LANGUAGES, DomainWidth
+from finetune.parts import Part, Seen, Typed, Watched
+from finetune.picture_questions import COUNTING, Asked
+from finetune.pictures import Scene
+from omni.conversation import Language
+from omni.engine import Engine
+from omni.settings import EngineSettings
+
+AMONG = "among"
+PICTURES = (*picture_questions.kinds("core"), AMONG)
+CLIPS = clip_questions.kinds("core")
+FACTS = ("typed-fact", "typed-sum", "heard-fact", "heard-sum")
+KINDS = (*PICTURES, *CLIPS, *FACTS)
+SUMS = "plus"  # the key of their group
+WIDTH: DomainWidth = "core"
+SIDE: Split = "validation"
+SEED = 21
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="nano", help="nano or a folder of its kind")
+    parser.add_argument("--items", type=int, default=100, help="questions of each kind")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    flags = parser.parse_args(arguments)
+    if flags.items < 1:
+        parser.error("--items must be 1 or more")
+    engine = Engine(EngineSettings(model=flags.model, device="cpu"))
+    for _ in engine.load():
+        pass
+    with tempfile.TemporaryDirectory() as folder:
+        talker = Talker(engine, Path(folder))
+        rows = [row for kind in flags.kinds for row in measure(talker, kind, flags.items)]
+    about = about_machine()
+    command = shlex.join(
+        ["python", "-m", "benchmarks.question_kinds", *(arguments or sys.argv[1:])]
+    )
+    print(f"{sentence(about)}\n{command}\n\n{table(rows)}")
+    if flags.json:
+        write_json(flags.json, rows, machine=about, command=command)
+    return 0
+
+
+def measure(talker: Talker, kind: str, items: int) -> Iterator[Row]:
+    """A row for each language: the share of exact answers."""
+    for language in LANGUAGES:
+        rng = Random(stable_hash("question kinds", kind, SEED))
+        verdicts = []
+        for number in range(items):
+            parts, wanted = draw(kind, language, rng)
+            given = [talker.given(part) for part in parts]
+            found = talker.write(conversation(given, language), number)
+            verdicts.append(exact(found, wanted))
+        right = score(verdicts)
+        yield Row(f"{language}.{kind}_percent", right.percent, note=str(right))
+
+
+def draw(kind: str, language: Language, rng: Random) -> tuple[tuple[Part, ...], str]:
+    """What is shown and asked, and the right answer."""
+    if kind in FACTS:
+        return _fact(kind, language, rng)
+    seen: Seen | Watched
+    if kind in CLIPS:
+        clip, asked = clip_questions.draw_asked_clip(rng, SIDE, WIDTH, kind)
+        seen = Watched(clip)
+    else:
+        draw_scene = _among if kind == AMONG else picture_questions.draw_asked_scene
+        scene, asked = draw_scene(rng, SIDE, WIDTH, kind)
+        seen = Seen(scene)
+    return (seen, Typed(asked.question(language))), asked.answer(language)
+
+
+def _among(rng: Random, split: Split, width: DomainWidth, _: str) -> tuple[Scene, Asked]:
+    """Some of the things of a crowd are asked for: at least one, not all."""
+    while True:
+        kind = rng.choice(COUNTING[1:])
+        scene, asked = picture_questions.draw_asked_scene(rng, split, width, kind, "mixed")
+        (name,) = asked.words
+        keys = [getattr(thing, name) for thing in scene.things]
+        if 0 < keys.count(asked.words[name].key) < len(keys):
+            return scene, asked
+
+
+def _fact(kind: str, language: Language, rng: Random) -> tuple[tuple[Part, ...], str]:
+    medium, what = kind.split("-")
+    while True:
+        fact = facts.draw(rng, SIDE, WIDTH)
+        if (fact.group.key == SUMS) == (what == "sum"):
+            break
+    cast = Cast(rng, SIDE, WIDTH, language)
+    question = fact.question(language)
+    parts = (Typed(question),) if medium == "typed" else (cast.hear(question),)
+    return parts, fact.answer(language)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
