@@ -35,7 +35,7 @@ CLIP_S = 5
 
 SPOKEN = {
     "capital_en": ("en", "f2", "What is the capital of France?"),
-    "capital_zh": ("zh", "f2", "法国的首都是哪里？"),
+    "capital_zh": ("zh", "f3", "法国的首都是哪里？"),
     "sentence_en": ("en", "m3", "The red star is above the yellow heart."),
     "sentence_zh": ("zh", "m3", "红色的星形在黄色的心形上面。"),
     "asked_en": ("en", "f2", "What color is the circle?"),
@@ -63,7 +63,7 @@ PICTURES = {
     "number": Scene(writing=Writing(word("number", "7"), "7", "red")),
 }
 CLIPS = {
-    "moves": ClipScene("moves", Thing("triangle", "red", "big", "in the middle"), "to the right"),
+    "moves": ClipScene("moves", Thing("heart", "red", "big", "at the top"), "to the right"),
     "appears": ClipScene("appears", Thing("star", "green", "big", "in the middle")),
     "vanishes": ClipScene("disappears", Thing("circle", "blue", "big", "in the middle")),
     "changes": ClipScene(

@@ -81,7 +81,7 @@ ANSWERS: Mapping[str, Mapping[Language, str]] = {
     "translate": {"en": "我看见红色的猫和绿色的鱼。", "zh": "I see a red cat and a green fish."},
     "sum": {"en": "five", "zh": "五"},
     "who": {"en": "I am Nano, a very small model.", "zh": "我是纳诺，一个很小的模型。"},
-    "moves": {"en": "the red triangle moves to the right", "zh": "红色的三角形向右移动"},
+    "moves": {"en": "the red heart moves to the right", "zh": "红色的心形向右移动"},
     "appears": {"en": "a green star", "zh": "一个绿色的星形"},
     "vanishes": {"en": "a blue circle", "zh": "一个蓝色的圆形"},
     "changes": {"en": "blue", "zh": "蓝色"},
