@@ -253,6 +253,7 @@ class TurnClock:
         """``decode``, its time counted as the vocoder's."""
 
         def timed() -> Samples | None:
+            """The samples, if there are any yet."""
             start = time.perf_counter()
             with torch.inference_mode():
                 samples = decode()

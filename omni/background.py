@@ -33,11 +33,13 @@ def in_background(work: Callable[[Report], T]) -> Generator[Progress, None, T]:
     failure: list[BaseException] = []
 
     def report(progress: Progress) -> None:
+        """Pass a report on, unless nobody waits for it any more."""
         if cancelled.is_set():
             raise Cancelled
         reports.put(progress)
 
     def run() -> None:
+        """Work, and keep what comes of it."""
         try:
             outcome.append(work(report))
         except BaseException as error:

@@ -125,6 +125,7 @@ class Engine:
 
     @settings.setter
     def settings(self, settings: EngineSettings) -> None:
+        """Loads nothing before the next turn."""
         self._settings = settings
 
     @property

@@ -160,6 +160,7 @@ def _reporting_bar(report: Report, total: int) -> type[tqdm]:
             super().__init__(*args, **kwargs | {"disable": True})  # draws nothing
 
         def update(self, n: float | None = 1) -> None:
+            """Report ``n`` bytes more, if no other bar has come further."""
             nonlocal ahead
             with lock:
                 self.n += n or 0

@@ -216,6 +216,7 @@ def _stoppable(model: Any, check: Callable[[], None]) -> Iterator[None]:
     """``check`` is called before every layer of an encoder, of which one pass may take seconds."""
 
     def before(*_: Any) -> None:
+        """Check, whatever the layer is given."""
         check()
 
     hooks = [

@@ -358,6 +358,7 @@ def _reporting(report: Report) -> Iterator[None]:
     thread = threading.get_ident()
 
     def hook(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """The bar that was asked for; of this thread: its items, each reported."""
         iterable = args[0] if args else options.get("iterable")
         if iterable is None or threading.get_ident() != thread:
             return factory(*args, **options)

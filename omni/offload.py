@@ -77,12 +77,14 @@ def visit(layer: nn.Module, device: torch.device) -> None:
     home: list[tuple[Table, str, Tensor]] = []
 
     def arrive(module: nn.Module, inputs: Any, options: Any) -> tuple[Any, Any]:
+        """Before the layer runs: its weights and inputs, on the device."""
         for table, name, tensor in _places(module.modules()):
             home.append((table, name, tensor))
             table[name] = _like(tensor, tensor.to(device, non_blocking=True))
         return send_to_device(inputs, device), send_to_device(options, device)
 
     def leave(module: nn.Module, inputs: Any, result: Any) -> None:
+        """After it: the weights as they were."""
         for table, name, tensor in home:
             table[name] = tensor
         home.clear()

@@ -47,12 +47,15 @@ class StopStrings:
         self._tail = ""
 
     def begin(self, context: str) -> None:
+        """Remember as much of the context as a stop text may begin in."""
         self._tail = context[-self._reach :] if self._reach else ""
 
     def before(self, piece: str) -> bool:
+        """Never: an end is known only behind its token."""
         return False
 
     def after(self, piece: str, text: str) -> bool:
+        """Whether a stop text ends inside this token."""
         known = len(self._tail)
         spelled = self._tail + piece
         self.begin(spelled)
@@ -123,14 +126,17 @@ class WordAwareStops:
         self._held: tuple[str, str] | None = None  # text before the mark, the mark
 
     def begin(self, context: str) -> None:
+        """Nothing is held in front of the new text."""
         self._plain.begin(context)
         self._text = ""
         self._held = None
 
     def before(self, piece: str) -> bool:
+        """Whether the mark that is held ends a piece, now that what follows it is known."""
         return self._held is not None and bool(piece) and self._ends(*self._held, piece[0])
 
     def after(self, piece: str, text: str) -> bool:
+        """Whether the plain rule pauses here; a mark whose follower decides is held."""
         self._held = None
         if self._plain.after(piece, text):
             return True

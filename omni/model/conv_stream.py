@@ -22,21 +22,31 @@ class Kernel(Protocol):
     """What a transposed convolution is made of."""
 
     @property
-    def bias(self) -> Tensor | None: ...
+    def bias(self) -> Tensor | None:
+        """(channels out,), or none."""
+
     @property
-    def kernel_size(self) -> int: ...
+    def kernel_size(self) -> int:
+        """Frames that a weight reaches over."""
+
     @property
-    def stride(self) -> int: ...
+    def stride(self) -> int:
+        """Frames from one place of the kernel to the next."""
+
     @property
-    def padding(self) -> int: ...
-    def kernel(self) -> Tensor: ...
+    def padding(self) -> int:
+        """Frames of silence on each side."""
+
+    def kernel(self) -> Tensor:
+        """The weights, three-dimensional, its last axis kernel_size long."""
 
 
 class DilatedKernel(Kernel, Protocol):
     """What a convolution is made of."""
 
     @property
-    def dilation(self) -> int: ...
+    def dilation(self) -> int:
+        """Frames between neighbouring weights."""
 
 
 class ConvStream:

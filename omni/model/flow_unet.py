@@ -246,6 +246,7 @@ class FlowUNet(nn.Module):
         self.time_mlp = TimeEmbedding(2 * mel, time_width)
 
         def conv() -> CausalConv:
+            """One that leaves width and length as they are."""
             return CausalConv(width, width)
 
         self.down_blocks = nn.ModuleList([Stage(config, 2 * mel, time_width, conv())])
