@@ -32,8 +32,8 @@ from finetune.domain import facts
 from finetune.domain.splits import Split, stable_hash
 from finetune.domain.width import LANGUAGES, DomainWidth
 from finetune.parts import Part, Seen, Typed, Watched
-from finetune.picture_questions import COUNTING, Asked
-from finetune.pictures import Scene
+from finetune.picture_questions import Asked
+from finetune.pictures import Layout, Scene
 from omni.conversation import Language
 from omni.engine import Engine
 from omni.settings import EngineSettings
@@ -100,17 +100,19 @@ def draw(kind: str, language: Language, rng: Random) -> tuple[tuple[Part, ...], 
         clip, asked = clip_questions.draw_asked_clip(rng, SIDE, WIDTH, kind)
         seen = Watched(clip)
     else:
-        draw_scene = _among if kind == AMONG else picture_questions.draw_asked_scene
-        scene, asked = draw_scene(rng, SIDE, WIDTH, kind)
+        scene, asked = _among(rng) if kind == AMONG else _scene(rng, kind)
         seen = Seen(scene)
     return (seen, Typed(asked.question(language))), asked.answer(language)
 
 
-def _among(rng: Random, split: Split, width: DomainWidth, _: str) -> tuple[Scene, Asked]:
+def _scene(rng: Random, kind: str, layout: Layout | None = None) -> tuple[Scene, Asked]:
+    return picture_questions.draw_asked_scene(rng, SIDE, WIDTH, kind, layout)
+
+
+def _among(rng: Random) -> tuple[Scene, Asked]:
     """Some of the things of a crowd are asked for: at least one, not all."""
     while True:
-        kind = rng.choice(COUNTING[1:])
-        scene, asked = picture_questions.draw_asked_scene(rng, split, width, kind, "mixed")
+        scene, asked = _scene(rng, rng.choice(("count-color", "count-shape")), "mixed")
         (name,) = asked.words
         keys = [getattr(thing, name) for thing in scene.things]
         if 0 < keys.count(asked.words[name].key) < len(keys):

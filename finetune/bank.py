@@ -51,7 +51,7 @@ class BankPlan:
     @property
     def name(self) -> str:
         """The file's name."""
-        return f"{self.split}-{self.width}-{self.number:05d}.safetensors"
+        return "-".join((self.split, self.width, *self.tasks, f"{self.number:05d}.safetensors"))
 
     @property
     def weights(self) -> Mapping[Task, int]:

@@ -22,14 +22,13 @@ from finetune.texts import draw_text
 from omni.reading import reading_pieces
 
 _MORE_SHARE = 0.3  # of the conversations that go on after the first answer
-# Of those about a picture in training, which costs more to look at than to be asked about.
-_MORE_LEARNT_SHARE = 0.6
-_MOST_QUESTIONS = 4
+# The same of those about a picture in training, which costs more to look at than to be asked about,
+# and how many questions there are at most.
+_MORE_LEARNT = 0.6, 4
+_MORE_COUNTED = 0.85, 6
 # Counting some of the things among others takes longest to learn.
-_COUNTED_LEARNT_SHARE = 0.4
-_MIXED_SHARE = 0.6
-_MORE_COUNTED_SHARE = 0.85
-_MOST_COUNTED = 6
+_COUNTED_LEARNT_SHARE = 0.4  # of the pictures to learn from
+_MIXED_SHARE = 0.6  # of those; the others may be of one shape or color
 _ROLE_SHARE = 0.2  # of the small talk
 _READING_SHARE = 0.4  # of the rounds of small talk that are not the last
 _CLIP_SHARE = 0.4  # of the spoken questions, which are about a picture otherwise
@@ -237,9 +236,7 @@ def _about_picture(cast: Cast, task: Task, medium: Medium) -> Example:
     layout: Layout | None = "mixed" if counts and rng.random() < _MIXED_SHARE else None
     scene, asked = picture_questions.draw_asked_scene(rng, cast.split, cast.width, kind, layout)
     rounds = [asked]
-    share, most = (_MORE_LEARNT_SHARE, _MOST_QUESTIONS) if learns else (_MORE_SHARE, 2)
-    if counts:
-        share, most = _MORE_COUNTED_SHARE, _MOST_COUNTED
+    share, most = _MORE_COUNTED if counts else _MORE_LEARNT if learns else (_MORE_SHARE, 2)
     while len(rounds) < most and rng.random() < share:
         more = picture_questions.ask_more(scene, rounds, rng, cast.width, again=counts)
         if not more:

@@ -201,3 +201,9 @@ def test_a_seed_repeats_a_turn(engine: Engine, only_untrained: None) -> None:
     fresh = heard(None)
     repeated = heard(fresh[2])
     assert repeated[0] == fresh[0] and np.array_equal(repeated[1], fresh[1])
+
+
+def test_the_embedded_checkpoint_stays_small() -> None:
+    files = {path.name: path.stat().st_size for path in nano.ASSETS.iterdir()}
+    assert {"tokenizer.json", "model.safetensors", "hift.safetensors"} <= set(files)
+    assert sum(files.values()) <= 60_000_000

@@ -162,6 +162,9 @@ def test_a_bank_goes_on_behind_what_an_earlier_training_has_seen(
     bank.fill(tmp_path, 5, audio, "core", workers=1, first=15)
     names = [bank.BankPlan(number, "core").name for number in (2, 3)]  # examples 12 to 23
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+    bank.fill(tmp_path, 6, audio, "core", workers=1, first=12, tasks=("tts",))
+    (added,) = {path.name for path in tmp_path.iterdir()} - set(names)
+    assert added == bank.BankPlan(2, "core", tasks=("tts",)).name
 
 
 def test_a_bank_may_hold_some_tasks_only() -> None:
