@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError
-from omni.quantization import QUANTIZATIONS
+from omni.loading.quantization import QUANTIZATIONS
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -44,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1" if name.startswith("HF") else "False")
 
-    from demos.quick_import import import_gradio
+    from demos.base.quick_import import import_gradio
 
     import_gradio()
     from demos import serve
+    from demos.base.languages import Words
     from demos.build import build
-    from demos.languages import Words
-    from demos.sessions import PAGE_LAG_S, Sessions, new_root
+    from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root
     from demos.voices.library import owner_library
     from omni.media.ffmpeg import find_ffmpeg
 

@@ -1,5 +1,5 @@
 // The switches of the page's head. The language is kept in a cookie, which the server reads with
-// every request (demos/languages.py); light or dark is kept in the browser's storage.
+// every request (demos/base/languages.py); light or dark is kept in the browser's storage.
 window.omniHeader = (() => {
   const LOCALES = { en: "en", zh: "zh-CN" };
   const SHADE = "omni.shade";

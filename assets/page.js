@@ -9,7 +9,7 @@
   }, 100);
 })();
 
-// Many changes in one instant become one event a moment later (see demos/settling.py).
+// Many changes in one instant become one event a moment later (see demos/base/debounce.py).
 window.omniSettle = (() => {
   const SETTLE_MS = 20;
   const triggers = {};

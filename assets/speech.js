@@ -1,5 +1,5 @@
 // Plays the voice of an answer while it is being made: samples from a streamed response of the
-// server (demos/voice_line.py), put on the audio clock one piece behind the other. Gradio's player
+// server (demos/playback/voice_line.py), put on the audio clock one piece behind the other. Gradio's player
 // (.speech-player) is there for browsers and networks that cannot have this. Both are silenced at
 // once, without asking the server: sound that is still on its way must not start after Stop.
 window.omniSpeech = (() => {

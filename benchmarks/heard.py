@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import about_machine, sentence
-from benchmarks.page import serving
-from benchmarks.question import write_question
-from benchmarks.rows import Bound, Row, table, write_json
+from benchmarks.lib.machine import about_machine, sentence
+from benchmarks.lib.rows import Bound, Row, table, write_json
+from benchmarks.speed.page import serving
+from benchmarks.speed.question import write_question
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

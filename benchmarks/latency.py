@@ -21,21 +21,22 @@ from pathlib import Path
 if __name__ == "__main__" and not __package__:  # python benchmarks/latency.py
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import turns, wave
-from benchmarks.bounds import bounds_for
-from benchmarks.ceilings import ceiling_rows, weight_bytes
-from benchmarks.machine import about_machine, sentence
-from benchmarks.page import page_ready_s
-from benchmarks.question import spoken, write_question
-from benchmarks.random_model import load_random
-from benchmarks.rows import Row, table, write_json
-from benchmarks.spans import KINDS, Recorder
-from benchmarks.turns import Lengths
-from omni import devices, loading
+from benchmarks.lib.bounds import bounds_for
+from benchmarks.lib.machine import about_machine, sentence
+from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.speed import turns, wave
+from benchmarks.speed.ceilings import ceiling_rows, weight_bytes
+from benchmarks.speed.page import page_ready_s
+from benchmarks.speed.question import spoken, write_question
+from benchmarks.speed.random_model import load_random
+from benchmarks.speed.spans import KINDS, Recorder
+from benchmarks.speed.turns import Lengths
+from omni import devices
 from omni.assistant import Assistant
 from omni.events import FRAMES_PER_SECOND
-from omni.loading import LoadedModel
-from omni.quantization import QUANTIZATIONS
+from omni.loading import load as loading
+from omni.loading.load import LoadedModel
+from omni.loading.quantization import QUANTIZATIONS
 from omni.settings import EngineSettings
 
 GROUPS = ("machine", "load", "text", "audio", "wave", "turn", "memory", "page")

@@ -25,20 +25,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.conversations import RATE, say, silence
-from benchmarks.machine import about_machine, sentence
-from benchmarks.rows import Bound, Row, table, write_json
-from benchmarks.turn_errors import error_rows
-from demos.chat import Thread
-from demos.languages import Words
+from benchmarks.lib.machine import about_machine, sentence
+from benchmarks.lib.rows import Bound, Row, table, write_json
+from benchmarks.speed.conversations import RATE, say, silence
+from benchmarks.speed.turn_errors import error_rows
+from demos.base.languages import Words
 from demos.live import wire
 from demos.live.answers import Setup
 from demos.live.session import Live
-from demos.sessions import Sessions
-from demos.turn import unchanged
+from demos.turns.chat import Thread
+from demos.turns.sessions import Sessions
+from demos.turns.turn import unchanged
 from omni.conversation import SystemPrompt
 from omni.engine import Engine, EngineSettings
-from omni.nano import untrained_folder
+from omni.loading.nano import untrained_folder
 
 QUESTIONS = (  # text, voice
     ("How many cats are there in the picture", "en-us+m1"),

@@ -18,8 +18,8 @@ from playwright.sync_api import sync_playwright
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from benchmarks.machine import about_machine, sentence
-from benchmarks.rows import Row, table
+from benchmarks.lib.machine import about_machine, sentence
+from benchmarks.lib.rows import Row, table
 
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 RUN = """

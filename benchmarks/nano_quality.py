@@ -26,13 +26,13 @@ from typing import Any, get_args
 if __name__ == "__main__" and not __package__:  # python benchmarks/nano_quality.py
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.bounds import QUALITY, chinese_bound
-from benchmarks.machine import about_machine, sentence
-from benchmarks.quality_rows import ENOUGH, ROWS, Bench, Measured, measure
-from benchmarks.rows import Row, read_json, table, write_json
-from benchmarks.talking import Talker
-from finetune.domain.width import DomainWidth
-from finetune.synthesis import espeak_version
+from benchmarks.lib.bounds import QUALITY, chinese_bound
+from benchmarks.lib.machine import about_machine, sentence
+from benchmarks.lib.rows import Row, read_json, table, write_json
+from benchmarks.quality.quality_rows import ENOUGH, ROWS, Bench, Measured, measure
+from benchmarks.quality.talking import Talker
+from finetune.nano.domain.width import DomainWidth
+from finetune.nano.speech.synthesis import espeak_version
 from omni.engine import Engine
 from omni.errors import OmniError
 from omni.settings import EngineSettings

@@ -27,20 +27,20 @@ import bitsandbytes as bnb
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import about_machine
-from benchmarks.random_model import RandomWeights, load_random
-from benchmarks.rows import Row, table, write_json
-from benchmarks.wave import relative_error, some_codes, some_noise
+from benchmarks.lib.machine import about_machine
+from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.speed.random_model import RandomWeights, load_random
+from benchmarks.speed.wave import relative_error, some_codes, some_noise
 from omni.config import OmniConfig
-from omni.loading import LoadedModel
+from omni.loading.load import LoadedModel
+from omni.loading.plans import PLANS, Part, Plan, needed, part_bytes
+from omni.loading.quantization import WEIGHT_BYTES
 from omni.media.image import ImagePatches
+from omni.model.audio.flow_unet import TimeEmbedding
 from omni.model.audio_head import PositionWise
-from omni.model.flow_unet import TimeEmbedding
+from omni.model.layers.rotary import rotation
 from omni.model.llm import DecoderLayer
 from omni.model.omni import OmniForCausalLM
-from omni.model.rotary import rotation
-from omni.plans import PLANS, Part, Plan, needed, part_bytes
-from omni.quantization import WEIGHT_BYTES
 
 Bits = Literal[8, 4]
 BITS: tuple[Bits, ...] = (8, 4)
@@ -253,7 +253,7 @@ def memory_rows() -> Iterator[Row]:
 
 def _matrix_values(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """Values in matrices that products read, by part (no tables, no kernels)."""
-    from omni.plans import part_of
+    from omni.loading.plans import part_of
 
     sums: dict[str, int] = {}
     for name, shape in shapes.items():

@@ -22,18 +22,18 @@ from random import Random
 if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import about_machine, sentence
-from benchmarks.rows import Row, table, write_json
-from benchmarks.scoring import exact, score
-from benchmarks.talking import Talker, conversation
-from finetune import clip_questions, picture_questions
-from finetune.cast import Cast
-from finetune.domain import facts
-from finetune.domain.splits import Split, stable_hash
-from finetune.domain.width import LANGUAGES, DomainWidth
-from finetune.parts import Part, Seen, Typed, Watched
-from finetune.picture_questions import Asked
-from finetune.pictures import Layout, Scene
+from benchmarks.lib.machine import about_machine, sentence
+from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.quality.scoring import exact, score
+from benchmarks.quality.talking import Talker, conversation
+from finetune.nano.domain import facts
+from finetune.nano.domain.splits import Split, stable_hash
+from finetune.nano.domain.width import LANGUAGES, DomainWidth
+from finetune.nano.examples.cast import Cast
+from finetune.nano.examples.parts import Part, Seen, Typed, Watched
+from finetune.nano.pictures import clip_questions, picture_questions
+from finetune.nano.pictures.picture_questions import Asked
+from finetune.nano.pictures.pictures import Layout, Scene
 from omni.conversation import Language
 from omni.engine import Engine
 from omni.settings import EngineSettings

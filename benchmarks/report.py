@@ -21,8 +21,8 @@ from pathlib import Path
 if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import sentence
-from benchmarks.rows import read_json, rows_markdown
+from benchmarks.lib.machine import sentence
+from benchmarks.lib.rows import read_json, rows_markdown
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "performance.md"

@@ -29,23 +29,23 @@ from torch import Tensor
 if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import recognizer as listening
-from benchmarks.likeness import VoicePrint, cepstra, nearest, nearest_voice, voice_print
-from benchmarks.machine import about_machine, sentence
-from benchmarks.quality_rows import at_16_khz, spoken_cepstra
-from benchmarks.rows import Row, table, write_json
-from benchmarks.scoring import style_met
-from finetune import mel as spoken_mel
-from finetune.domain import sentences
-from finetune.domain.splits import Split
-from finetune.domain.width import LANGUAGES, DomainWidth
-from finetune.nano import fresh_model, fresh_vocoder, load_checkpoint
-from finetune.synthesis import HEARD_RATE, Utterance, speak
-from finetune.voices import DEFAULT_VOICE, distinct_voices
+from benchmarks.lib.machine import about_machine, sentence
+from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.quality import recognizer as listening
+from benchmarks.quality.likeness import VoicePrint, cepstra, nearest, nearest_voice, voice_print
+from benchmarks.quality.quality_rows import at_16_khz, spoken_cepstra
+from benchmarks.quality.scoring import style_met
+from finetune.nano.base.checkpoint import fresh_model, fresh_vocoder, load_checkpoint
+from finetune.nano.domain import sentences
+from finetune.nano.domain.splits import Split
+from finetune.nano.domain.width import LANGUAGES, DomainWidth
+from finetune.nano.speech import mel as spoken_mel
+from finetune.nano.speech.synthesis import HEARD_RATE, Utterance, speak
+from finetune.nano.speech.voices import DEFAULT_VOICE, distinct_voices
 from omni.conversation import Language
+from omni.loading.nano import ASSETS
 from omni.media.mel import log_mel
-from omni.nano import ASSETS
-from omni.styles import StyleName
+from omni.prompting.styles import StyleName
 
 SEED = 5
 AMONG = 10  # sentences that differ in one word

@@ -19,10 +19,11 @@ from typing import Any
 if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import latency, turns
-from benchmarks.question import spoken, write_question
-from benchmarks.spans import KINDS, Kind, Recorder, Span
-from benchmarks.turns import Lengths, TurnTimes
+from benchmarks import latency
+from benchmarks.speed import turns
+from benchmarks.speed.question import spoken, write_question
+from benchmarks.speed.spans import KINDS, Kind, Recorder, Span
+from benchmarks.speed.turns import Lengths, TurnTimes
 from omni.assistant import Assistant
 from omni.settings import EngineSettings
 

@@ -27,7 +27,7 @@ from torch.nn.utils.rnn import pad_sequence
 if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.recognizer import (
+from benchmarks.quality.recognizer import (
     RATE,
     RATES,
     STRIDE,
@@ -38,16 +38,16 @@ from benchmarks.recognizer import (
     features,
     output_frames,
 )
-from finetune.augment import draw_recording, record
-from finetune.domain import sentences
-from finetune.domain.splits import stable_hash
-from finetune.domain.styles import ASKED_STYLES
-from finetune.domain.width import LANGUAGES, DomainWidth
-from finetune.loop import Loop, LoopOptions, Losses
-from finetune.precision import mixed_precision
-from finetune.synthesis import Utterance, speak
-from finetune.texts import draw_text, heard
-from finetune.voices import DEFAULT_VOICE, Voice, draw_voice
+from finetune.nano.base.loop import Loop, LoopOptions, Losses
+from finetune.nano.base.precision import mixed_precision
+from finetune.nano.domain import sentences
+from finetune.nano.domain.splits import stable_hash
+from finetune.nano.domain.styles import ASKED_STYLES
+from finetune.nano.domain.width import LANGUAGES, DomainWidth
+from finetune.nano.speech.augment import draw_recording, record
+from finetune.nano.speech.synthesis import Utterance, speak
+from finetune.nano.speech.texts import draw_text, heard
+from finetune.nano.speech.voices import DEFAULT_VOICE, Voice, draw_voice
 from omni.conversation import Language
 
 logger = logging.getLogger(__name__)

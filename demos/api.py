@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from demos.actions import keeper, still_there
-from demos.chat import Thread
-from demos.languages import Words
-from demos.parameters import seed_of
-from demos.sessions import Session, Sessions
-from demos.turn import Ask, View, run_turn
-from demos.video import is_audible
+from demos.base.languages import Words
+from demos.panels.parameters import seed_of
+from demos.tabs.actions import keeper, still_there
+from demos.tabs.video import is_audible
+from demos.turns.chat import Thread
+from demos.turns.sessions import Session, Sessions
+from demos.turns.turn import Ask, View, run_turn
 from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,
     Audio,
@@ -36,8 +36,8 @@ from omni.conversation import (
 )
 from omni.errors import ConversationError, OmniError
 from omni.events import TurnEnd
+from omni.loading.quantization import QUANTIZATIONS
 from omni.options import GenerationOptions
-from omni.quantization import QUANTIZATIONS
 
 if TYPE_CHECKING:
     from omni.engine import Engine

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demos.api import build_api
-from demos.audio import AUDIO
-from demos.header import CHOOSE_JS, build_header
-from demos.image import IMAGE
-from demos.languages import Words
+from demos.base.languages import Words
+from demos.base.page import Page
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
-from demos.model_bar import build_model_bar, connect_model_bar
-from demos.page import Page
-from demos.parameters import build_parameters
+from demos.panels.header import CHOOSE_JS, build_header
+from demos.panels.model_bar import build_model_bar, connect_model_bar
+from demos.panels.parameters import build_parameters
+from demos.playback.voice_line import VoiceDesk
 from demos.serve import on_space
-from demos.sessions import Sessions
-from demos.tab import Shared, build_tab
-from demos.video import VIDEO
-from demos.voice_build import build_voice_panel
-from demos.voice_line import VoiceDesk
+from demos.tabs.audio import AUDIO
+from demos.tabs.image import IMAGE
+from demos.tabs.tab import Shared, build_tab
+from demos.tabs.video import VIDEO
+from demos.turns.sessions import Sessions
+from demos.voices.build import build_voice_panel
 from demos.voices.library import VoiceLibrary
 
 if TYPE_CHECKING:

@@ -19,17 +19,19 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demos import look
-from demos.languages import Words
-from demos.page import routes_beside
-from omni.checkpoint import Checkpoint
+from demos.base import theme as look
+from demos.base.languages import Words
+from demos.base.page import routes_beside
+from omni.loading.checkpoint import Checkpoint
 from omni.settings import NANO
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 FIRST_PORT = 7860
 PORTS_TRIED = 100
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name (asking omni.hub would import torch)
+_HUB_NAME = re.compile(
+    r"[\w.-]+/[\w.-]+"
+)  # owner/name (asking omni.loading.hub would import torch)
 MAX_UPLOAD = "500mb"
 # Between Gradio's looks into its empty queue. Its own 1 ms takes a tenth of a slow core for ever.
 QUEUE_REST_S = 0.01

@@ -1,5 +1,5 @@
 """Makes the example media from nothing: speech by espeak-ng, pictures and clips by the painter that
-nano's lessons come from (other pictures than in its lessons: tests/test_examples.py checks that).
+nano's lessons come from (other pictures than in its lessons: tests/demos/tabs/test_examples.py checks that).
 
 Usage: python examples/make_examples.py (espeak-ng must be installed; the files land beside this)
 """
@@ -20,11 +20,11 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from finetune.canvas import PALETTE, Canvas, Look  # noqa: E402
-from finetune.clips import ClipScene  # noqa: E402
-from finetune.domain.lexicon import word  # noqa: E402
-from finetune.pictures import Scene, Thing, Writing  # noqa: E402
-from finetune.synthesis import LANGUAGE_VOICES, USUAL_RATE  # noqa: E402
+from finetune.nano.pictures.canvas import PALETTE, Canvas, Look  # noqa: E402
+from finetune.nano.pictures.clips import ClipScene  # noqa: E402
+from finetune.nano.domain.lexicon import word  # noqa: E402
+from finetune.nano.pictures.pictures import Scene, Thing, Writing  # noqa: E402
+from finetune.nano.speech.synthesis import LANGUAGE_VOICES, USUAL_RATE  # noqa: E402
 
 RATE = 16_000  # Hz
 SIDE, CLIP_SIDE = 252, 154  # pixels; nano has learnt with pictures and clips of these sizes

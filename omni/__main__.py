@@ -1,7 +1,7 @@
-"""``python -m omni``: see :mod:`omni.cli`."""
+"""``python -m omni``: see :mod:`omni.cli.main`."""
 
 import sys
 
-from omni.cli import main
+from omni.cli.main import main
 
 sys.exit(main())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from omni import devices, loading
+from omni import devices
 from omni.conversation import (
     Audio,
     Conversation,
@@ -39,17 +39,18 @@ from omni.events import (
     TurnEnd,
     TurnStats,
 )
-from omni.generation import Generation
-from omni.generation import Generator as Generating
-from omni.joining import Samples, pcm16
-from omni.loading import LoadedModel
+from omni.generation.loop import Generation
+from omni.generation.loop import Generator as Generating
+from omni.generation.session_cache import SessionMemory
+from omni.loading import load as loading
+from omni.loading.load import LoadedModel
 from omni.options import READING, TRANSCRIBING, GenerationOptions
-from omni.overlap import Jobs, jobs_on
-from omni.prompt import PromptBuilder
-from omni.reuse import SessionMemory
+from omni.prompting.prompt import PromptBuilder
+from omni.prompting.trimming import fitting
 from omni.settings import EngineSettings, LoadReport
-from omni.speech import SpeechDecoder
-from omni.trimming import fitting
+from omni.speech.decoder import SpeechDecoder
+from omni.speech.joining import Samples, pcm16
+from omni.speech.overlap import Jobs, jobs_on
 
 PLACEHOLDER = "."  # for a question that is not known yet
 HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
@@ -58,7 +59,7 @@ HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
 def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
-    """See :func:`omni.loading.load`."""
+    """See :func:`omni.loading.load.load`."""
     return Assistant((yield from loading.load(settings, make_room)), settings)
 
 

@@ -19,9 +19,9 @@ from typing import Any, Protocol, TypeAlias
 from omni.conversation import Conversation, Message, VoicePrompt
 from omni.errors import OmniError
 from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
+from omni.fair_queue import Ticket, Turnstile
 from omni.options import GenerationOptions
 from omni.settings import EngineSettings, LoadReport
-from omni.turnstile import Ticket, Turnstile
 
 __all__ = ["Engine", "EngineSettings", "LoadReport"]
 

@@ -1,7 +1,7 @@
 """What generation and the engine yield while a turn is being produced.
 
 Knows: plain values (text, numpy arrays, numbers). Does not know: torch, Gradio.
-:mod:`omni.generation` yields TextDelta, AudioFrame, SegmentEnd and Finished;
+:mod:`omni.generation.loop` yields TextDelta, AudioFrame, SegmentEnd and Finished;
 :mod:`omni.engine` yields TextDelta, SpeechChunk, Progress and, last, TurnEnd.
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from omni.quantization import QuantizationChoice
+from omni.loading.quantization import QuantizationChoice
 
 GIB = 1024**3
 NANO = "nano"
@@ -21,11 +21,12 @@ class EngineSettings:
     """``model``: auto (the published one where a GPU holds it, else nano), nano, a folder, or a
     model's name on the Hugging Face Hub. ``device``: auto, cpu, mps, cuda (all), cuda:N.
     ``dtype``: auto, float32, bfloat16, float16. ``quantization``: auto is the best plan that fits
-    (:mod:`omni.plans`). ``offload``: the token table and the towers on the host; None: as the plan
-    has it. ``flow_steps``: Euler steps from codes to mel; None: the checkpoint's own, fewer are
-    faster and less exact (docs/performance.md). ``compile``: off runs every step operation by
-    operation; on and auto record steps as CUDA graphs where that is possible. ``session_bytes``:
-    what sessions may keep of their contexts and media from turn to turn, all together.
+    (:mod:`omni.loading.plans`). ``offload``: the token table and the towers on the host; None: as
+    the plan has it. ``flow_steps``: Euler steps from codes to mel; None: the checkpoint's own,
+    fewer are faster and less exact (docs/performance.md). ``compile``: off runs every step
+    operation by operation; on and auto record steps as CUDA graphs where that is possible.
+    ``session_bytes``: what sessions may keep of their contexts and media from turn to turn, all
+    together.
     """
 
     model: str = "auto"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.golden_set import GoldenSet, golden_set
+from tests.support.golden_set import GoldenSet, golden_set
 
 
 @pytest.fixture(scope="session")
 def golden() -> GoldenSet:
-    """The golden data, see tests/golden_set.py."""
+    """The golden data, see tests/support/golden_set.py."""
     return golden_set()
 
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from demos.chat import Entry, Thread
 from demos.live.latency import Moments
-from demos.sessions import Session
+from demos.turns.chat import Entry, Thread
+from demos.turns.sessions import Session
 from omni.conversation import Audio, Image, Language, Message, Part, SystemPrompt, Text, Video
+from omni.dialogue.interrupted import heard_part
 from omni.events import (
     FRAMES_PER_SECOND,
     SPEECH_RATE,
@@ -30,10 +31,9 @@ from omni.events import (
     TextDelta,
     TurnEnd,
 )
-from omni.heard import heard_part
 from omni.listening.settings import RATE
+from omni.media.wav import WavWriter
 from omni.options import GenerationOptions
-from omni.wav import WavWriter
 
 if TYPE_CHECKING:
     from omni.engine import Engine

@@ -17,8 +17,8 @@ from omni.conversation import Part
 from omni.events import SPEECH_RATE
 from omni.listening.echo import OwnVoice
 from omni.listening.settings import RATE, ListeningSettings
-from omni.listening.turns import Ended, Paused, Phase, TurnDetector, TurnEvent
-from omni.listening.voice import Voice
+from omni.listening.turn_detection import Ended, Paused, Phase, TurnDetector, TurnEvent
+from omni.listening.voice_activity import Voice
 
 PIECE = 8 * RATE  # samples of speech before a pause, from which on they are a piece of their own
 CAMERA_BEFORE = RATE  # samples: what was shown in the second before a turn belongs to it

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from demos.chat import Thread
 from demos.live.answers import Setup
 from demos.live.route import LiveDesk
 from demos.live.session import Live
-from demos.sessions import TurnBusy
-from demos.spec import Shared, Tab
+from demos.tabs.spec import Shared, Tab
+from demos.turns.chat import Thread
+from demos.turns.sessions import TurnBusy
 from omni.listening.settings import ListeningSettings
 
 if TYPE_CHECKING:
-    from demos.sessions import Session
+    from demos.turns.sessions import Session
 
 MAX_LIVE = 16  # sessions at once
 POLL_S = 0.1

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 
-from demos.languages import Words
+from demos.base.languages import Words
 from demos.live.answers import Answer
-from demos.turn import progress_sentence
+from demos.turns.turn import progress_sentence
 from omni.conversation import Language
 from omni.errors import OmniError
 from omni.events import Progress

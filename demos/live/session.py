@@ -25,19 +25,19 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from demos.chat import Bubble, bubble
-from demos.languages import Words
+from demos.base.languages import Words
 from demos.live import wire
 from demos.live.answers import Answer, Item, Question, Setup, files_of, work
 from demos.live.ear import Ear
 from demos.live.latency import Latency
 from demos.live.sentences import Sentences
-from demos.sessions import Session
+from demos.turns.chat import Bubble, bubble
+from demos.turns.sessions import Session
 from omni.conversation import Part
 from omni.events import Progress
 from omni.listening.settings import RATE, ListeningSettings
-from omni.listening.turns import Began, Ended, Paused, Resumed, TurnEvent
-from omni.listening.voice import SileroVoice, Voice
+from omni.listening.turn_detection import Began, Ended, Paused, Resumed, TurnEvent
+from omni.listening.voice_activity import SileroVoice, Voice
 
 if TYPE_CHECKING:
     from omni.engine import Engine

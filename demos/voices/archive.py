@@ -23,7 +23,7 @@ import soundfile
 
 from demos.voices.library import MAX_VOICES, SavedVoice, VoiceLibrary, saved_voice
 from omni.errors import VoiceError
-from omni.voice_check import MAX_SECONDS, MIN_SECONDS, RATE, VoiceSample
+from omni.listening.reference_check import MAX_SECONDS, MIN_SECONDS, RATE, VoiceSample
 
 FORM, VERSION, TABLE = "omni-voices", 1, "voices.json"
 MAX_ARCHIVE = 300_000_000  # bytes

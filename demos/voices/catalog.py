@@ -18,9 +18,9 @@ import yaml
 from demos.voices.library import APP
 from omni.conversation import Language
 from omni.errors import VoiceError
-from omni.styles import EMOTION_NAMES, EmotionName, StyleName
+from omni.prompting.styles import EMOTION_NAMES, EmotionName, StyleName
+from omni.shipped import ASSETS
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 ROLES, VOICES = "roles.yaml", "voices.yaml"
 MAX_FILE = 1_000_000  # bytes
 MAX_TEXT = 4000  # characters

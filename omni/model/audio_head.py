@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omni.config import AUDIO_HEAD_WIDTH, OmniConfig
-from omni.model.linear import Linear, linear
-from omni.model.norm import RMSNorm
-from omni.model.pretrained import device_of
+from omni.model.layers.linear import Linear, linear
+from omni.model.layers.norm import RMSNorm
+from omni.model.layers.pretrained import device_of
 
 NORM_EPS = 1e-6  # of this head's norms, whatever the config says
 Pick = Callable[[int, Tensor], Tensor]

@@ -19,10 +19,10 @@ from transformers.masking_utils import create_causal_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from omni.config import OmniConfig
-from omni.model.key_values import FixedWindow, KeyValues, Preallocated
-from omni.model.norm import RMSNorm
-from omni.model.pretrained import OmniPreTrainedModel
-from omni.model.rotary import Rotation, TokenAngles, rotate, rotation
+from omni.model.layers.key_values import FixedWindow, KeyValues, Preallocated
+from omni.model.layers.norm import RMSNorm
+from omni.model.layers.pretrained import OmniPreTrainedModel
+from omni.model.layers.rotary import Rotation, TokenAngles, rotate, rotation
 from omni.model.visual import VisualBridge, VisualTower
 
 

@@ -16,11 +16,11 @@ from transformers import Cache, DynamicCache
 from transformers.utils import ModelOutput
 
 from omni.config import OmniConfig
+from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.model.audio_head import AudioHead
-from omni.model.audio_tokenizer import AudioTokenizer
-from omni.model.key_values import KeyValues, Preallocated
+from omni.model.layers.key_values import KeyValues, Preallocated
+from omni.model.layers.pretrained import OmniPreTrainedModel, device_of
 from omni.model.llm import OmniModel
-from omni.model.pretrained import OmniPreTrainedModel, device_of
 
 if TYPE_CHECKING:
     from omni.media.audio import AudioPiece

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from omni.config import VisualConfig
-from omni.model.linear import Linear, linear
-from omni.model.rotary import Grid, Rotation, patch_angles, patch_positions, rotate, rotation
+from omni.model.layers.linear import Linear, linear
+from omni.model.layers.rotary import Grid, Rotation, patch_angles, patch_positions, rotate, rotation
 
 Run = tuple[int, int]  # pictures in a row of one size: patches of one, how many
 NORM_EPS = 1e-6

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, expect, syn
 
 from tests.browser.server import SWITCHES, Server, chromium, end, free_port, start
 from tests.browser.visit import Visit
-from tests.media_files import tone, write_clip, write_sound, write_track
+from tests.support.media_files import tone, write_clip, write_sound, write_track
 
 # Expectations are about what happens, not how soon: two cores may be busy with more than the test.
 expect.set_options(timeout=20_000)

@@ -13,10 +13,10 @@ import sys
 import threading
 
 from demos import serve
+from demos.base.languages import Words
 from demos.build import build
-from demos.languages import Words
-from demos.sessions import Sessions, new_root
-from tests.fake_engine import FakeEngine
+from demos.turns.sessions import Sessions, new_root
+from tests.support.fake_engine import FakeEngine
 
 GRACE_S = 1.0
 

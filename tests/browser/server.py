@@ -14,7 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support.root import ROOT
+
 START_S = 120
 SWITCHES = [
     "--no-sandbox",

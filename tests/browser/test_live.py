@@ -15,7 +15,7 @@ import pytest
 import soxr
 from playwright.sync_api import Browser, Playwright, expect
 
-from benchmarks.conversations import RATE, say, silence
+from benchmarks.speed.conversations import RATE, say, silence
 from tests.browser.conftest import write_y4m
 from tests.browser.proxy import Hosts, Proxy
 from tests.browser.server import SWITCHES, Server, chromium

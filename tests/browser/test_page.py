@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from omni.events import SPEECH_RATE
 from tests.browser.server import Server
 from tests.browser.visit import Visit
-from tests.fake_engine import CHUNK_S
+from tests.support.fake_engine import CHUNK_S
 
 CODEC_S = 0.15  # what an encoder adds at both ends
 HOP = SPEECH_RATE // 100

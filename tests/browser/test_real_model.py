@@ -11,8 +11,9 @@ from playwright.sync_api import expect
 
 from tests.browser.server import ROOT, Server
 from tests.browser.visit import Visit
+from tests.support.root import DATA
 
-SPEECH = ROOT / "tests" / "data" / "speech.ogg"
+SPEECH = DATA / "speech.ogg"
 EXAMPLES = ROOT / "examples"  # of what the model has learnt to talk about
 INPUTS = {"audio": "recording", "video": "clip", "image": "pictures"}
 

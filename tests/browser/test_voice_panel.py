@@ -10,10 +10,11 @@ import pytest
 import soundfile
 from playwright.sync_api import Locator, expect
 
-from tests.browser.server import ROOT, Server
+from tests.browser.server import Server
 from tests.browser.visit import Visit
+from tests.support.root import DATA
 
-SPEECH = ROOT / "tests" / "data" / "speech.ogg"
+SPEECH = DATA / "speech.ogg"
 CHECKED_MS = 60_000  # the first check loads the detector
 DEFAULT = "请用【邻家女声】这个声音回答问题。"
 

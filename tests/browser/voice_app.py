@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from demos import serve
+from demos.base.languages import Words
 from demos.build import build
-from demos.languages import Words
-from demos.sessions import Sessions, new_root
+from demos.turns.sessions import Sessions, new_root
 from demos.voices.library import VoiceLibrary
 from omni.conversation import Conversation, Message, Text
 from omni.engine import Choice
 from omni.events import EngineEvent, TextDelta, TurnEnd, TurnStats
-from tests.fake_engine import FakeEngine
+from tests.support.fake_engine import FakeEngine
 
 
 class TellingEngine(FakeEngine):

@@ -1,0 +1,1 @@
+"""What stands around the tabs: header, model bar, generation parameters."""

@@ -1,0 +1,42 @@
+"""The head of the page: logo, names, the switches for language and for light and dark.
+
+Knows: where they stand. Does not know: what has to be said again in another language.
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demos.base.languages import LANGUAGES, Words
+from demos.base.theme import logo_svg
+
+NAMES = {"en": "EN", "zh": "中文"}
+CHOOSE_JS = "(language) => { omniHeader.choose(language); return language; }"
+SHADE_JS = "() => { omniHeader.shade(); }"
+
+
+def build_header(words: Words) -> gr.Radio:
+    """Lay the head out where the caller is; the switch for the language (hidden if it is fixed).
+
+    The switch has no value before :func:`current` gave it the visitor's language.
+    """
+    with gr.Row(elem_classes=["page-header"]):
+        gr.HTML(logo_svg(), elem_classes=["logo"])
+        with gr.Column(elem_classes=["names"]):
+            gr.Markdown(words.static("title"), elem_classes=["page-title"])
+            gr.Markdown(words.static("subtitle"), elem_classes=["hint"])
+        switch = gr.Radio(
+            [(NAMES[language], language) for language in LANGUAGES],
+            label=words.static("language"),
+            container=False,
+            visible=words.choice == "auto",
+            min_width=0,
+            interactive=True,
+            elem_id="language",
+            elem_classes=["steps", "language"],
+        )
+        shade = gr.Button(
+            words.static("shade"), size="sm", min_width=0, elem_id="shade", elem_classes=["shade"]
+        )
+    shade.click(None, None, None, js=SHADE_JS, api_visibility="private")
+    return switch

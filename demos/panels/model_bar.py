@@ -1,0 +1,267 @@
+"""The model bar: what is loaded, what to load, and an honest word about the embedded model.
+
+Knows: the engine's report and settings. Does not know: how loading works.
+
+There is one model for everybody. Where the page is open to strangers, they cannot choose it.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from demos.base.debounce import settled
+from demos.base.languages import Words
+from demos.turns.turn import progress_sentence
+from omni.conversation import Language
+from omni.errors import OmniError
+from omni.events import Progress
+from omni.loading import nano
+from omni.loading.quantization import QUANTIZATIONS, QuantizationChoice
+from omni.settings import NANO, PUBLISHED_BASE, PUBLISHED_MODEL, EngineSettings
+
+if TYPE_CHECKING:
+    from omni.engine import Engine, LoadReport
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+MODELS = (AUTO, NANO, PUBLISHED_MODEL, PUBLISHED_BASE)
+DEVICES = (AUTO, "cpu", "cuda", "cuda:0", "mps")
+
+
+@dataclass(frozen=True)
+class ModelBar:
+    """The bar's components and how they show the engine's state."""
+
+    engine: Engine
+    words: Words
+    status: gr.HTML
+    banner: gr.HTML
+    load: gr.Button
+    unload: gr.Button
+    choices: tuple[gr.Dropdown, ...]  # model, quantization, device
+    fixed: bool
+
+    @property
+    def outputs(self) -> list[Component]:
+        return [self.status, self.banner, self.load, self.unload]
+
+    def render(self, request: gr.Request, *values: Any) -> tuple[Any, ...]:
+        """The engine's state as the values of :attr:`outputs`, for the choices that are shown."""
+        return self.view(self.words.of(request), values)
+
+    @property
+    def all_outputs(self) -> list[Component]:
+        """:attr:`outputs`, and the choices."""
+        return [*self.outputs, *self.choices]
+
+    def render_all(self, request: gr.Request) -> tuple[Any, ...]:
+        """The engine's state as the values of :attr:`all_outputs`."""
+        return self.view_all(self.words.of(request))
+
+    def view_all(self, language: Language) -> tuple[Any, ...]:
+        """See :meth:`render_all`."""
+        settings = self.engine.settings
+        chosen = (settings.model, settings.quantization, settings.device)
+        shown = [gr.update(value=value, interactive=True) for value in chosen]
+        return (*self.view(language, chosen), *shown)
+
+    def chosen(self, values: Sequence[Any]) -> EngineSettings:
+        """What the choices say."""
+        model: str | None = values[0]
+        quantization: QuantizationChoice | None = values[1]
+        device: str | None = values[2]
+        return replace(
+            self.engine.settings,
+            model=(model or "").strip() or AUTO,
+            quantization=quantization or "auto",
+            device=(device or "").strip() or AUTO,
+        )
+
+    def offer(self, *values: Any) -> Any:
+        """Whether Load would do something, for its button."""
+        new = self.engine.report is None or self.chosen(values) != self.engine.settings
+        return gr.update(interactive=new)
+
+    def follow(self, event: Any) -> None:
+        """Show the state anew when ``event`` (a turn) is over."""
+        event.then(
+            self.render,
+            list(self.choices),
+            self.outputs,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    def view(self, language: Language, values: Sequence[Any]) -> tuple[Any, ...]:
+        """See :meth:`render`."""
+        report = self.engine.report
+        sentence = self._sentence(report, language)
+        key = untrained_key(self.engine) or small_key(self.engine)
+        banner = self.words.say(language, key) if key else ""
+        return (
+            html.escape(sentence),
+            gr.update(value=html.escape(banner), visible=bool(banner)),
+            self.offer(*values),
+            gr.update(interactive=report is not None),
+        )
+
+    def _sentence(self, report: LoadReport | None, language: Language) -> str:
+        say = self.words.say
+        if report is None:
+            model = self.engine.settings.model
+            name = say(language, "model-auto") if model == "auto" else model
+            return say(language, "model-none", model=name)
+        dtype = report.dtype.removeprefix("torch.")
+        if report.quantization != "none":
+            dtype = f"{dtype}, {report.quantization}"
+        return say(
+            language,
+            "model-loaded",
+            checkpoint=report.checkpoint,
+            parameters=parameter_count(report.parameters),
+            dtype=dtype,
+            device=report.device,
+            memory=memory_size(report.memory_bytes),
+            seconds=report.load_s,
+        )
+
+
+def build_model_bar(engine: Engine, words: Words, fixed: bool = False) -> ModelBar:
+    """Lay the bar out where the caller is.
+
+    Args:
+        fixed: visitors see the model, but cannot load another one or unload it.
+    """
+    with gr.Column(elem_classes=["model-card"]):
+        with gr.Row(elem_classes=["model-bar"]):
+            status = gr.HTML("", elem_id="model-status", elem_classes=["model-status"])
+            load = gr.Button(words.static("load"), size="sm", elem_id="model-load", min_width=80)
+            unload = gr.Button(
+                words.static("unload"),
+                size="sm",
+                elem_id="model-unload",
+                min_width=80,
+                interactive=False,
+                visible=not fixed,
+            )
+        choices = _choices(engine, words, fixed)
+    banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
+    return ModelBar(engine, words, status, banner, load, unload, choices, fixed)
+
+
+def connect_model_bar(bar: ModelBar, loaded: Callable[[Any], None]) -> None:
+    """Let the bar work; ``loaded`` is called with the event of a load (to chain)."""
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    choices = list(bar.choices)
+    loading = bar.load.click(
+        _load_handler(bar), choices, bar.all_outputs, api_name="bar_load", **quiet
+    )
+    loaded(loading)
+    bar.unload.click(_unload_handler(bar), choices, bar.outputs, api_name="bar_unload", **quiet)
+    settled("model-choice", choices)(bar.offer, choices, bar.load, queue=False, **quiet)
+
+
+def _choices(engine: Engine, words: Words, fixed: bool) -> tuple[gr.Dropdown, ...]:
+    settings = engine.settings
+    accordion = gr.Accordion(
+        words.static("model-choice"), open=False, visible=not fixed, elem_id="model-choice"
+    )
+    with accordion, gr.Row():
+        model = gr.Dropdown(
+            list(dict.fromkeys([*MODELS, settings.model])),
+            value=settings.model,
+            label=words.static("model"),
+            info=words.static("model-help"),
+            allow_custom_value=True,
+            scale=2,
+            elem_id="model-name",
+        )
+        quantization = gr.Dropdown(
+            list(QUANTIZATIONS),
+            value=settings.quantization,
+            label=words.static("quantization"),
+            info=words.static("quantization-help"),
+            elem_id="model-quantization",
+        )
+        device = gr.Dropdown(
+            list(dict.fromkeys([*DEVICES, settings.device])),
+            value=settings.device,
+            label=words.static("device"),
+            info=words.static("device-help"),
+            allow_custom_value=True,
+            elem_id="model-device",
+        )
+    return model, quantization, device
+
+
+def _load_handler(bar: ModelBar) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    def load(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        language = bar.words.of(request)
+        off = gr.update(interactive=False)
+        rest = [gr.skip(), off, off, *[off] * len(bar.choices)]
+        yield bar.words.say(language, "model-loading"), *rest
+        try:
+            for progress in bar.engine.load(None if bar.fixed else bar.chosen(values)):
+                yield progress_html(bar.words, language, progress), *rest
+        except OmniError as error:
+            gr.Warning(bar.words.error(language, error))
+        except Exception:
+            log.exception("loading failed")
+            gr.Warning(bar.words.say(language, "unexpected"))
+        yield bar.view_all(language)
+
+    return load
+
+
+def progress_html(words: Words, language: Language, progress: Progress) -> str:
+    """What long work is under way, with a bar."""
+    sentence = html.escape(progress_sentence(words, language, progress))
+    if not progress.total or progress.stage == "wait":
+        return sentence
+    share = min(progress.done / progress.total, 1)
+    return f'{sentence} <progress max="1" value="{share:.3f}" aria-label="{sentence}"></progress>'
+
+
+def _unload_handler(bar: ModelBar) -> Callable[..., tuple[Any, ...]]:
+    def unload(request: gr.Request, *values: Any) -> tuple[Any, ...]:
+        language = bar.words.of(request)
+        if bar.engine.busy:
+            gr.Warning(bar.words.say(language, "model-busy"))
+        else:
+            bar.engine.unload()
+        return bar.view(language, values)
+
+    return unload
+
+
+def untrained_key(engine: Engine) -> str | None:
+    """The key of the sentence about random answers, from the model that is loaded or will be."""
+    if engine.report is not None:
+        return None if engine.report.trained else "untrained"
+    if (nano.FOLDER / nano.WEIGHTS_FILE).is_file():
+        return None
+    return {NANO: "untrained", "auto": "untrained-without-gpu"}.get(engine.settings.model)
+
+
+def small_key(engine: Engine) -> str | None:
+    """The key of the sentence about what the embedded model can do, where that one answers."""
+    name = engine.report.checkpoint if engine.report else engine.settings.model
+    return {NANO: "small", "auto": "small-without-gpu"}.get(name)
+
+
+def parameter_count(number: int) -> str:
+    """8,300,000,000 as 8.3 B, 14,200,000 as 14.2 M."""
+    return f"{number / 1e9:.1f} B" if number >= 1e9 else f"{number / 1e6:.1f} M"
+
+
+def memory_size(number: int) -> str:
+    """Bytes as GB or MB."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

@@ -1,0 +1,1 @@
+"""Sound to the ear: the page's own player and Gradio's."""

@@ -1,0 +1,1 @@
+"""The tabs: what each takes, and all that they share."""

@@ -1,0 +1,118 @@
+"""Examples that run with one click, per tab and language.
+
+Knows: the table examples/examples.yaml, how an example becomes a message.
+Does not know: how the media were made (examples/make_examples.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import yaml
+
+from demos.base.languages import LANGUAGES, Words
+from demos.tabs.actions import Actions, Values
+from demos.turns.sessions import Session
+from demos.turns.turn import Task
+from omni.conversation import Audio, Image, Language, Part, SystemPrompt, Text, Video
+from omni.shipped import EXAMPLES
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An example in one language: what it shows, plays and asks."""
+
+    text: str = ""
+    images: tuple[str, ...] = ()
+    video: str = ""
+    audio: str = ""
+    task: Task = "chat"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its media."""
+        return (*self.images, *filter(None, (self.video, self.audio)))
+
+    def parts(self, keep: Callable[[str], Path]) -> tuple[Part, ...]:
+        """Its message; ``keep`` gives the file of a name."""
+        parts: list[Part] = [Image(keep(name)) for name in self.images]
+        parts += [Video(keep(self.video))] if self.video else []
+        parts += [Audio(keep(self.audio))] if self.audio else []
+        parts += [Text(self.text)] if self.text else []
+        return tuple(parts)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example; its label is the word ``example-<key>``."""
+
+    key: str
+    variants: dict[Language, Variant]
+
+
+def read_examples(folder: Path = EXAMPLES) -> dict[str, tuple[Example, ...]]:
+    """The examples of each tab."""
+    table = yaml.safe_load((folder / "examples.yaml").read_text(encoding="utf-8"))
+    return {
+        tab: tuple(
+            Example(key, {language: _variant(given[language]) for language in LANGUAGES})
+            for key, given in examples.items()
+        )
+        for tab, examples in table.items()
+    }
+
+
+def _variant(given: dict[str, Any]) -> Variant:
+    return Variant(**given | {"images": tuple(given.get("images", ()))})
+
+
+def build_examples(tab: str, words: Words) -> list[tuple[Example, gr.Button]]:
+    """Lay the examples of a tab out where the caller is."""
+    gr.Markdown(words.static("examples"), elem_classes=["hint"])
+    with gr.Row(elem_classes=["chips"]):
+        return [
+            (
+                example,
+                gr.Button(
+                    words.static(f"example-{example.key}"),
+                    size="sm",
+                    min_width=0,
+                    elem_classes=["chip", "runs"],
+                    elem_id=f"{tab}-example-{example.key}",
+                ),
+            )
+            for example in read_examples()[tab]
+        ]
+
+
+def example_handler(actions: Actions, example: Example) -> Callable[..., Iterator[Values]]:
+    """What a click on ``example`` does, with the values of ``actions.inputs``."""
+    shared = actions.shared
+
+    def run(request: gr.Request, *values: Any) -> Iterator[Values]:
+        given = actions.given(values)
+        variant = example.variants[shared.words.of(request)]
+        session = shared.sessions.get(request.session_hash)
+
+        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+            parts = variant.parts(lambda name: _copied(session, name))
+            return parts, actions.system_prompt(request, given)
+
+        ask = replace(actions.ask(request, given, prepare, ""), task=variant.task)
+        if variant.task == "read":
+            ask = replace(ask, speech=True)  # there is nothing else to hear
+        yield from actions.run(request, given, ask)
+
+    return run
+
+
+def _copied(session: Session, name: str) -> Path:
+    """A copy that belongs to the session; it is removed with it, the original is not."""
+    copy = session.new_file(Path(name).name)
+    shutil.copyfile(EXAMPLES / name, copy)
+    return copy

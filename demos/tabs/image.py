@@ -1,0 +1,56 @@
+"""The Image tab: one or several pictures, a spoken question, and text.
+
+Knows: its inputs. Does not know: everything that the tabs share (demos.tabs.tab).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from demos.base.languages import Words
+from demos.tabs.spec import Keep, TabSpec
+from omni.conversation import Audio, Image, Part
+
+
+def _inputs(words: Words) -> Sequence[Component]:
+    return [
+        gr.Gallery(
+            label=words.static("pictures"),
+            type="filepath",
+            interactive=True,
+            file_types=["image"],
+            sources=["upload", "webcam", "clipboard"],
+            columns=3,
+            object_fit="contain",
+            buttons=[],
+            elem_id="image-pictures",
+        ),
+        spoken_question("image", words),
+    ]
+
+
+def spoken_question(tab: str, words: Words) -> gr.Audio:
+    """The microphone of a tab whose main input is something to see."""
+    return gr.Audio(
+        label=words.static("spoken-question"),
+        sources=["microphone", "upload"],
+        type="filepath",
+        buttons=[],
+        elem_id=f"{tab}-question",
+        elem_classes=["small-audio"],
+    )
+
+
+def _parts(values: Sequence[Any], keep: Keep) -> tuple[Part, ...]:
+    pictures, question = values
+    parts: list[Part] = [Image(keep(path)) for path, _caption in pictures or ()]
+    if question:
+        parts.append(Audio(keep(question)))
+    return tuple(parts)
+
+
+IMAGE = TabSpec("image", _inputs, _parts)

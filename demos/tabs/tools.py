@@ -1,0 +1,200 @@
+"""Beside talking: export, import, a transcript to copy; copying, saving, deleting a message.
+
+Knows: the folded row of tools below a chat, the buttons that the browser adds to messages.
+Does not know: the zip's form (demos.turns.export).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.i18n import I18nData
+
+from demos.base.languages import Words
+from demos.tabs.actions import Actions
+from demos.tabs.video import is_audible
+from demos.turns.chat import Thread
+from demos.turns.export import read_conversation, write_conversation, write_message
+from omni.conversation import Audio, Image, Language, Video
+from omni.errors import OmniError
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The components of one tab's tools."""
+
+    export: gr.Button
+    file: gr.DownloadButton
+    load: gr.UploadButton
+    write: gr.Button
+    transcript: gr.Textbox
+    keep: gr.HTML
+    discard: gr.HTML
+
+
+def build_tools(name: str, words: Words) -> Tools:
+    """Lay the folded tools out where the caller is."""
+    with gr.Accordion(words.static("tools"), open=False, elem_id=f"{name}-tools"):
+        with gr.Row(elem_classes=["buttons"]):
+            export = gr.Button(words.static("export"), size="sm", elem_id=f"{name}-export")
+            file = gr.DownloadButton(
+                str(words.static("export")), visible="hidden", elem_id=f"{name}-export-file"
+            )
+            load = gr.UploadButton(
+                str(words.static("import")),
+                file_types=[".zip"],
+                size="sm",
+                elem_id=f"{name}-import",
+            )
+            write = gr.Button(words.static("transcript"), size="sm", elem_id=f"{name}-write")
+        transcript = gr.Textbox(
+            label=words.static("transcript"),
+            visible=False,
+            lines=6,
+            max_lines=16,
+            buttons=["copy"],
+            elem_id=f"{name}-transcript",
+        )
+    _bridge(name, "copy", words.static("copy-message"))
+    keep = _bridge(name, "keep", words.static("keep-message"))
+    discard = _bridge(name, "discard", words.static("delete-exchange"))
+    return Tools(export, file, load, write, transcript, keep, discard)
+
+
+def connect_tools(tools: Tools, actions: Actions) -> None:
+    """Let the tools act on the chat of ``actions``."""
+    thread = actions.tab.thread
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    name = actions.tab.spec.name
+    saved = tools.export.click(
+        export_handler(actions), thread, tools.file, api_name=f"{name}_export", **quiet
+    )
+    saved.then(None, tools.file, None, js=_download_js(name), **quiet)
+    tools.load.upload(
+        import_handler(actions),
+        [tools.load, thread],
+        actions.outputs,
+        api_name=f"{name}_import",
+        **quiet,
+    )
+    kept = tools.keep.keep(
+        keep_handler(actions), thread, tools.file, api_name=f"{name}_keep", **quiet
+    )
+    kept.then(None, tools.file, None, js=_download_js(name), **quiet)
+    tools.discard.discard(
+        actions.delete, thread, actions.outputs, api_name=f"{name}_delete", **quiet
+    )
+    tools.write.click(transcript_handler(actions), thread, tools.transcript, **quiet)
+
+
+def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
+    """Writes the conversation into a file of the session."""
+    shared = actions.shared
+
+    def export(request: gr.Request, thread: Thread) -> Any:
+        if not thread.entries:
+            gr.Info(shared.words.say(shared.words.of(request), "chat-is-empty"))
+            return None
+        session = shared.sessions.get(request.session_hash)
+        path = session.new_file(f"conversation-{time.strftime('%Y%m%d-%H%M%S')}.zip")
+        write_conversation(thread, path)
+        return str(path)
+
+    return export
+
+
+def keep_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread], str | None]:
+    """Writes one message into a file of the session."""
+    sessions = actions.shared.sessions
+
+    def keep(request: gr.Request, event: gr.EventData, thread: Thread) -> str | None:
+        rows, row = thread.rows(), int(event.row)
+        if not 0 <= row < len(rows):
+            return None
+        path = write_message(rows[row], sessions.get(request.session_hash).new_file)
+        return str(path) if path else None
+
+    return keep
+
+
+def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], tuple[Any, ...]]:
+    """Puts an exported conversation in the place of the one that is shown."""
+    shared = actions.shared
+
+    def load(request: gr.Request, upload: str, thread: Thread) -> tuple[Any, ...]:
+        session, language = shared.sessions.get(request.session_hash), shared.words.of(request)
+        if session.running(actions.tab.spec.name):
+            gr.Warning(shared.words.say(language, "turn-busy"))
+            return actions.show(request, thread, thread)
+        try:
+            now = read_conversation(Path(upload), session.new_file, is_audible)
+        except OmniError as error:
+            gr.Warning(shared.words.error(language, error))
+            return actions.show(request, thread, thread)
+        return actions.show(request, thread, now)
+
+    return load
+
+
+def transcript_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
+    """Shows the conversation as text."""
+    words = actions.shared.words
+
+    def write(request: gr.Request, thread: Thread) -> Any:
+        return gr.update(value=transcript(thread, words, words.of(request)), visible=True)
+
+    return write
+
+
+def transcript(thread: Thread, words: Words, language: Language) -> str:
+    """Who said what, media by their names."""
+    lines = []
+    for entry in thread.entries:
+        seen = [part for part in entry.message.parts if isinstance(part, Image | Audio | Video)]
+        kinds = {part.path: _kind(part) for part in reversed(seen)}
+        shown = [words.say(language, kinds[path], name=path.name) for path in entry.media]
+        said = " ".join([*shown, entry.text.strip()]).strip()
+        if not said and entry.sound is not None:
+            said = words.say(language, "transcript-sound", name=entry.sound.name)
+        note = f" ({entry.note})" if entry.note else ""
+        who = words.say(language, f"transcript-{entry.message.role}")
+        lines.append(f"{who}{said}{note}")
+    return "\n\n".join(lines)
+
+
+def _kind(part: object) -> str:
+    if isinstance(part, Image):
+        return "transcript-picture"
+    return "transcript-sound" if isinstance(part, Audio) else "transcript-clip"
+
+
+def _bridge(name: str, action: str, label: str | I18nData) -> gr.HTML:
+    """Brings what a person does to one message from the browser: Gradio's chat has no such buttons.
+
+    assets/chat.js puts the buttons there; the text inside is their label.
+    """
+    return gr.HTML(
+        label,
+        elem_id=f"{name}-{action}",
+        elem_classes=["bridge"],
+        js_on_load=f"""
+          const label = () => element.textContent.trim();
+          omniChat.watch("{name}", "{action}", label, (row) => trigger("{action}", {{row}}));
+        """,
+    )
+
+
+def _download_js(name: str) -> str:
+    """Saves the file that the hidden download button got, if it got one."""
+    return f"""(file) => {{
+      if (!file?.url) return;
+      const link = document.createElement("a");
+      link.href = file.url;
+      link.download = file.orig_name ?? "{name}.zip";
+      link.click();
+    }}"""

@@ -1,0 +1,378 @@
+"""One turn: what a person gave goes to the engine, what comes back goes to the screen.
+
+Knows: the engine's events, threads of chats, errors, the pace at which a screen is renewed.
+Does not know: Gradio, components, which tab it serves.
+
+The engine runs in a thread of its own, so that a slow browser or a busy page never slows the
+model, and a closed page ends the turn.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from demos.base.languages import Words
+from demos.turns.chat import Bubble, Entry, Thread, bubble
+from demos.turns.sessions import Session, TurnBusy
+from omni.conversation import Audio, Language, Message, Part, SystemPrompt, Text
+from omni.errors import OmniError
+from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.media.wav import WavWriter
+from omni.options import READING, TRANSCRIBING, GenerationOptions
+
+if TYPE_CHECKING:
+    from demos.playback.voice_line import VoiceLine
+    from omni.engine import Engine
+
+log = logging.getLogger(__name__)
+
+REDRAW_S = 0.06  # text is collected for so long
+# Gradio's player looks for more sound once a second, or as seldom as the longest piece is long. So
+# that no hole follows the first chunk, it waits until this much is there, but not for long; later
+# sound never waits. Pieces stay shorter than a second.
+FIRST_SOUND_S = 1.2  # of sound
+FIRST_WAIT_S = 0.4
+PIECE_S = 0.8
+ANSWER_NAME = "answer.wav"
+
+
+Task: TypeAlias = Literal["chat", "transcribe", "read"]
+
+
+def unchanged(options: GenerationOptions) -> GenerationOptions:
+    """The checkpoint's own options."""
+    return options
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a person gave for one turn. ``prepare`` makes the parts (it may read files).
+
+    ``task``: chat answers in the conversation; transcribe writes down the first sound among the
+    parts, read speaks the last text among them (both without the conversation).
+    """
+
+    prepare: Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
+    speech: bool
+    language: Language
+    text: str = ""  # given back to the text box if the turn fails
+    parts: tuple[Part, ...] = ()  # shown until ``prepare`` is done, if known before
+    change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
+    task: Task = "chat"
+
+    def options(self, own: GenerationOptions) -> GenerationOptions:
+        """The options of the turn, from the checkpoint's ``own``."""
+        return replace(self.change(own), speech=self.speech)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the screen shows after a step.
+
+    ``bubbles``: the whole chat; ``sound``: new samples, int16 (samples,) at SPEECH_RATE;
+    ``thread``: the chat so far, None while the turn runs; ``notice``: a sentence to point at;
+    ``text``: what the text box should hold, None: leave it; ``end``: of a turn that went well.
+    """
+
+    bubbles: list[Bubble]
+    status: str
+    sound: np.ndarray | None = None
+    thread: Thread | None = None
+    notice: str | None = None
+    text: str | None = None
+    said: str = ""  # the answer's text so far
+    end: TurnEnd | None = None
+
+
+_Item: TypeAlias = "EngineEvent | _Prepared | Exception | None"
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    parts: tuple[Part, ...]
+
+
+@dataclass
+class _Turn:
+    """What has come so far."""
+
+    ask: Ask
+    words: Words
+    thread: Thread
+    key: str  # under which the engine keeps what the chat's next turn can use
+    line: VoiceLine | None = None
+    parts: tuple[Part, ...] = ()
+    said: str = ""
+    sounds: list[np.ndarray] = field(default_factory=list)
+    new_sounds: list[np.ndarray] = field(default_factory=list)
+    status: str = ""
+    end: TurnEnd | None = None
+    error: Exception | None = None
+
+    def take(self, item: EngineEvent | _Prepared | Exception) -> None:
+        """Note what one item brings."""
+        if isinstance(item, _Prepared):
+            self.parts = item.parts
+        elif isinstance(item, TextDelta):
+            self.said += item.text
+            self.status = self.say("answering")
+        elif isinstance(item, SpeechChunk):
+            self.sounds.append(item.samples)
+            self.new_sounds.append(item.samples)
+            self.status = self.say("answering")
+        elif isinstance(item, Progress):
+            self.status = progress_sentence(self.words, self.ask.language, item)
+        elif isinstance(item, TurnEnd):
+            self.end = item
+        else:
+            self.error = item
+
+    def view(self) -> View:
+        """The screen while the turn runs."""
+        samples = self.new_sound()
+        bubbles = [*self.thread.bubbles(), bubble(self.question())]
+        answer = Entry(
+            Message("assistant", (Text(self.said),)), note="" if self.said else self.status
+        )
+        bubbles.append(bubble(answer))
+        return View(bubbles, self.status, samples, said=self.said)
+
+    def new_sound(self, last: bool = False) -> np.ndarray | None:
+        """What Gradio's player has to play now: nothing where the line carries the sound.
+
+        Kept back until it is known who plays it; ``last``: until then this waits.
+        """
+        carried = self.line.carries(wait=last) if self.line and self.sounds else False
+        if carried is None:
+            return None
+        samples = np.concatenate(self.new_sounds) if self.new_sounds and not carried else None
+        self.new_sounds.clear()
+        return samples
+
+    def question(self) -> Entry:
+        """The person's bubble; just their text as long as their media are not there yet."""
+        typed = (Text(self.ask.text),) if self.ask.text else ()
+        parts = self.parts or self.ask.parts or typed
+        return Entry(Message("user", parts))
+
+    def say(self, key: str, **values: object) -> str:
+        return self.words.say(self.ask.language, key, **values)
+
+
+def run_turn(
+    engine: Engine,
+    session: Session,
+    tab: str,
+    thread: Thread,
+    ask: Ask,
+    words: Words,
+    line: VoiceLine | None = None,
+) -> Iterator[View]:
+    """Answer ``ask`` in ``thread``; the last view carries the new thread.
+
+    Sound goes to ``line`` at once; what it turns out not to carry is in the views.
+    Never raises for what goes wrong in a turn: an error becomes a sentence in the chat and in
+    ``notice``, and the thread goes on as if the turn had not been there.
+    """
+    try:
+        with session.turn(tab) as stop:
+            key = session.key(tab)
+            session.at_end(key, partial(engine.forget, key))
+            yield from _run(engine, session, _Turn(ask, words, thread, key, line), stop)
+    except TurnBusy:
+        sentence = words.say(ask.language, "turn-busy")
+        yield View(thread.bubbles(), sentence, thread=thread, notice=sentence, text=ask.text)
+
+
+def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -> Iterator[View]:
+    turn.status = turn.say("thinking")
+    items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+    worker = threading.Thread(
+        target=_work, args=(engine, turn, stop, items), name="omni-turn", daemon=True
+    )
+    worker.start()
+    try:
+        yield turn.view()
+        for batch in _batches(items, sounded=turn.line is not None):
+            for item in batch:
+                turn.take(item)
+            if turn.end is None and turn.error is None:
+                yield from _in_pieces(turn.view())
+        yield _last_view(turn, session)
+    finally:  # also when the page was closed; runs on the server's event loop then: no waiting
+        stop.set()
+
+
+def _in_pieces(view: View) -> Iterator[View]:
+    """A view as often as it takes to bring its sound in pieces of at most PIECE_S."""
+    if view.sound is None:
+        yield view
+        return
+    count = math.ceil(view.sound.size / (PIECE_S * SPEECH_RATE)) or 1
+    for piece in np.array_split(view.sound, count):
+        yield replace(view, sound=piece)
+
+
+def _work(
+    engine: Engine, turn: _Turn, stop: threading.Event, items: queue.SimpleQueue[_Item]
+) -> None:
+    """The worker thread: prepare, generate, report everything."""
+    try:
+        parts, system = turn.ask.prepare()
+        items.put(_Prepared(parts))
+        for event in _events(engine, turn, parts, system, stop):
+            if turn.line is not None and isinstance(event, SpeechChunk):
+                turn.line.push(event.samples)  # past all that the screen waits for
+            items.put(event)
+    except Exception as error:  # shown to the person by the consumer, see _last_view
+        items.put(error)
+    finally:
+        items.put(None)
+
+
+def _events(
+    engine: Engine,
+    turn: _Turn,
+    parts: tuple[Part, ...],
+    system: SystemPrompt,
+    stop: threading.Event,
+) -> Iterator[EngineEvent]:
+    """What the engine does for the turn's question."""
+    ask = turn.ask
+    if ask.task == "transcribe":
+        sound = next(part for part in parts if isinstance(part, Audio))
+        return engine.transcribe(sound.path, stop, ask.change(TRANSCRIBING))
+    if ask.task == "read":
+        text = next(part for part in reversed(parts) if isinstance(part, Text))
+        return engine.read_aloud(text.text, stop, system.voice, ask.change(READING))
+    asked = turn.thread.plus(Entry(Message("user", parts)))
+    conversation = asked.conversation(system, ask.language)
+    return engine.turn(conversation, ask.options, stop, turn.key)
+
+
+def _batches(
+    items: queue.SimpleQueue[_Item], sounded: bool = False
+) -> Iterator[list[EngineEvent | _Prepared | Exception]]:
+    """Items as they come: text for REDRAW_S together, the first sound with what follows it (see
+    FIRST_SOUND_S), later sound and the end at once.
+
+    ``sounded``: no sound is the first one for Gradio's player.
+    """
+    batch: list[EngineEvent | _Prepared | Exception] = []
+    due = 0.0
+    while True:
+        try:
+            item = items.get(timeout=max(0.0, due - time.monotonic()) if batch else None)
+        except queue.Empty:
+            sounded = sounded or _seconds(batch) > 0
+            yield batch
+            batch = []
+            continue
+        if item is None:
+            if batch:
+                yield batch
+            return
+        if not batch:
+            due = time.monotonic() + REDRAW_S
+        if isinstance(item, SpeechChunk) and not sounded and not _seconds(batch):
+            due = time.monotonic() + FIRST_WAIT_S
+        batch.append(item)
+        waits = isinstance(item, (TextDelta, Progress))
+        if isinstance(item, SpeechChunk) and not sounded:
+            waits = _seconds(batch) < FIRST_SOUND_S
+            sounded = not waits
+        if not waits:
+            yield batch
+            batch = []
+
+
+def _seconds(batch: list[EngineEvent | _Prepared | Exception]) -> float:
+    """How much sound a batch brings."""
+    return sum(item.samples.size for item in batch if isinstance(item, SpeechChunk)) / SPEECH_RATE
+
+
+def _last_view(turn: _Turn, session: Session) -> View:
+    thread, rest = turn.thread, turn.new_sound(last=True)
+    if turn.end is None:
+        return _failed_view(turn, thread, rest)
+    end, language = turn.end, turn.ask.language
+    notes = [turn.say(f"note-{end.reason}")] if end.reason != "end" else []
+    notes += [turn.say("note-forgotten")] if end.forgotten else []
+    unsaid = not end.message.parts
+    question = replace(turn.question(), failed=unsaid)
+    answer = Entry(end.message, _keep_sound(session, turn.sounds), " ".join(notes), failed=unsaid)
+    now = thread.forget(end.forgotten).plus(question, answer)
+    return View(
+        now.bubbles(),
+        stats_sentence(turn.words, language, end),
+        rest,
+        now,
+        None,
+        None,
+        turn.said,
+        end,
+    )
+
+
+def _failed_view(turn: _Turn, thread: Thread, rest: np.ndarray | None) -> View:
+    if isinstance(turn.error, OmniError):
+        sentence = turn.words.error(turn.ask.language, turn.error)
+    else:
+        log.error("a turn failed", exc_info=turn.error)
+        sentence = turn.say("unexpected")
+    question = replace(turn.question(), failed=True)
+    said: tuple[Part, ...] = (Text(turn.said),) if turn.said else ()
+    answer = Entry(Message("assistant", said), note=sentence, failed=True)
+    entries = (question, answer) if question.message.parts else (answer,)
+    now = thread.plus(*entries)
+    return View(now.bubbles(), "", rest, now, notice=sentence, text=turn.ask.text)
+
+
+def _keep_sound(session: Session, sounds: list[np.ndarray]) -> Path | None:
+    """The whole spoken answer as a file of the session; None without sound."""
+    if not sounds or session.ended:
+        return None
+    path = session.new_file(ANSWER_NAME)
+    with WavWriter(path) as file:
+        for samples in sounds:
+            file.write(samples)
+    return path
+
+
+def progress_sentence(words: Words, language: Language, progress: Progress) -> str:
+    """What long work is under way, with how much of it is done."""
+    key = f"progress-{progress.stage}"
+    if progress.stage == "wait":
+        return words.say(language, key, ahead=int(progress.total))
+    if not progress.total or progress.stage == "encode":
+        return words.say(language, key)
+    if progress.unit == "bytes":
+        amount = f"{progress.done / 1e9:.1f} / {progress.total / 1e9:.1f} GB"
+    else:
+        amount = f"{100 * progress.done / progress.total:.0f} %"
+    return f"{words.say(language, key)} {amount}"
+
+
+def stats_sentence(words: Words, language: Language, end: TurnEnd) -> str:
+    """The numbers of a turn, as far as there are any, as HTML."""
+    stats = end.stats
+    pieces = []
+    if stats.first_sound_s is not None:
+        pieces.append(words.say(language, "stat-first-sound", seconds=stats.first_sound_s))
+    if stats.text_tokens_per_s is not None:
+        pieces.append(words.say(language, "stat-tokens", rate=stats.text_tokens_per_s))
+    if stats.real_time_factor is not None:
+        pieces.append(words.say(language, "stat-rtf", factor=stats.real_time_factor))
+    return "".join(f'<span class="stat">{html.escape(piece)}</span>' for piece in pieces)

@@ -1,0 +1,1 @@
+"""The embedded checkpoint: synthetic data and the training that makes it."""

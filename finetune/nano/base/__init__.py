@@ -1,0 +1,1 @@
+"""What every stage of the training shares: the loop, precision, the checkpoint's parts."""

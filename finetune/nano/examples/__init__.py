@@ -1,0 +1,1 @@
+"""Training examples: from a number to a conversation and its sequence."""

@@ -1,0 +1,1 @@
+"""Drawn pictures and clips, with what can be asked about them."""

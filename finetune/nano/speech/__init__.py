@@ -1,0 +1,1 @@
+"""Synthetic speech: voices, utterances, rooms, and the features made of them."""

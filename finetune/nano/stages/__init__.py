@@ -1,0 +1,1 @@
+"""The stages of the training, one part of the model each."""

@@ -1,0 +1,180 @@
+"""A reference recording, looked at before its voice is used.
+
+Knows: what makes a recording usable, how it is trimmed and levelled.
+Does not know: how a model uses it, where it is kept. Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from omni.errors import VoiceError
+from omni.listening.settings import FRAME, FRAME_S, RATE  # RATE is also what the model hears
+
+MIN_SECONDS = 3.0  # after trimming: shorter ones hold too little of a voice
+MAX_SECONDS = 30.0  # one piece of the audio encoder
+MIN_SPEECH_S = 2.0
+LONGEST_LOOKED_AT_S = 300.0  # more is refused unheard
+SPEECH_PROBABILITY = 0.5
+BURST_FRAMES = 3  # speech for at least so long (0.1 s) counts, less is a noise
+MARGIN_S = 0.2  # kept around the speech: soft consonants
+FADE_S = 0.01
+# Levels in dB of full scale; of speech: root mean square over the frames that are speech.
+QUIET_DB = -42.0  # lifting less would lift the noise of the microphone
+SPEECH_DB = -20.0
+PEAK = 0.95
+# A clipped wave spends much time near its highest value, natural speech next to none.
+CLIPPED_NEAR = 0.9  # of the highest value
+CLIPPED_SHARE = 0.008  # of the samples of speech; unclipped: 0.003, by 6 dB: 0.009 and more
+
+Hear: TypeAlias = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class VoiceSample:
+    """A usable recording: float32 (samples,) at RATE, trimmed and levelled."""
+
+    samples: np.ndarray
+    speech_s: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.samples.size / RATE
+
+    def save(self, path: Path) -> None:
+        """Write it as wav, 16 bits.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        import soundfile
+
+        with path.open("wb") as file:
+            soundfile.write(file, self.samples, RATE, "PCM_16", format="WAV")
+
+
+def check_voice(path: Path, hear: Hear | None = None) -> VoiceSample:
+    """Read a recording and make it a reference.
+
+    Args:
+        hear: float32 (frames * FRAME,) at RATE to the probability of speech in each frame;
+            None: by silero-vad.
+
+    Raises:
+        MediaError: the file cannot be read as sound, or is silent.
+        VoiceError: ``voice-no-speech``, ``voice-little-speech``, ``voice-short``,
+            ``voice-long``, ``voice-quiet``, ``voice-clipped``.
+    """
+    from omni.media.audio import check_audible, read_waveform
+
+    waveform = read_waveform(path, RATE)
+    check_audible(waveform, path.name)
+    if waveform.size > LONGEST_LOOKED_AT_S * RATE:
+        raise _too_long(waveform.size / RATE)
+    return usable_voice(waveform, hear or speech_probabilities)
+
+
+def usable_voice(waveform: np.ndarray, hear: Hear) -> VoiceSample:
+    """See :func:`check_voice`; ``waveform``: float32 (samples,) at RATE."""
+    waveform = waveform - waveform.mean()
+    speech = _speech_frames(waveform, hear)
+    if not speech.any():
+        raise VoiceError(
+            "voice-no-speech",
+            "I hear no speech in this recording: record someone who talks, without music.",
+        )
+    first, last = np.flatnonzero(speech)[[0, -1]]
+    margin = round(MARGIN_S * RATE)
+    start = max(0, int(first) * FRAME - margin)
+    end = min(waveform.size, (int(last) + 1) * FRAME + margin)
+    _check_length((end - start) / RATE, float(speech.sum()) * FRAME_S)
+    talking = waveform[np.repeat(speech, FRAME)[: waveform.size]]
+    level = _check_level(talking)
+    trimmed = waveform[start:end]
+    gain = min(10 ** (SPEECH_DB / 20) / level, PEAK / float(np.abs(trimmed).max()))
+    return VoiceSample(_faded(trimmed * np.float32(gain)), float(speech.sum()) * FRAME_S)
+
+
+def speech_probabilities(frames: np.ndarray) -> np.ndarray:
+    """The probability of speech, (frames,), for float32 (frames * FRAME,); by silero-vad."""
+    from omni.listening.voice_activity import SileroVoice
+
+    voice = SileroVoice()
+    return np.array([voice(frame) for frame in frames.reshape(-1, FRAME)])
+
+
+def _speech_frames(waveform: np.ndarray, hear: Hear) -> np.ndarray:
+    """Which frames are speech, bool (frames,). The detector hears all recordings equally loud."""
+    padded = np.pad(waveform, (0, -waveform.size % FRAME))
+    heard = hear((0.5 * padded / np.abs(padded).max()).astype(np.float32))
+    likely = np.concatenate([[0], (heard >= SPEECH_PROBABILITY).astype(int), [0]])
+    begins, ends = np.flatnonzero(np.diff(likely) == 1), np.flatnonzero(np.diff(likely) == -1)
+    speech = np.zeros(heard.size, bool)
+    for begin, end in zip(begins, ends, strict=True):
+        speech[begin:end] = end - begin >= BURST_FRAMES
+    return speech
+
+
+def _check_length(seconds: float, speech_s: float) -> None:
+    if seconds > MAX_SECONDS:
+        raise _too_long(seconds)
+    if seconds < MIN_SECONDS:
+        raise VoiceError(
+            "voice-short",
+            "Without the silence around it this recording has {seconds} s of speech, and a voice "
+            "needs {least} s: record a longer one.",
+            seconds=round(seconds, 1),
+            least=round(MIN_SECONDS),
+        )
+    if speech_s < MIN_SPEECH_S:
+        raise VoiceError(
+            "voice-little-speech",
+            "There is just {seconds} s of speech in this recording: record one with fewer pauses.",
+            seconds=round(speech_s, 1),
+        )
+
+
+def _check_level(talking: np.ndarray) -> float:
+    """The root mean square of the speech, float32 (samples,)."""
+    level = float(np.sqrt(np.mean(talking**2)))
+    if 20 * np.log10(level) < QUIET_DB:
+        raise VoiceError(
+            "voice-quiet",
+            "This recording is too quiet: go closer to the microphone or turn it up, then record "
+            "again.",
+        )
+    # The extreme itself may be an overshoot of resampling or of a codec: a few samples more.
+    height = np.quantile(np.abs(talking), 0.999)
+    if np.mean(np.abs(talking) > CLIPPED_NEAR * height) > CLIPPED_SHARE:
+        raise VoiceError(
+            "voice-clipped",
+            "This recording is distorted, it was too loud for the microphone: turn it down or "
+            "go further away, then record again.",
+        )
+    return level
+
+
+def _too_long(seconds: float) -> VoiceError:
+    return VoiceError(
+        "voice-long",
+        "This recording has {seconds} s, and at most {most} s can be used: cut out a part with "
+        "clear speech.",
+        seconds=round(seconds),
+        most=round(MAX_SECONDS),
+    )
+
+
+def _faded(samples: np.ndarray) -> np.ndarray:
+    """Without a click at its ends."""
+    count = round(FADE_S * RATE)
+    ramp = np.linspace(0, 1, count, dtype=np.float32)
+    samples = samples.copy()
+    samples[:count] *= ramp
+    samples[-count:] *= ramp[::-1]
+    return samples

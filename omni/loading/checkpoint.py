@@ -1,0 +1,280 @@
+"""A checkpoint as files: found, checked against the architecture and measured without loading it.
+
+Knows: config.json, safetensors headers, generation_config.json, where a vocoder may lie.
+Does not know: the Hub (:mod:`omni.loading.hub`), devices, how tensors become a model.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from omni.errors import CheckpointError
+from omni.loading.defaults import GenerationDefaults
+from omni.loading.quantization import WEIGHT_BYTES, Quantization, is_quantized
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+VOCODER_FILES = ("hift.safetensors", "hift.pt")
+VOCODER_FOLDERS = (".", "cosy24k_vocoder", "third_party/cosy24k_vocoder")
+MODEL_TYPE = "omni"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor by the header of its file: safetensors' name of the dtype (``BF16``), shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """The number of values."""
+        return prod(self.shape)
+
+
+class Checkpoint:
+    """A folder in the published layout."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Args:
+        folder: where the files are.
+        name: what the person called it (a folder, a Hub id, ``nano``).
+        """
+        self.folder = folder
+        self.name = name
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.json.
+
+        Raises:
+            CheckpointError: missing, unreadable, or of another architecture.
+        """
+        if not self.folder.is_dir():
+            raise CheckpointError(
+                "checkpoint-missing",
+                "{path} is not a folder: give a checkpoint's folder, the name of one on the "
+                "Hugging Face Hub, or nano.",
+                path=self.folder,
+            )
+        path = self.folder / "config.json"
+        if not path.is_file():
+            raise CheckpointError(
+                "config-missing", "{path} has no config.json: is it a checkpoint?", path=self.folder
+            )
+        config = read_json(path)
+        if config.get("model_type") != MODEL_TYPE:
+            raise CheckpointError(
+                "config-foreign",
+                "{path} is a model of type {found}, and this program runs type omni only.",
+                path=self.folder,
+                found=config.get("model_type", "(none)"),
+            )
+        return config
+
+    @cached_property
+    def defaults(self) -> GenerationDefaults:
+        """How this checkpoint likes to be used; the product's defaults where it says nothing.
+
+        Raises:
+            CheckpointError: generation_config.json is unreadable or names unknown settings.
+        """
+        path = self.folder / "generation_config.json"
+        values = read_json(path).get("omni", {}) if path.is_file() else {}
+        try:
+            return GenerationDefaults.from_json(values)
+        except (TypeError, AttributeError) as error:
+            raise CheckpointError(
+                "generation-config",
+                "{path} has settings under `omni` that this program does not know ({detail}).",
+                path=path,
+                detail=error,
+            ) from error
+
+    @cached_property
+    def weight_files(self) -> list[Path]:
+        """The safetensors files.
+
+        Raises:
+            CheckpointError: none, or not all of them.
+        """
+        index = self.folder / INDEX_FILE
+        if (self.folder / WEIGHTS_FILE).is_file():
+            return [self.folder / WEIGHTS_FILE]
+        if not index.is_file():
+            pickles = any(self.folder.glob("*.bin")) or any(self.folder.glob("pytorch_model*"))
+            if pickles:
+                raise CheckpointError(
+                    "weights-pickled",
+                    "{path} has its weights as pickled .bin files, which can run foreign code and "
+                    "are never opened: convert them to safetensors.",
+                    path=self.folder,
+                )
+            raise CheckpointError(
+                "weights-missing",
+                "{path} has no weights ({file} or {index}): fetch it again.",
+                path=self.folder,
+                file=WEIGHTS_FILE,
+                index=INDEX_FILE,
+            )
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise _broken(index)
+        names = sorted({str(name) for name in weight_map.values()})
+        missing = [name for name in names if not (self.folder / name).is_file()]
+        if missing:
+            raise CheckpointError(
+                "shards-missing",
+                "{path} lacks {count} of its {total} weight files ({names}): fetch it again.",
+                path=self.folder,
+                count=len(missing),
+                total=len(names),
+                names=_some(missing),
+            )
+        return [self.folder / name for name in names]
+
+    @cached_property
+    def tensors(self) -> dict[str, TensorInfo]:
+        """Every tensor of the weight files.
+
+        Raises:
+            CheckpointError: a file is cut short or no safetensors.
+        """
+        found: dict[str, TensorInfo] = {}
+        for path in self.weight_files:
+            found |= read_header(path)
+        return found
+
+    def check_tensors(self, expected: Mapping[str, tuple[int, ...]]) -> None:
+        """Compare with what the architecture of config.json has.
+
+        Raises:
+            CheckpointError: a tensor is missing, unexpected or of another shape.
+        """
+        missing = [name for name in expected if name not in self.tensors]
+        unexpected = [name for name in self.tensors if name not in expected]
+        reshaped = [
+            name
+            for name, shape in expected.items()
+            if name in self.tensors and self.tensors[name].shape != tuple(shape)
+        ]
+        problems = [
+            f"{len(names)} {what} ({_some(names)})"
+            for what, names in (
+                ("missing", missing),
+                ("unexpected", unexpected),
+                ("of another shape", reshaped),
+            )
+            if names
+        ]
+        if problems:
+            raise CheckpointError(
+                "weights-mismatch",
+                "The tensors of {path} are not those that its config.json describes: {problems}. "
+                "Fetch it again.",
+                path=self.folder,
+                problems=", ".join(problems),
+            )
+
+    def parameters(self) -> int:
+        """Values in the weight files."""
+        return sum(tensor.elements for tensor in self.tensors.values())
+
+    def loaded_bytes(self, dtype_bytes: int, quantization: Quantization, prefix: str = "") -> int:
+        """Bytes of the weights (of those below ``prefix``) loaded with ``dtype_bytes`` a value."""
+        total = 0.0
+        for name, tensor in self.tensors.items():
+            if not name.startswith(prefix):
+                continue
+            few_bits = quantization != "none" and is_quantized(name, len(tensor.shape))
+            total += tensor.elements * (WEIGHT_BYTES[quantization] if few_bits else dtype_bytes)
+        return int(total)
+
+    def cache_bytes(self, dtype_bytes: int) -> int:
+        """Bytes of a KV cache of the longest context (keys and values)."""
+        config = self.config
+        try:
+            values = (
+                2
+                * config["num_hidden_layers"]
+                * config["num_key_value_heads"]
+                * config["head_dim"]
+                * config["max_position_embeddings"]
+            )
+        except (KeyError, TypeError):
+            return 0
+        return int(values) * dtype_bytes
+
+    def vocoder(self) -> Path | None:
+        """The vocoder's file beside the model; None where there is none."""
+        return find_vocoder(self.folder)
+
+
+def find_vocoder(folder: Path) -> Path | None:
+    """The vocoder's file in ``folder`` or in the places below it that are usual."""
+    for place in VOCODER_FOLDERS:
+        for name in VOCODER_FILES:
+            path = folder / place / name
+            if path.is_file():
+                return path
+    return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        CheckpointError: unreadable, or something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _broken(path) from error
+    if not isinstance(values, dict):
+        raise _broken(path)
+    return values
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """The tensors of a safetensors file: 8 bytes of length, that much JSON, then the data.
+
+    Raises:
+        CheckpointError: not such a file, or shorter or longer than its header says.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > size - 8:
+                raise _broken(path)
+            header = json.loads(file.read(length))
+        tensors = {
+            name: TensorInfo(entry["dtype"], tuple(entry["shape"]))
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+        end = max(
+            (e["data_offsets"][1] for n, e in header.items() if n != "__metadata__"), default=0
+        )
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        raise _broken(path) from error
+    if size != 8 + length + end:
+        raise _broken(path)
+    return tensors
+
+
+def _broken(path: Path) -> CheckpointError:
+    return CheckpointError(
+        "file-broken", "{path} is broken or was not fetched to its end: fetch it again.", path=path
+    )
+
+
+def _some(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")

@@ -1,0 +1,388 @@
+"""A checkpoint to a model that can run: found or fetched, checked, placed, quantized, loaded.
+
+Knows: the order of these steps and their progress. Does not know: turns, the engine's queue.
+Only safetensors are read, and the published vocoder file without its pickled code; nothing of a
+checkpoint is ever executed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+from transformers.utils import logging as transformers_logging
+
+from omni import devices
+from omni.config import OmniConfig, VocoderConfig
+from omni.errors import CheckpointError
+from omni.events import SPEECH_RATE, Progress
+from omni.loading import hub
+from omni.loading.background import Report, in_background
+from omni.loading.checkpoint import Checkpoint, find_vocoder
+from omni.loading.defaults import GenerationDefaults
+from omni.loading.nano import nano_folder
+from omni.loading.offload import carry_out
+from omni.loading.placement import DeviceMap, Placement, choose_model, place
+from omni.loading.plans import Plan
+from omni.loading.quantization import Quantization, check_available, quantization_config
+from omni.model.audio.flow import FlowOptions
+from omni.model.audio.mel_stream import MelStreamOptions
+from omni.model.layers.linear import hasten
+from omni.model.omni import OmniForCausalLM
+from omni.model.vocoder.checkpoint import load_vocoder
+from omni.model.vocoder.hift import HiFTVocoder
+from omni.prompting.tokenizer import OmniTokenizer
+from omni.settings import NANO, EngineSettings, LoadReport
+from omni.speech.decoder import SpeechOptions
+
+logger = logging.getLogger(__name__)
+VOCODER_VARIABLE = "OMNI_VOCODER"  # environment: the vocoder's file, or the folder that has it
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """Everything a turn needs, on its devices."""
+
+    model: OmniForCausalLM
+    vocoder: HiFTVocoder  # float32
+    tokenizer: OmniTokenizer
+    config: OmniConfig
+    defaults: GenerationDefaults
+    report: LoadReport
+    speech: SpeechOptions = field(default_factory=SpeechOptions)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A checkpoint that is on the disk and was checked; no weight was read yet."""
+
+    checkpoint: Checkpoint
+    config: OmniConfig
+    tokenizer: OmniTokenizer
+    vocoder_file: Path
+    vocoder_config: VocoderConfig
+
+
+def find(name: str) -> Generator[Progress, None, Found]:
+    """Everything that belongs to the checkpoint ``name``, fetched where need be.
+
+    Raises:
+        CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
+        ResourceError: the disk is too small for it.
+    """
+    checkpoint = yield from find_checkpoint(name)
+    config = read_config(checkpoint)
+    tokenizer = OmniTokenizer.from_folder(checkpoint.folder)
+    tokenizer.special.check(config)
+    vocoder_file = yield from find_vocoder_file(checkpoint)
+    vocoder_config = read_vocoder_config(checkpoint, vocoder_file, config)
+    return Found(checkpoint, config, tokenizer, vocoder_file, vocoder_config)
+
+
+def load(
+    settings: EngineSettings, make_room: Callable[[], None] = lambda: None
+) -> Generator[Progress, None, LoadedModel]:
+    """Load what ``settings`` say; yields progress, returns the model.
+
+    ``make_room`` is called when everything was found, fetched and checked, before memory is taken.
+
+    Raises:
+        CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
+        ResourceError: device, dtype, quantization, memory or disk do not allow it.
+    """
+    started = time.perf_counter()
+    device = devices.choose_device(settings.device)
+    devices.check_dtype(settings.dtype)
+    check_available(settings.quantization, device.name)
+    name = choose_model(settings.model, settings.quantization, device.name)
+    found = yield from find(name)
+    checkpoint = found.checkpoint
+
+    make_room()
+    choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
+    devices.use_threads(device.name, 4 * checkpoint.parameters())
+    placement = place(
+        checkpoint,
+        found.config,
+        device.name,
+        choice.dtype,
+        found.vocoder_file.stat().st_size,
+        settings.quantization,
+        settings.offload,
+    )
+    logger.info("%s: %s", name, placement.sentence)
+    model, vocoder, speech = yield from _read(found, placement, choice.dtype)
+    report = LoadReport(
+        checkpoint=name,
+        parameters=checkpoint.parameters() + _parameters(vocoder),
+        dtype=choice.name,
+        dtype_reason=choice.reason,
+        device=placement.device,
+        device_reason=device.reason,
+        quantization=placement.plan.quantization,
+        plan=placement.plan.name,
+        memory_reason=placement.sentence,
+        speech_dtype=speech.name,
+        speech_dtype_reason=speech.reason,
+        memory_bytes=devices.held_bytes(device.name),
+        load_s=time.perf_counter() - started,
+        trained=checkpoint.defaults.trained,
+    )
+    options = speech_options(placement.plan, settings.flow_steps)
+    return LoadedModel(
+        model, vocoder, found.tokenizer, found.config, checkpoint.defaults, report, options
+    )
+
+
+def _read(
+    found: Found, placement: Placement, dtype: torch.dtype
+) -> Generator[Progress, None, tuple[OmniForCausalLM, HiFTVocoder, devices.DtypeChoice]]:
+    """Model and vocoder in their places, and the dtype of codes to mel."""
+    model = yield from in_background(
+        lambda report: load_weights(
+            found.checkpoint,
+            found.config,
+            dtype,
+            placement.places,
+            placement.plan.quantization,
+            report,
+        )
+    )
+    speech = settle(model, placement, dtype)
+    vocoder = load_vocoder(found.vocoder_file, found.vocoder_config).requires_grad_(False)
+    return model, vocoder.to(placement.places[""]), speech
+
+
+def settle(model: OmniForCausalLM, placement: Placement, dtype: torch.dtype) -> devices.DtypeChoice:
+    """Carry the plan out on the loaded model; gives the dtype of codes to mel, and its reason."""
+    if placement.device != "cuda":  # on several GPUs accelerate's hooks stay as they are
+        carry_out(model, placement.plan, placement.device)
+    speech = devices.choose_speech_dtype(placement.device, dtype)
+    if speech.dtype != dtype:
+        for part in model.audio_tokenizer.decoding_parts():
+            part.to(speech.dtype)
+    return speech
+
+
+def speech_options(plan: Plan, flow_steps: int | None = None) -> SpeechOptions:
+    """How speech is decoded under ``plan``."""
+    flow = FlowOptions(steps=flow_steps)
+    return SpeechOptions(MelStreamOptions(context_frames=plan.context_frames, flow=flow))
+
+
+def find_checkpoint(name: str) -> Generator[Progress, None, Checkpoint]:
+    """The checkpoint that ``name`` stands for: nano, a folder, or a name on the Hub.
+
+    Raises:
+        CheckpointError: there is none.
+        ResourceError: the disk is too small for it.
+    """
+    if name == NANO:
+        folder = yield from in_background(lambda report: nano_folder())
+        return Checkpoint(folder, name)
+    path = Path(name).expanduser()
+    if path.exists() or not hub.is_repository(name):
+        return Checkpoint(path, name)
+    folder = yield from hub.fetch(name)
+    return Checkpoint(folder, name)
+
+
+def read_config(checkpoint: Checkpoint) -> OmniConfig:
+    """The configuration, after a comparison with the tensors of the weight files.
+
+    Raises:
+        CheckpointError: unreadable, meaningless, or not what the files have.
+    """
+    values = checkpoint.config
+    try:
+        config = OmniConfig.from_dict(values)
+        with torch.device("meta"):
+            expected = OmniForCausalLM(config).state_dict()
+    except Exception as error:  # whatever it is, it comes from the numbers in the file
+        raise CheckpointError(
+            "config-invalid",
+            "config.json of {path} does not describe a model that can be built ({detail}): "
+            "fetch it again.",
+            path=checkpoint.folder,
+            detail=error,
+        ) from error
+    checkpoint.check_tensors({name: tuple(tensor.shape) for name, tensor in expected.items()})
+    return config
+
+
+def find_vocoder_file(checkpoint: Checkpoint) -> Generator[Progress, None, Path]:
+    """The vocoder's file: where OMNI_VOCODER says, beside the model, or from the Hub.
+
+    Raises:
+        CheckpointError: in none of these places.
+    """
+    wanted = os.environ.get(VOCODER_VARIABLE)
+    if wanted:
+        path = Path(wanted).expanduser()
+        found = path if path.is_file() else find_vocoder(path)
+        if found is None:
+            raise CheckpointError(
+                "vocoder-variable",
+                "{variable} names {path}, where no vocoder is (hift.pt): correct it or unset it.",
+                variable=VOCODER_VARIABLE,
+                path=path,
+            )
+        return found
+    found = checkpoint.vocoder()
+    if found is not None:
+        return found
+    try:
+        folder = yield from hub.fetch(hub.VOCODER_REPOSITORY, [hub.VOCODER_FILE])
+        found = find_vocoder(folder)
+    except CheckpointError as error:
+        raise _no_vocoder(checkpoint) from error
+    if found is None:
+        raise _no_vocoder(checkpoint)
+    return found
+
+
+def _no_vocoder(checkpoint: Checkpoint) -> CheckpointError:
+    return CheckpointError(
+        "vocoder-missing",
+        "The vocoder {file} is not beside the model and could not be fetched from {repository}: "
+        "check the network, put it into {path}, or set {variable} to its place.",
+        file=hub.VOCODER_FILE,
+        repository=hub.VOCODER_REPOSITORY,
+        path=checkpoint.folder,
+        variable=VOCODER_VARIABLE,
+    )
+
+
+def read_vocoder_config(checkpoint: Checkpoint, file: Path, config: OmniConfig) -> VocoderConfig:
+    """The vocoder's sizes: beside its file or, if that lies in the checkpoint, at its top.
+
+    Raises:
+        CheckpointError: unreadable, or made for another mel than the model's.
+    """
+    places = [file.parent]
+    if checkpoint.folder in file.parents:
+        places.append(checkpoint.folder)
+    paths = [place / "vocoder_config.json" for place in places]
+    path = next((path for path in paths if path.is_file()), None)
+    vocoder = VocoderConfig() if path is None else VocoderConfig.from_file(path)
+    flow = config.flow
+    samples = vocoder.istft_params.hop_len
+    for rate in vocoder.upsample_rates:
+        samples *= rate
+    made_for = (vocoder.in_channels, vocoder.sampling_rate, samples)
+    if made_for != (flow.in_channels, SPEECH_RATE, flow.hop_length):
+        raise CheckpointError(
+            "vocoder-mismatch",
+            "The vocoder {path} is made for another mel spectrogram than the model's.",
+            path=file,
+        )
+    return vocoder
+
+
+def load_weights(
+    checkpoint: Checkpoint,
+    config: OmniConfig,
+    dtype: torch.dtype,
+    placed: DeviceMap,
+    quantization: Quantization,
+    report: Report = lambda progress: None,
+) -> OmniForCausalLM:
+    """The model, tensor by tensor from the files to their places, ready for inference.
+
+    Raises:
+        CheckpointError: transformers found something to miss that the headers did not tell.
+    """
+    with _reporting(report):
+        tensors = _slices(checkpoint.weight_files)
+        model, left = tensors_to_model(tensors, config, dtype, placed, quantization)
+    if left:
+        raise CheckpointError(
+            "weights-incomplete",
+            "{path} was not read completely ({detail}): fetch it again.",
+            path=checkpoint.folder,
+            detail=left,
+        )
+    return model
+
+
+def tensors_to_model(
+    tensors: dict[str, Any],
+    config: OmniConfig,
+    dtype: torch.dtype,
+    placed: DeviceMap,
+    quantization: Quantization,
+) -> tuple[OmniForCausalLM, dict[str, Any]]:
+    """The model of ``tensors``, each read when it is indexed, and what did not fit into it."""
+    offload = placed[""] != "cpu" and "cpu" in placed.values()
+    loaded: Any = OmniForCausalLM.from_pretrained(
+        None,
+        config=config,
+        state_dict=tensors,
+        dtype=dtype,
+        device_map=placed,
+        quantization_config=quantization_config(quantization, dtype, offload),
+        output_loading_info=True,
+    )
+    model, info = loaded
+    left = {what: names for what, names in info.items() if names}
+    hasten(model)
+    return model.requires_grad_(False).eval(), left
+
+
+def _slices(files: list[Path]) -> dict[str, Any]:
+    """Every tensor as something that is read when it is indexed, as transformers does.
+
+    Read, not memory-mapped: what was converted leaves no pages behind, so that the process never
+    holds much more than the model; and a file that changes later cannot crash it.
+    """
+    slices: dict[str, Any] = {}
+    for file in files:
+        opened = safe_open(file, framework="pt", device="cpu", backend="pread")
+        for name in opened.keys():  # noqa: SIM118 - not a mapping
+            slices[name] = opened.get_slice(name)
+    return slices
+
+
+@contextmanager
+def _reporting(report: Report) -> Iterator[None]:
+    """Turn transformers' progress bars of this thread into reports."""
+    thread = threading.get_ident()
+
+    def hook(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """The bar that was asked for; of this thread: its items, each reported."""
+        iterable = args[0] if args else options.get("iterable")
+        if iterable is None or threading.get_ident() != thread:
+            return factory(*args, **options)
+        return _reported(iterable, report)
+
+    if not hasattr(transformers_logging, "set_tqdm_hook"):  # old transformers: no progress then
+        yield
+        return
+    before = transformers_logging.set_tqdm_hook(hook)
+    try:
+        yield
+    finally:
+        transformers_logging.set_tqdm_hook(before)
+
+
+def _reported(items: Iterable[Any], report: Report) -> Iterator[Any]:
+    items = list(items)
+    for done, item in enumerate(items):
+        report(Progress("load", done, len(items)))
+        yield item
+        devices.trim()  # quantizing leaves holes in the heap
+    report(Progress("load", len(items), len(items)))
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(tensor.numel() for tensor in module.state_dict().values())

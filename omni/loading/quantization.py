@@ -1,0 +1,112 @@
+"""Which parts run in 8 or 4 bits, by bitsandbytes, and which stay precise.
+
+Knows: module names, what quantizing each costs and saves. Does not know: files, loading.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from omni.errors import ResourceError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
+BITS: tuple[Quantization, ...] = ("none", "8bit", "4bit")
+# What a person may ask for; auto: the best plan that fits (omni.loading.plans).
+QuantizationChoice: TypeAlias = Literal["auto", "none", "8bit", "4bit"]
+QUANTIZATIONS: tuple[QuantizationChoice, ...] = ("auto", *BITS)
+
+# Just the linear layers of the language model's blocks: three fifths of the published parameters,
+# and the only ones read for every text token and every audio frame.
+QUANTIZED_PREFIX = "model.layers."
+# The rest, with the reason why it stays in the model's dtype.
+PRECISE_MODULES = {
+    "audio_head": "errors of the codes add up over the frames, and long speech falls apart",
+    "lm_head": "its rounding changes which token wins; a plan may still round it to 8 bits",
+    "model.embed_tokens": "a table look-up, no product",
+    "model.audio_embed_layers": "a table look-up, no product",
+    "model.norm": "a vector",
+    "model.visual_model": "runs once a picture, where the time goes into products of many rows",
+    "model.visual_bridge_model": "a small layer through which all pictures pass",
+    "audio_tokenizer": "codes come from the nearest entry, and sound from ten flow steps",
+}
+# Bytes of a weight: 4 bits, and a byte of scale for every 64 weights, itself scaled.
+WEIGHT_BYTES: dict[Quantization, float] = {"8bit": 1.0, "4bit": 0.5 + 1.03 / 64}
+
+
+def runs_here(device: str) -> bool:
+    """Whether 8 and 4 bits can run on ``device``."""
+    return device != "mps" and importlib.util.find_spec("bitsandbytes") is not None
+
+
+def check_available(quantization: QuantizationChoice, device: str) -> None:
+    """Refuse what cannot run here.
+
+    Raises:
+        ResourceError: an unknown name, a device or an installation without it.
+    """
+    if quantization not in QUANTIZATIONS:
+        raise ResourceError(
+            "quantization-unknown",
+            "There is no quantization {quantization}: choose auto, none, 8bit or 4bit.",
+            quantization=quantization,
+        )
+    if quantization in ("auto", "none"):
+        return
+    if device == "mps":
+        raise ResourceError(
+            "quantization-device",
+            "{quantization} does not run on {device}: choose quantization none, or device cpu.",
+            quantization=quantization,
+            device=device,
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ResourceError(
+            "quantization-missing",
+            "{quantization} needs the package bitsandbytes, which is not installed here: "
+            "run `pip install bitsandbytes`, or choose quantization none.",
+            quantization=quantization,
+        )
+
+
+def quantization_config(
+    quantization: Quantization, dtype: torch.dtype, offload: bool = False
+) -> BitsAndBytesConfig | None:
+    """What ``from_pretrained`` needs for ``quantization``; None for none.
+
+    ``offload``: some modules are placed on the CPU of a model that runs elsewhere.
+
+    8 bits: LLM.int8(), columns with outliers above 6 computed in ``dtype``. 4 bits: normal float
+    (nf4), computed in ``dtype``.
+    """
+    if quantization == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    # One warning for every product, saying that inputs are rounded to float16.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    precise = list(PRECISE_MODULES)
+    if quantization == "8bit":
+        return BitsAndBytesConfig(
+            load_in_8bit=True,
+            llm_int8_skip_modules=precise,
+            llm_int8_enable_fp32_cpu_offload=offload,
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=precise,
+        llm_int8_enable_fp32_cpu_offload=offload,
+    )
+
+
+def is_quantized(name: str, dimensions: int) -> bool:
+    """Whether the tensor ``name`` of a checkpoint is stored in few bits after loading."""
+    return name.startswith(QUANTIZED_PREFIX) and name.endswith(".weight") and dimensions == 2

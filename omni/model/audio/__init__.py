@@ -1,0 +1,1 @@
+"""The audio tokenizer: log-mel to codes, codes to the mel that the vocoder speaks."""

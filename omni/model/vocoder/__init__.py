@@ -1,0 +1,1 @@
+"""The HiFT vocoder: mel to a 24 kHz waveform, whole or piece by piece."""

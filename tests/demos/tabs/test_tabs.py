@@ -1,0 +1,348 @@
+"""The page as Gradio sees it: what each tab makes of its inputs, endpoints, handlers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import gradio as gr
+import numpy as np
+import pytest
+
+from demos.api import ENDPOINTS
+from demos.base.languages import Words
+from demos.build import build
+from demos.panels.model_bar import memory_size, parameter_count, small_key, untrained_key
+from demos.playback.player import chunk, wav_bytes
+from demos.tabs.audio import AUDIO
+from demos.tabs.image import IMAGE
+from demos.tabs.video import VIDEO, is_audible
+from demos.turns.chat import Thread
+from demos.turns.sessions import Sessions
+from omni.conversation import Audio, Image, Video
+from omni.engine import Engine, EngineSettings
+from omni.events import SPEECH_RATE
+from omni.loading import nano
+from tests.support.fake_engine import FakeEngine, tone
+from tests.support.root import ROOT
+
+
+def keep(upload: str) -> Path:
+    return Path("kept") / upload
+
+
+def clip(path: Path, sound: np.ndarray | None = None) -> Path:
+    """A clip of half a second; ``sound``: float32 (samples,) at 16 kHz."""
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("mpeg4", rate=10)
+        pictures.width = pictures.height = 64
+        pictures.pix_fmt = "yuv420p"
+        track = (
+            container.add_stream("aac", rate=16_000, layout="mono") if sound is not None else None
+        )
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            container.mux(pictures.encode(frame))
+        container.mux(pictures.encode(None))
+        if track is not None and sound is not None:
+            heard = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+            heard.sample_rate = 16_000
+            container.mux(track.encode(heard))
+            container.mux(track.encode(None))
+    return path
+
+
+def test_importing_the_ui_does_not_import_torch() -> None:
+    code = "import sys, app, demos.build, demos.serve; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_audio_tab_hears() -> None:
+    assert AUDIO.parts(["question.wav"], keep) == (Audio(Path("kept/question.wav")),)
+    assert AUDIO.parts([None], keep) == ()
+
+
+def test_the_image_tab_sees_pictures_in_order_then_hears_the_question() -> None:
+    parts = IMAGE.parts([[("one.png", None), ("two.png", "caption")], "question.wav"], keep)
+    assert parts == (
+        Image(Path("kept/one.png")),
+        Image(Path("kept/two.png")),
+        Audio(Path("kept/question.wav")),
+    )
+    assert IMAGE.parts([None, None], keep) == ()
+
+
+def test_the_video_tab_hears_a_clip_only_if_asked_and_if_there_is_sound(tmp_path: Path) -> None:
+    time_s = np.arange(8000, dtype=np.float32) / 16_000
+    loud = clip(tmp_path / "loud.mp4", (0.3 * np.sin(2 * np.pi * 440 * time_s)).astype(np.float32))
+    still = clip(tmp_path / "still.mp4", np.zeros(8000, np.float32))
+    mute = clip(tmp_path / "mute.mp4")
+    assert VIDEO.parts([str(loud), True, None], Path) == (Video(loud), Audio(loud))
+    assert VIDEO.parts([str(loud), False, None], Path) == (Video(loud),)
+    assert VIDEO.parts([str(still), True, None], Path) == (Video(still),)
+    assert VIDEO.parts([str(mute), True, "q.wav"], Path) == (Video(mute), Audio(Path("q.wav")))
+    assert VIDEO.parts([None, True, None], Path) == ()
+
+
+def test_a_broken_clip_is_told_when_its_pictures_are_read(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no clip")
+    assert not is_audible(broken)
+
+
+def test_chunks_for_the_player() -> None:
+    samples = tone(0, 0.1)
+    data = chunk(samples)
+    assert isinstance(data, bytes)
+    assert data[:4] == b"RIFF"
+    assert len(data) == 44 + 2 * samples.size
+    assert wav_bytes(samples)[24:28] == SPEECH_RATE.to_bytes(4, "little")
+    for nothing in (None, np.zeros(0, np.int16)):
+        assert chunk(nothing) == gr.skip()
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(tmp_path / "root", grace_s=1000)
+
+
+@pytest.fixture
+def page(engine: FakeEngine, sessions: Sessions) -> gr.Blocks:
+    return build(engine, sessions, Words())  # type: ignore[arg-type]
+
+
+def handler(page: gr.Blocks, name: str) -> Any:
+    """The Python function behind an endpoint."""
+    return next(fn.fn for fn in page.fns.values() if fn.api_name == name)
+
+
+def request(key: str = "browser", language: str = "en") -> Any:
+    return SimpleNamespace(session_hash=key, headers={"accept-language": language})
+
+
+def settings(page: gr.Blocks, name: str) -> list[Any]:
+    """What the panels give an endpoint that a person has not touched: all after the first three."""
+    inputs = next(fn.inputs for fn in page.fns.values() if fn.api_name == name)
+    return [getattr(component, "value", None) for component in inputs[3:]]
+
+
+def ask(
+    page: gr.Blocks,
+    text: str,
+    key: str = "browser",
+    thread: Thread | None = None,
+    name: str = "audio_turn",
+    event: Any = None,
+) -> Iterator:
+    """A turn by ``name``; ``event``: what Gradio tells about a retry or an edit."""
+    events = () if event is None else (event,)
+    values = [thread or Thread(), text, True, *settings(page, name)]
+    return handler(page, name)(request(key), *events, *values)
+
+
+def test_endpoints_have_names_and_only_some_are_documented(page: gr.Blocks) -> None:
+    documented = {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"}
+    assert documented == set(ENDPOINTS)
+    names = {fn.api_name for fn in page.fns.values()}
+    for tab in ("audio", "video", "image"):
+        assert {f"{tab}_turn", f"{tab}_stop", f"{tab}_clear"} <= names
+
+
+def test_a_turn_empties_the_inputs_and_swaps_the_buttons(page: gr.Blocks) -> None:
+    first, *_, last = ask(page, "hello")
+    *_, send, stop, text, recording, _ = first
+    assert (send["interactive"], stop["interactive"]) == (False, True)
+    assert text == ""
+    assert recording is None
+    *_, send, stop, text, recording, _ = last
+    assert (send["interactive"], stop["interactive"]) == (True, False)
+    assert text == gr.skip()  # the person may be typing again
+    assert recording == gr.skip()
+
+
+def test_clear_drops_what_the_engine_keeps_of_the_chat(page: gr.Blocks, engine: FakeEngine) -> None:
+    list(ask(page, "hello"))
+    handler(page, "audio_clear")(request(), Thread())
+    assert engine.forgotten == engine.sessions[:1]
+
+
+def test_two_browsers_never_share_a_chat(page: gr.Blocks, engine: FakeEngine) -> None:
+    *_, mine = ask(page, "my secret", "one")
+    *_, hers = ask(page, "her question", "two")
+    assert "secret" in str(mine[0])
+    assert "secret" not in str(hers[0])
+    assert len(engine.seen[-1].messages) == 1
+
+
+def test_nothing_at_all_is_one_sentence(page: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    *_, last = ask(page, "   ")
+    assert said == ["There is nothing to answer: type, record or add something first."]
+    assert said[0] in str(last[0]).replace("\\", "")
+
+
+def test_stop_reaches_a_running_turn(page: gr.Blocks, engine: FakeEngine) -> None:
+    views = ask(page, "slow long")
+    next(views)
+    handler(page, "audio_stop")(request("someone else"))
+    handler(page, "image_stop")(request())
+    assert engine.ended == []
+    handler(page, "audio_stop")(request())
+    *_, last = views
+    assert engine.ended == ["stopped"]
+    assert "You stopped this answer" in str(last[0])
+
+
+def test_clear_empties_the_chat_and_removes_its_files(page: gr.Blocks, sessions: Sessions) -> None:
+    *_, last = ask(page, "hello")
+    thread = next(value for value in last if isinstance(value, Thread))
+    (sound,) = thread.files()
+    assert sound.exists()
+    bubbles, player, _, empty, *_ = handler(page, "audio_clear")(request(), thread)
+    assert (bubbles, player, empty) == ([], None, Thread())
+    assert not sound.exists()
+
+
+def test_a_page_whose_files_are_gone_starts_anew(
+    page: gr.Blocks, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Info", said.append)
+    *_, last = ask(page, "hello")
+    thread = next(value for value in last if isinstance(value, Thread))
+    thread.files()[0].unlink()
+    list(ask(page, "again", thread=thread))
+    assert len(engine.seen[-1].messages) == 1
+    assert said == [Words().say("en", "session-over")]
+
+
+def test_the_model_bar_tells_what_is_loaded(page: gr.Blocks, engine: FakeEngine) -> None:
+    status, banner, load, unload, *_ = handler(page, "model_status")(request())
+    assert "nano" in status
+    assert "first message" in status
+    assert (load["interactive"], unload["interactive"]) == (True, False)
+    assert banner["visible"]
+    *running, last = handler(page, "bar_load")(request(language="zh"), "nano", "none", "auto")
+    assert all(choice["interactive"] is False for view in running for choice in view[4:])
+    status, banner, load, unload, *chosen = last
+    assert [choice["value"] for choice in chosen] == ["nano", "none", "auto"]
+    assert all(choice["interactive"] for choice in chosen)
+    assert any("<progress" in view[0] for view in running)
+    assert "14.2 M 参数" in status
+    assert "未经训练" in banner["value"]
+    assert (load["interactive"], unload["interactive"]) == (False, True)
+    engine.trained = True
+    handler(page, "bar_unload")(request(), "nano", "none", "auto")
+    *_, last = handler(page, "bar_load")(request(), "nano", "none", "auto")
+    assert last[1]["value"] == Words().say("en", "small")
+
+
+def test_another_model_is_chosen(page: gr.Blocks, engine: FakeEngine) -> None:
+    offer = next(fn for fn in page.fns.values() if fn.name == "offer").fn
+    assert offer is not None
+    assert offer("nano", "none", "auto")["interactive"]
+    *_, last = handler(page, "bar_load")(request(), " owner/model ", "4bit", "")
+    assert engine.settings == EngineSettings("owner/model", "4bit", "auto")
+    assert [choice["value"] for choice in last[4:]] == ["owner/model", "4bit", "auto"]
+    assert not offer("owner/model", "4bit", "auto")["interactive"]
+    assert offer("owner/model", "8bit", "auto")["interactive"]
+    after_a_turn = next(fn for fn in page.fns.values() if fn.name == "render" and fn.inputs).fn
+    assert after_a_turn is not None
+    for choice, other in (("4bit", False), ("8bit", True)):  # what was chosen can still be loaded
+        *_, load, _ = after_a_turn(request(), "owner/model", choice, "auto")
+        assert load["interactive"] is other
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_checkpoint_that_cannot_be_loaded_is_one_sentence(
+    sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    engine = Engine(EngineSettings("nano"))
+    page = build(engine, sessions, Words())
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for folder, words in (
+        (tmp_path / "gone", {"en": "is not a folder", "zh": "不是文件夹"}),
+        (empty, {"en": "config.json", "zh": "config.json"}),
+    ):
+        load = handler(page, "bar_load")(request(language=language), str(folder), "none", "cpu")
+        *_, last = load
+        assert len(said) == 1
+        assert words[language] in said[0]
+        assert str(folder) in said.pop()
+        assert engine.report is None
+        *_, load_button, unload_button = last[:4]
+        assert (load_button["interactive"], unload_button["interactive"]) == (True, False)
+
+
+def test_strangers_cannot_choose_the_model(
+    engine: FakeEngine, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "owner/space")
+    page = build(engine, sessions, Words())  # type: ignore[arg-type]
+    list(handler(page, "bar_load")(request(), "owner/model", "none", "cpu"))
+    assert engine.settings.model == "nano"
+    assert engine.report is not None
+
+
+def test_unload_waits_for_nobody(
+    page: gr.Blocks, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    views = ask(page, "slow long")
+    for view in views:
+        if isinstance(view[1], bytes):
+            break
+    handler(page, "bar_unload")(request("another"), "nano", "none", "auto")
+    assert said == [Words().say("en", "model-busy")]
+    assert engine.report is not None
+    handler(page, "audio_stop")(request())
+    list(views)
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_an_untrained_model_is_named_before_it_is_loaded(
+    shipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nano, "FOLDER", tmp_path)
+    if shipped:
+        (tmp_path / nano.WEIGHTS_FILE).touch()
+
+    def key(model: str) -> str | None:
+        return untrained_key(FakeEngine(EngineSettings(model)))  # type: ignore[arg-type]
+
+    assert key("nano") == (None if shipped else "untrained")
+    assert key("auto") == (None if shipped else "untrained-without-gpu")
+    assert key("owner/model") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [("nano", "small"), ("auto", "small-without-gpu"), ("owner/model", None)],
+)
+def test_the_embedded_model_says_how_small_it_is(model: str, key: str | None) -> None:
+    engine = FakeEngine(EngineSettings(model))
+    assert small_key(engine) == key  # type: ignore[arg-type]
+    list(engine.load())  # whatever was asked for, nano is what was found
+    assert small_key(engine) == "small"  # type: ignore[arg-type]
+
+
+def test_sizes_are_readable() -> None:
+    assert parameter_count(8_300_000_000) == "8.3 B"
+    assert parameter_count(14_200_000) == "14.2 M"
+    assert memory_size(57_000_000) == "57 MB"
+    assert memory_size(21_500_000_000) == "21.5 GB"

@@ -1,0 +1,160 @@
+"""The endpoints for scripts, used as scripts do: a running server and gradio_client."""
+
+from __future__ import annotations
+
+import os
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from demos import serve
+from demos.api import ENDPOINTS
+from demos.base.languages import Words
+from demos.build import build
+from demos.turns.sessions import Sessions
+from omni.conversation import Audio, Image, Text, VoicePrompt
+from omni.events import SPEECH_RATE
+from omni.settings import EngineSettings
+from tests.support.fake_engine import CHUNK_S, FakeEngine
+from tests.support.media_files import tone, write_sound
+
+
+@pytest.fixture(scope="module")
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture(scope="module")
+def server(engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    sessions = Sessions(tmp_path_factory.mktemp("root"), grace_s=1000)
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)  # components read it when they are made
+    page = build(engine, sessions, Words())  # type: ignore[arg-type]
+    try:
+        port = serve.free_port(serve.LOOPBACK, None)
+        yield serve.serve(page, Words(), serve.ServeOptions(port=port))
+    finally:
+        page.close()
+        sessions.close()
+        os.environ.pop("GRADIO_TEMP_DIR")
+        if before is not None:
+            os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@pytest.fixture
+def client(server: str, tmp_path: Path) -> Callable[[], Client]:
+    return lambda: Client(server, verbose=False, download_files=tmp_path / "downloads")
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> Path:
+    return write_sound(tmp_path / "my question.wav", tone(0.5))
+
+
+def test_the_endpoints_are_documented(client: Callable[[], Client]) -> None:
+    documented = client().view_api(return_format="dict")["named_endpoints"]
+    assert set(documented) == {f"/{name}" for name in ENDPOINTS}
+    chat = documented["/chat"]
+    assert [one["parameter_name"] for one in chat["parameters"]] == [
+        *("text", "audio", "images", "video", "voice", "voice_text"),
+        *("system", "speech", "language", "seed"),
+    ]
+    assert all(one["parameter_has_default"] for one in chat["parameters"])
+    types = [one["python_type"]["type"] for one in chat["returns"]]
+    assert types[:2] == ["str", "filepath"]
+    assert "spoken answer" in chat["description"]
+
+
+def test_chat(client: Callable[[], Client], engine: FakeEngine, question: Path) -> None:
+    text, sound, stats = client().predict(
+        text="echo hello there",
+        audio=handle_file(question),
+        images=[handle_file(question)],  # the fake engine does not look at it
+        voice=handle_file(question),
+        voice_text="la la",
+        system="Be brief.",
+        language="zh",
+        seed=7,
+        api_name="/chat",
+    )
+    assert text.split() == ["hello", "there"]
+    with wave.open(sound) as file:
+        assert file.getframerate() == SPEECH_RATE
+        assert file.getnframes() == round(2 * CHUNK_S * SPEECH_RATE)
+    assert stats["seed"] == 7
+    assert stats["reason"] == "end"
+    assert stats["real_time_factor"] > 0
+    seen = engine.seen[-1]
+    assert seen.language == "zh"
+    assert seen.system.text == "Be brief."
+    assert isinstance(seen.system.voice, VoicePrompt)
+    assert (seen.system.voice.use, seen.system.voice.transcript) == ("example", "la la")
+    assert [type(part) for part in seen.messages[-1].parts] == [Image, Audio, Text]
+
+
+def test_text_comes_while_it_is_produced(client: Callable[[], Client]) -> None:
+    job = client().submit(text="slow", speech=False, api_name="/chat")
+    job.result(timeout=60)
+    lengths = [len(text) for text, *_ in job.outputs()]
+    assert len(set(lengths)) > 3
+    assert lengths == sorted(lengths)
+
+
+def test_scripts_have_their_own_conversations(
+    client: Callable[[], Client], engine: FakeEngine
+) -> None:
+    mine, hers = client(), client()
+    mine.predict(text="echo my secret", api_name="/chat")
+    hers.predict(text="echo hers", api_name="/chat")
+    assert len(engine.seen[-1].messages) == 1
+    mine.predict(text="echo more", api_name="/chat")
+    assert len(engine.seen[-1].messages) == 3
+    mine.predict(api_name="/new_conversation")
+    mine.predict(text="echo anew", api_name="/chat")
+    assert len(engine.seen[-1].messages) == 1
+
+
+def test_transcribe_and_read_aloud(client: Callable[[], Client], question: Path) -> None:
+    text, stats = client().predict(audio=handle_file(question), api_name="/transcribe")
+    assert text == "This is my question.wav"
+    assert stats["text_tokens"] == 3
+    sound, stats = client().predict(text="three short words", api_name="/read_aloud")
+    with wave.open(sound) as file:
+        assert file.getnframes() == round(3 * CHUNK_S * SPEECH_RATE)
+    assert stats["speech_s"] == pytest.approx(3 * CHUNK_S)
+
+
+def test_the_model(client: Callable[[], Client], engine: FakeEngine) -> None:
+    script = client()
+    loaded = script.predict(model="nano", api_name="/load_model")["loaded"]
+    assert loaded["checkpoint"] == "nano"
+    assert script.predict(api_name="/model")["settings"]["model"] == "nano"
+    assert script.predict(api_name="/unload_model")["loaded"] is None
+    assert engine.report is None
+    assert engine.settings == EngineSettings("nano")
+
+
+@pytest.mark.parametrize(
+    ("language", "given", "sentence"),
+    [
+        ("en", {"text": " "}, "There is nothing to answer"),
+        ("zh", {"text": ""}, "还没有内容可以回答"),
+        ("en", {"text": "broken picture"}, "This picture cannot be read"),
+        ("en", {"text": "crash"}, "Something went wrong inside the program"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(
+    client: Callable[[], Client], language: str, given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(AppError, match=sentence):
+        client().predict(**given, language=language, api_name="/chat")
+
+
+def test_the_pages_own_events_cannot_be_called(client: Callable[[], Client]) -> None:
+    with pytest.raises(ValueError, match="audio_turn"):
+        client().predict(api_name="/audio_turn")

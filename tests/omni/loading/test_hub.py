@@ -1,0 +1,259 @@
+"""Fetching from the Hub, with stand-ins for its client, and once with the client itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from huggingface_hub.errors import (
+    DryRunError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+
+from omni.errors import CheckpointError, ResourceError
+from omni.events import Progress
+from omni.loading import hub
+from omni.loading.background import Cancelled
+from tests.support.root import ROOT
+
+NAME = "somebody/model"
+
+
+@dataclass
+class Client:
+    """Stands for huggingface_hub.snapshot_download, with three chunks to fetch."""
+
+    folder: Path
+    total: int = 30
+    error: BaseException | None = None
+    dry_error: BaseException | None = None
+    cancelled: bool = False
+    files: int = 0
+
+    def __call__(self, repository: str, **options: Any) -> Any:
+        assert repository == NAME and "*.safetensors" in options["allow_patterns"]
+        bars = options["tqdm_class"]
+        if options.get("dry_run"):
+            if self.dry_error is not None:
+                raise self.dry_error
+            cached = SimpleNamespace(file_size=999, will_download=False)
+            return [SimpleNamespace(file_size=self.total, will_download=True), cached]
+        if self.error is not None:
+            raise self.error
+        received, written = bars(unit="B", total=0), bars(unit="B", total=0)
+        with bars(total=1, desc="Fetching 1 files") as files:
+            for _ in range(3):
+                try:
+                    received.update(10)
+                    written.update(10)
+                except Cancelled:
+                    self.cancelled = True
+                    raise
+            files.update(1)
+            self.files = files.n
+        return str(self.folder)
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+    client = Client(tmp_path)
+    monkeypatch.setattr(hub.huggingface_hub, "snapshot_download", client)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "not" / "there"))
+    return client
+
+
+def drain(work: Iterator[Progress]) -> tuple[Path, list[Progress]]:
+    seen = []
+    while True:
+        try:
+            seen.append(next(work))
+        except StopIteration as end:
+            return end.value, seen
+
+
+def refused(kind: type[Exception] = CheckpointError) -> Any:
+    with pytest.raises(kind) as caught:
+        drain(hub.fetch(NAME))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (NAME, True),
+        ("nano", False),
+        ("a/b/c", False),
+        ("/a/b", False),
+        ("./a", False),
+        ("a b/c", False),
+    ],
+)
+def test_names(name: str, expected: bool) -> None:
+    assert hub.is_repository(name) is expected
+
+
+def test_bytes_are_reported_in_order(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    folder, seen = drain(hub.fetch(NAME))
+    assert folder == client.folder and client.files == 1
+    assert all(progress.stage == "download" and progress.unit == "bytes" for progress in seen)
+    done = [progress.done for progress in seen]
+    assert done == sorted(set(done)) and done[-1] == 30
+    assert {progress.total for progress in seen} == {30}
+    assert capfd.readouterr().err == "", "the client's own bars stay silent"
+
+
+def test_closing_cancels(client: Client) -> None:
+    client.total = 1_000_000
+    work = hub.fetch(NAME)
+    next(work)
+    work.close()  # returns when the client's thread is done
+    # It was told at its next report, unless it was through already.
+    assert client.cancelled or client.files
+    assert not [t for t in threading.enumerate() if t.name == "omni-background"]
+
+
+@pytest.mark.parametrize("error", [RepositoryNotFoundError, GatedRepoError])
+def test_no_such_repository(client: Client, error: type[HfHubHTTPError]) -> None:
+    client.dry_error = error("no", response=MagicMock(headers={}))
+    raised = refused()
+    assert raised.code == "hub-not-found" and NAME in str(raised)
+
+
+@pytest.mark.parametrize(
+    "error", [LocalEntryNotFoundError("no"), ConnectionError("no"), OSError("odd")]
+)
+def test_no_network_and_nothing_cached(client: Client, error: Exception) -> None:
+    client.dry_error, client.error = DryRunError("no"), error
+    assert refused().code == "hub-unreachable"
+
+
+def test_no_network_and_a_cached_copy(client: Client) -> None:
+    client.dry_error = DryRunError("no")
+    folder, seen = drain(hub.fetch(NAME))
+    assert folder == client.folder and {progress.total for progress in seen} == {0}
+
+
+def test_a_disk_that_is_too_small(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda path: SimpleNamespace(free=29_000_000_000))
+    client.total = 30_000_000_000
+    error = refused(ResourceError)
+    assert error.code == "disk-short" and "30.0 GB" in str(error) and "29.0 GB" in str(error)
+
+
+def test_a_disk_that_fills_up(client: Client) -> None:
+    client.error = OSError(28, "No space left on device")
+    assert refused(ResourceError).code == "disk-full"
+
+
+FILES = {
+    "config.json": b"{}",
+    "model.safetensors": bytes(3_000_000),
+    "third_party/cosy24k_vocoder/hift.pt": bytes(100_000),
+    "modeling.py": b"raise SystemExit",
+    "pytorch_model.bin": b"x",
+}
+COMMIT = "a" * 40
+
+
+class LittleHub(BaseHTTPRequestHandler):
+    """What the client asks a Hub for, for one repository."""
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.startswith(f"/api/models/{NAME}/tree"):
+            entries = [
+                {"type": "file", "path": name, "size": len(data), "oid": digest(data)}
+                for name, data in FILES.items()
+            ]
+            self.answer(json.dumps(entries).encode())
+        elif path.startswith(f"/api/models/{NAME}"):
+            self.answer(json.dumps({"id": NAME, "sha": COMMIT, "siblings": []}).encode())
+        elif path.startswith(f"/{NAME}/resolve/{COMMIT}/"):
+            self.answer(FILES[path.partition(f"{COMMIT}/")[2]])
+        else:
+            self.answer(b"{}", 404)
+
+    def answer(self, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", f'"{digest(body)}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        if status == 404:
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha1(data).hexdigest()
+
+
+FETCH = """
+import sys
+from omni.loading import hub
+from omni.errors import CheckpointError
+
+work = hub.fetch(sys.argv[1])
+try:
+    while True:
+        progress = next(work)
+        print(progress.done, progress.total)
+except StopIteration as end:
+    files = [path for path in end.value.rglob("*") if path.is_file()]
+    print(*sorted(path.relative_to(end.value).as_posix() for path in files))
+except CheckpointError as error:
+    print(error.code)
+"""
+
+
+def test_with_the_real_client(tmp_path: Path) -> None:
+    def fetch(name: str, port: int) -> list[str]:
+        environment = os.environ | {
+            "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+            "HF_HOME": str(tmp_path),
+            "HF_HUB_OFFLINE": "0",
+            "NO_PROXY": "127.0.0.1",
+        }
+        root = ROOT
+        command = [sys.executable, "-c", FETCH, name]
+        done = subprocess.run(
+            command, env=environment, cwd=root, check=True, capture_output=True, text=True
+        )
+        assert "%|" not in done.stderr, "no bars but ours"
+        return done.stdout.splitlines()
+
+    wanted = "config.json model.safetensors third_party/cosy24k_vocoder/hift.pt"
+    total = sum(len(FILES[name]) for name in wanted.split())
+    with ThreadingHTTPServer(("127.0.0.1", 0), LittleHub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        lines = fetch(NAME, port)
+        assert lines[0] == f"0 {total}" and lines[-2] == f"{total} {total}"
+        assert lines[-1] == wanted
+        assert fetch(NAME, port) == ["0 0", wanted], "nothing is fetched twice"
+        assert fetch("nobody/nothing", port)[-1] == "hub-not-found"
+        server.shutdown()
+    assert fetch(NAME, port) == ["0 0", wanted], "without a network the cached copy will do"
+    assert fetch("nobody/nothing", port)[-1] == "hub-unreachable"
