@@ -43,7 +43,7 @@ from finetune.nano.speech import mel as spoken_mel
 from finetune.nano.speech.synthesis import HEARD_RATE, Utterance, speak
 from finetune.nano.speech.voices import DEFAULT_VOICE, distinct_voices
 from omni.conversation import Language
-from omni.loading.nano import ASSETS
+from omni.loading.nano import NANO_FOLDER
 from omni.media.mel import log_mel
 from omni.prompting.styles import StyleName
 
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=ASSETS, help="a folder of nano's sizes")
+    parser.add_argument("--model", type=Path, default=NANO_FOLDER, help="a folder of nano's sizes")
     parser.add_argument("--items", type=int, default=48, help="sentences in each language")
     parser.add_argument(
         "--voices", choices=("train", "test"), default="train", help="whose: heard or held out"

@@ -23,7 +23,7 @@ from omni.config import OmniConfig, VocoderConfig
 from omni.loading.checkpoint import Checkpoint, TensorInfo
 from omni.loading.defaults import GenerationDefaults
 from omni.loading.load import LoadedModel, settle, speech_options, tensors_to_model
-from omni.loading.nano import ASSETS
+from omni.loading.nano import NANO_FOLDER
 from omni.loading.placement import place
 from omni.loading.quantization import QuantizationChoice
 from omni.model.omni import OmniForCausalLM
@@ -134,8 +134,8 @@ def read_config(name: str) -> tuple[OmniConfig, VocoderConfig]:
     if name == "full":
         return OmniConfig(), VocoderConfig()
     if name == "nano":
-        vocoder = VocoderConfig.from_file(ASSETS / "vocoder_config.json")
-        return OmniConfig.from_pretrained(ASSETS), vocoder
+        vocoder = VocoderConfig.from_file(NANO_FOLDER / "vocoder_config.json")
+        return OmniConfig.from_pretrained(NANO_FOLDER), vocoder
     values = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
     return OmniConfig.from_dict(values), VocoderConfig()
 
@@ -143,7 +143,7 @@ def read_config(name: str) -> tuple[OmniConfig, VocoderConfig]:
 def tokenizer_for(config: OmniConfig) -> OmniTokenizer:
     """nano's own tokenizer; for the published vocabulary one of made-up words with its ids."""
     if config.vocab_size < TEXT_IDS:
-        return OmniTokenizer.from_folder(ASSETS)
+        return OmniTokenizer.from_folder(NANO_FOLDER)
     with tempfile.TemporaryDirectory() as folder:
         _write_vocabulary(Path(folder))
         return OmniTokenizer.from_folder(folder)

@@ -246,7 +246,7 @@ def untrained_key(engine: Engine) -> str | None:
     """The key of the sentence about random answers, from the model that is loaded or will be."""
     if engine.report is not None:
         return None if engine.report.trained else "untrained"
-    if (nano.FOLDER / nano.WEIGHTS_FILE).is_file():
+    if (nano.NANO_FOLDER / nano.WEIGHTS_FILE).is_file():
         return None
     return {NANO: "untrained", "auto": "untrained-without-gpu"}.get(engine.settings.model)
 

@@ -17,7 +17,7 @@ from tokenizers import pre_tokenizers as pre
 from tokenizers.trainers import BpeTrainer
 
 from finetune.nano.domain.vocabulary import english_words, hanzi, punctuation
-from omni.loading.nano import FOLDER
+from omni.loading.nano import NANO_FOLDER
 
 ROWS_MULTIPLE = 64  # of the embedding
 END_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -116,13 +116,13 @@ def _added_name(key: str) -> str:
 def main() -> None:
     """Write the tokenizer, and its ids into the two configs beside it."""
     tokenizer = build()
-    tokenizer.save(str(FOLDER / "tokenizer.json"))
-    config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
-    _write(FOLDER / "config.json", token_ids(tokenizer, config))
-    generation = json.loads((FOLDER / "generation_config.json").read_text(encoding="utf-8"))
+    tokenizer.save(str(NANO_FOLDER / "tokenizer.json"))
+    config = json.loads((NANO_FOLDER / "config.json").read_text(encoding="utf-8"))
+    _write(NANO_FOLDER / "config.json", token_ids(tokenizer, config))
+    generation = json.loads((NANO_FOLDER / "generation_config.json").read_text(encoding="utf-8"))
     end = tokenizer.token_to_id("<|endoftext|>")
-    _write(FOLDER / "generation_config.json", generation | dict.fromkeys(END_KEYS, end))
-    print(f"{FOLDER}: {tokenizer.get_vocab_size()} tokens")
+    _write(NANO_FOLDER / "generation_config.json", generation | dict.fromkeys(END_KEYS, end))
+    print(f"{NANO_FOLDER}: {tokenizer.get_vocab_size()} tokens")
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, get_args
 from finetune.nano.base.loop import LoopOptions
 from finetune.nano.domain.width import DomainWidth
 from finetune.nano.examples.parts import Task
-from omni.loading.nano import FOLDER
+from omni.loading.nano import NANO_FOLDER
 
 Stage: TypeAlias = Literal[
     "features",
@@ -63,7 +63,7 @@ class Plan:
     workers: int = 2
     share: float = 1.0
     max_s: float = math.inf
-    target: Path = FOLDER
+    target: Path = NANO_FOLDER
     start: Path | None = None
     first_example: int = 0
     tasks: tuple[Task, ...] = ()

@@ -43,7 +43,7 @@ from finetune.nano.stages.pitch import PitchStage, fold_scales, unfold_scales
 from finetune.nano.stages.tokenizer import TokenizerStage
 from finetune.nano.stages.vision import Sight, VisionBatches, VisionStage
 from finetune.nano.stages.vocoder import VocoderStage, match_level
-from omni.loading.nano import FOLDER
+from omni.loading.nano import NANO_FOLDER
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder.hift import HiFTVocoder
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--share", type=float, default=1.0, help="of every stage's steps")
     parser.add_argument("--minutes", type=float, default=math.inf, help="a stage, this time")
-    parser.add_argument("--target", type=Path, default=FOLDER, help="where the checkpoint goes")
+    parser.add_argument("--target", type=Path, default=NANO_FOLDER, help="for the checkpoint")
     parser.add_argument("--start", type=Path, help="a checkpoint to begin with")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

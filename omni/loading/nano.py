@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FOLDER = ASSETS / "nano"
+NANO_FOLDER = ASSETS / "nano"
 DESCRIPTION_FILES = (
     "config.json",
     "generation_config.json",
@@ -51,8 +51,8 @@ PROBE_FRAMES = 100  # of mel, from which the level is set
 
 def nano_folder() -> Path:
     """The embedded checkpoint: the one that ships, else an untrained one, made at first use."""
-    if (FOLDER / WEIGHTS_FILE).is_file():
-        return FOLDER
+    if (NANO_FOLDER / WEIGHTS_FILE).is_file():
+        return NANO_FOLDER
     return untrained_folder(platformdirs.user_cache_path(APP_NAME))
 
 
@@ -93,7 +93,7 @@ def _key() -> str:
     """Changes with everything that the untrained checkpoint is made from."""
     digest = hashlib.sha256(f"{RECIPE} {SEED} {UNTRAINED_LIMITS}".encode())
     for name in DESCRIPTION_FILES:
-        digest.update((FOLDER / name).read_bytes())
+        digest.update((NANO_FOLDER / name).read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -108,7 +108,7 @@ def write_untrained(folder: Path) -> None:
     save_file(model.bfloat16().state_dict(), folder / WEIGHTS_FILE, {"format": "pt"})
     save_file(vocoder.state_dict(), folder / VOCODER_FILE)
     for name in DESCRIPTION_FILES:
-        shutil.copyfile(FOLDER / name, folder / name)
+        shutil.copyfile(NANO_FOLDER / name, folder / name)
     path = folder / "generation_config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     values["omni"] = {"trained": False, "limits": UNTRAINED_LIMITS}
@@ -123,8 +123,8 @@ def draw_model() -> OmniForCausalLM:
     from omni.model.omni import OmniForCausalLM
     from omni.prompting.tokenizer import OmniTokenizer
 
-    tokenizer = OmniTokenizer.from_folder(FOLDER)
-    model = OmniForCausalLM(OmniConfig.from_pretrained(FOLDER))
+    tokenizer = OmniTokenizer.from_folder(NANO_FOLDER)
+    model = OmniForCausalLM(OmniConfig.from_pretrained(NANO_FOLDER))
     broken = [token for token in range(tokenizer.size) if "\ufffd" in tokenizer.piece(token)]
     with torch.no_grad():
         # Far apart enough that sound and text vary.
@@ -145,7 +145,7 @@ def draw_vocoder() -> HiFTVocoder:
     from omni.config import VocoderConfig
     from omni.model.vocoder.hift import HiFTVocoder
 
-    config = VocoderConfig.from_file(FOLDER / "vocoder_config.json")
+    config = VocoderConfig.from_file(NANO_FOLDER / "vocoder_config.json")
     vocoder = HiFTVocoder(config).eval()
     harmonics = config.nb_harmonics + 1
     bins = config.istft_params.n_fft // 2 + 1

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from omni.config import OmniConfig, VocoderConfig
-from omni.loading.nano import ASSETS
+from omni.loading.nano import NANO_FOLDER
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder.hift import HiFTVocoder
 
@@ -70,11 +70,11 @@ def write_checkpoint(
 ) -> Path:
     """A complete checkpoint of TINY's size with ``changes``; ``omni`` goes to its defaults."""
     folder.mkdir(parents=True, exist_ok=True)
-    embedded = json.loads((ASSETS / "config.json").read_text(encoding="utf-8"))
+    embedded = json.loads((NANO_FOLDER / "config.json").read_text(encoding="utf-8"))
     config = merged(merged(embedded, TINY), changes or {})
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    shutil.copyfile(ASSETS / "tokenizer.json", folder / "tokenizer.json")
-    generation = json.loads((ASSETS / "generation_config.json").read_text(encoding="utf-8"))
+    shutil.copyfile(NANO_FOLDER / "tokenizer.json", folder / "tokenizer.json")
+    generation = json.loads((NANO_FOLDER / "generation_config.json").read_text(encoding="utf-8"))
     generation["omni"] = omni or {}
     (folder / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
     save_file(random_tensors(config, dtype), folder / "model.safetensors", {"format": "pt"})

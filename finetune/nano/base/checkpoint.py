@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omni.config import OmniConfig, VocoderConfig
-from omni.loading.nano import DESCRIPTION_FILES, FOLDER, VOCODER_FILE, WEIGHTS_FILE
+from omni.loading.nano import DESCRIPTION_FILES, NANO_FOLDER, VOCODER_FILE, WEIGHTS_FILE
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder.hift import HiFTVocoder
 from omni.model.vocoder.layers import NormedKernel, UpConv1d
@@ -47,12 +47,12 @@ _SOURCE_GAIN = 5.0
 
 def nano_config() -> OmniConfig:
     """The configuration in assets/nano."""
-    return OmniConfig.from_pretrained(FOLDER)
+    return OmniConfig.from_pretrained(NANO_FOLDER)
 
 
 def nano_tokenizer() -> OmniTokenizer:
     """The tokenizer in assets/nano."""
-    return OmniTokenizer.from_folder(FOLDER)
+    return OmniTokenizer.from_folder(NANO_FOLDER)
 
 
 def fresh_model(seed: int) -> OmniForCausalLM:
@@ -74,7 +74,7 @@ def fresh_model(seed: int) -> OmniForCausalLM:
 def fresh_vocoder(seed: int) -> HiFTVocoder:
     """The vocoder with random weights, weight norm not folded."""
     torch.manual_seed(seed)
-    vocoder = HiFTVocoder(VocoderConfig.from_file(FOLDER / "vocoder_config.json"))
+    vocoder = HiFTVocoder(VocoderConfig.from_file(NANO_FOLDER / "vocoder_config.json"))
     unit_gain(vocoder)
     return vocoder
 
@@ -121,8 +121,8 @@ def write_checkpoint(model: OmniForCausalLM, vocoder: HiFTVocoder, folder: Path)
     vocoder_state = {name: tensor.half() for name, tensor in vocoder.state_dict().items()}
     save_file(vocoder_state, folder / VOCODER_FILE)
     for name in DESCRIPTION_FILES:
-        if folder.resolve() != FOLDER.resolve():
-            shutil.copyfile(FOLDER / name, folder / name)
+        if folder.resolve() != NANO_FOLDER.resolve():
+            shutil.copyfile(NANO_FOLDER / name, folder / name)
     path = folder / "generation_config.json"
     values = json.loads(path.read_text(encoding="utf-8")) | {"omni": DEFAULTS}
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -127,7 +127,7 @@ def test_nano_writes_down_the_sentence_that_the_page_offers(
     nano: Engine, language: Language
 ) -> None:
     name = f"sentence_{language}"
-    *_, end = nano.transcribe(EXAMPLES / f"{name}.wav")
+    *_, end = nano.transcribe(FOLDER / f"{name}.wav")
     assert isinstance(end, TurnEnd)
     (written,) = end.message.parts
     assert isinstance(written, Text) and exact(written.text, SPOKEN[name][2])

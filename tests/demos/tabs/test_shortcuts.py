@@ -167,7 +167,7 @@ def test_an_example_runs_with_one_click_in_the_persons_language(
     assert isinstance(picture, Image)
     assert isinstance(question, Audio)
     assert question.path.name == "asked_zh.wav"
-    assert EXAMPLES not in question.path.parents  # a copy: sessions remove their files
+    assert FOLDER not in question.path.parents  # a copy: sessions remove their files
     assert last[6] == gr.skip()  # what stands in the text box stays
     *_, last = click(page, "video-example-moves")
     assert [type(part) for part in engine.seen[-1].messages[-1].parts] == [Video, Text]
@@ -178,4 +178,4 @@ def test_examples_survive_a_session(page: gr.Blocks, tmp_path: Path) -> None:
     thread = thread_in(last)
     handler(page, "audio_clear")(request(), thread)
     assert not any(path.exists() for path in thread.files())
-    assert (EXAMPLES / "capital_en.wav").is_file()
+    assert (FOLDER / "capital_en.wav").is_file()

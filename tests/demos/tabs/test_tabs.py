@@ -318,7 +318,7 @@ def test_unload_waits_for_nobody(
 def test_an_untrained_model_is_named_before_it_is_loaded(
     shipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nano, "FOLDER", tmp_path)
+    monkeypatch.setattr(nano, "NANO_FOLDER", tmp_path)
     if shipped:
         (tmp_path / nano.WEIGHTS_FILE).touch()
 

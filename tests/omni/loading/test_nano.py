@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.nano import make_tokenizer as nano_tokenizer
+from finetune.nano import make_tokenizer
 from finetune.nano.domain.vocabulary import english_words, hanzi, punctuation
 from omni.config import OmniConfig
 from omni.conversation import DEFAULT_SYSTEM_TEXT, Conversation, Message, Text
@@ -28,7 +28,7 @@ HELLO = Conversation(messages=(Message("user", (Text("Hello, what is this?"),)),
 
 @pytest.fixture(scope="module")
 def tokenizer() -> OmniTokenizer:
-    return OmniTokenizer.from_folder(nano.ASSETS)
+    return OmniTokenizer.from_folder(nano.NANO_FOLDER)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,11 @@ def only_untrained(untrained: Checkpoint, cache: Path, monkeypatch: pytest.Monke
 
 
 def test_the_tokenizer_is_what_its_maker_makes() -> None:
-    kept = json.loads((nano.ASSETS / "tokenizer.json").read_text(encoding="utf-8"))
-    made = nano_tokenizer.build()
+    kept = json.loads((nano.NANO_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
+    made = make_tokenizer.build()
     assert json.loads(made.to_str()) == kept
-    config = json.loads((nano.ASSETS / "config.json").read_text(encoding="utf-8"))
-    assert nano_tokenizer.token_ids(made, config) == config
+    config = json.loads((nano.NANO_FOLDER / "config.json").read_text(encoding="utf-8"))
+    assert make_tokenizer.token_ids(made, config) == config
 
 
 def test_words_of_the_domain_are_one_token(tokenizer: OmniTokenizer) -> None:
@@ -79,10 +79,10 @@ def test_every_text_can_be_written(tokenizer: OmniTokenizer, text: str) -> None:
 
 
 def test_tokenizer_and_config_agree(tokenizer: OmniTokenizer) -> None:
-    config = OmniConfig.from_pretrained(nano.ASSETS)
+    config = OmniConfig.from_pretrained(nano.NANO_FOLDER)
     tokenizer.special.check(config)
     assert tokenizer.size <= config.vocab_size < tokenizer.size + 64
-    generation = json.loads((nano.ASSETS / "generation_config.json").read_text())
+    generation = json.loads((nano.NANO_FOLDER / "generation_config.json").read_text())
     assert generation["eos_token_id"] == tokenizer.special.end_of_text
 
 
@@ -150,15 +150,15 @@ def test_the_key_changes_with_the_description(
 ) -> None:
     before = nano._key()
     for name in nano.DESCRIPTION_FILES:
-        (tmp_path / name).write_bytes((nano.ASSETS / name).read_bytes())
-    monkeypatch.setattr(nano, "ASSETS", tmp_path)
+        (tmp_path / name).write_bytes((nano.NANO_FOLDER / name).read_bytes())
+    monkeypatch.setattr(nano, "NANO_FOLDER", tmp_path)
     assert nano._key() == before
     (tmp_path / "config.json").write_text("{}")
     assert nano._key() != before
 
 
 def test_trained_weights_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nano, "ASSETS", tmp_path)
+    monkeypatch.setattr(nano, "NANO_FOLDER", tmp_path)
     (tmp_path / "model.safetensors").touch()
     assert nano.nano_folder() == tmp_path
 
@@ -204,6 +204,6 @@ def test_a_seed_repeats_a_turn(engine: Engine, only_untrained: None) -> None:
 
 
 def test_the_embedded_checkpoint_stays_small() -> None:
-    files = {path.name: path.stat().st_size for path in nano.ASSETS.iterdir()}
+    files = {path.name: path.stat().st_size for path in nano.NANO_FOLDER.iterdir()}
     assert {"tokenizer.json", "model.safetensors", "hift.safetensors"} <= set(files)
     assert sum(files.values()) <= 60_000_000
