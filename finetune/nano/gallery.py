@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-import soundfile
-
 from finetune.nano.domain import facts, outside, sentences, talk
 from finetune.nano.domain.lexicon import table
 from finetune.nano.domain.splits import SPLITS
@@ -18,6 +16,7 @@ from finetune.nano.domain.width import DomainWidth, within
 from finetune.nano.examples.parts import Example, Heard, Part, Said, Seen, Typed, Watched
 from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE
 from finetune.nano.speech.voices import voices
+from omni.media.wav import write_wav
 
 
 def write_example(example: Example, stem: Path) -> str:
@@ -41,13 +40,13 @@ def _part(part: Part, file: Path, speech: bool = True) -> str:
     if isinstance(part, Typed):
         return part.text
     if isinstance(part, Heard):
-        soundfile.write(file.with_suffix(".wav"), part.waveform(), HEARD_RATE)
+        write_wav(file.with_suffix(".wav"), part.waveform(), HEARD_RATE)
         said = part.utterance
         return f"[{file.name}.wav {said.voice.name} x{said.tempo}] {said.text}"
     if isinstance(part, Said):
         if not speech:
             return part.text
-        soundfile.write(file.with_suffix(".wav"), part.waveform(), SPOKEN_RATE)
+        write_wav(file.with_suffix(".wav"), part.waveform(), SPOKEN_RATE)
         return f"[{file.name}.wav {part.utterance.voice.name} {part.utterance.style}] {part.text}"
     if isinstance(part, Seen):
         part.image().save(file.with_suffix(".png"))

@@ -15,6 +15,7 @@ import numpy as np
 
 from omni.errors import VoiceError
 from omni.listening.settings import FRAME, FRAME_S, RATE  # RATE is also what the model hears
+from omni.media.wav import write_wav
 
 MIN_SECONDS = 3.0  # after trimming: shorter ones hold too little of a voice
 MAX_SECONDS = 30.0  # one piece of the audio encoder
@@ -53,10 +54,7 @@ class VoiceSample:
         Raises:
             OSError: it cannot be written.
         """
-        import soundfile
-
-        with path.open("wb") as file:
-            soundfile.write(file, self.samples, RATE, "PCM_16", format="WAV")
+        write_wav(path, self.samples, RATE)
 
 
 def check_voice(path: Path, hear: Hear | None = None) -> VoiceSample:

@@ -19,6 +19,7 @@ from finetune.nano.examples.dialogues import DIALOGUES
 from finetune.nano.domain.splits import SPLITS, Split, stable_hash
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.examples.parts import Example, Task
+from finetune.nano.gallery import print_sizes, write_example
 from omni.conversation import Language
 
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -73,11 +74,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sizes", action="store_true", help="print the domain's sizes")
     options = parser.parse_args()
-    from finetune.nano.gallery import (  # needs soundfile, which examples do not
-        print_sizes,
-        write_example,
-    )
-
     if options.sizes:
         print_sizes()
     for index in range(options.show):

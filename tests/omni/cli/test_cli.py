@@ -30,7 +30,6 @@ from omni.events import (
     TurnEnd,
     TurnStats,
 )
-from omni.media.wav import WavWriter
 from omni.options import GenerationOptions
 from tests.support.checkpoints import write_checkpoint
 from tests.support.root import ROOT
@@ -254,17 +253,6 @@ def test_settings_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["chat", "hi", *flags]) == 0
     assert cli.main(["asr", "a.wav"]) == 0
     assert made == [EngineSettings("a/b", "4bit", "cuda:1", "float16"), EngineSettings()]
-
-
-def test_a_wav_is_valid_after_every_write(tmp_path: Path) -> None:
-    path = tmp_path / "x.wav"
-    writer = WavWriter(path)
-    assert not path.exists()
-    for count in (1, 2, 3):
-        writer.write(np.arange(1000, dtype=np.int16))
-        assert len(samples(path)) == 1000 * count
-    writer.close()
-    assert len(samples(path)) == writer.samples == 3000
 
 
 def command(*arguments: str) -> list[str]:
