@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-Language: TypeAlias = Literal["en", "zh"]
+# The languages in which the project itself can write into a prompt (omni.prompting has the
+# sentences). What a person and the model speak may be any language.
+PromptLanguage: TypeAlias = Literal["en", "zh"]
+PROMPT_LANGUAGES: tuple[PromptLanguage, ...] = get_args(PromptLanguage)
+Language = PromptLanguage  # the old name
 DEFAULT_SYSTEM_TEXT = "请用【邻家女声】这个声音回答问题。"
 
 
@@ -109,7 +113,7 @@ class Conversation:
 
     system: SystemPrompt = field(default_factory=SystemPrompt)
     messages: tuple[Message, ...] = ()
-    language: Language = "en"
+    language: PromptLanguage = "en"
 
     def plus(self, *messages: Message) -> Conversation:
         """The conversation with ``messages`` appended."""
