@@ -64,7 +64,7 @@ def hum(utterance: Utterance) -> synthesis._Spoken:
 def pinned_writer(monkeypatch: pytest.MonkeyPatch) -> SequenceWriter:
     """Writes what the pins were made of."""
     monkeypatch.setattr(synthesis, "_native", hum)
-    return SequenceWriter(nano_tokenizer(), nano_config(), DrawnCodes())  # type: ignore[arg-type]
+    return SequenceWriter(nano_tokenizer(), nano_config(), DrawnCodes())
 
 
 def contents(sequence: Sequence) -> Iterator[bytes]:
