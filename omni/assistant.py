@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -22,10 +21,10 @@ from omni.conversation import (
     Conversation,
     Image,
     Message,
+    PromptLanguage,
     Speech,
     Text,
     Video,
-    VoicePrompt,
 )
 from omni.events import (
     SPEECH_RATE,
@@ -47,6 +46,14 @@ from omni.loading.load import LoadedModel
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.trimming import fitting
+from omni.requests import (
+    PrepareRequest,
+    ReadAloudRequest,
+    Request,
+    TranscribeRequest,
+    TurnRequest,
+    chosen,
+)
 from omni.settings import EngineSettings, LoadReport
 from omni.speech.decoder import SpeechDecoder
 from omni.speech.joining import Samples, pcm16
@@ -64,7 +71,7 @@ def load_assistant(
 
 
 class Assistant:
-    """Runs turns, one at a time. Of a turn with a session, what its next one can use is kept."""
+    """Serves requests, one at a time. What the next turn of a session can use is kept."""
 
     def __init__(self, loaded: LoadedModel, settings: EngineSettings | None = None) -> None:
         settings = settings or EngineSettings()
@@ -90,30 +97,36 @@ class Assistant:
         """How the checkpoint likes to answer."""
         return self._within(self.loaded.defaults.options)
 
-    def turn(
-        self,
-        conversation: Conversation,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-        session: str | None = None,
-    ) -> Generator[EngineEvent, None, None]:
-        """Answer the last message. ``options`` None: :attr:`default_options`."""
-        options = self._within(options or self.loaded.defaults.options)
-        clock = TurnClock(started)
-        media = _media_count(conversation, options.speech)
+    def run(self, request: Request) -> Generator[EngineEvent, None, None]:
+        """Serve ``request``; ends with a TurnEnd."""
+        if isinstance(request, TurnRequest):
+            return self._turn(request)
+        if isinstance(request, PrepareRequest):
+            return self._prepare(request)
+        if isinstance(request, TranscribeRequest):
+            return self._transcribe(request)
+        return self._read_aloud(request)
+
+    def forget(self, session: str) -> None:
+        """Drop what is kept for ``session``. May be called from any thread."""
+        self._memory.forget(session)
+
+    def _turn(self, request: TurnRequest) -> Generator[EngineEvent, None, None]:
+        options = self._within(chosen(request.options, self.default_options))
+        clock = TurnClock(request.started)
+        media = _media_count(request.conversation, options.speech)
         if media:
             yield Progress("encode", 0, media)
         with clock.encoding():
-            fit = fitting(self._builder, conversation, options.speech)
-            generation = self._generator.run(fit.prompt, options, stop, session)
-        yield from self._events(generation, stop, options.speech, clock, media, fit.forgotten)
+            fit = fitting(self._builder, request.conversation, options.speech)
+            generation = self._generator.run(fit.prompt, options, request.stop, request.session)
+        yield from self._events(
+            generation, request, clock, options.speech, media=media, forgotten=fit.forgotten
+        )
 
-    def prepare(
-        self, conversation: Conversation, stop: threading.Event, started: float, session: str
-    ) -> Generator[EngineEvent, None, None]:
-        """Read ``conversation`` for the next turn of ``session``; ends with a TurnEnd."""
-        clock = TurnClock(started)
+    def _prepare(self, request: PrepareRequest) -> Generator[EngineEvent, None, None]:
+        clock = TurnClock(request.started)
+        conversation = request.conversation
         media = _media_count(conversation, speech=True)
         if media:
             yield Progress("encode", 0, media)
@@ -123,45 +136,29 @@ class Assistant:
         asked = replace(conversation, messages=(*conversation.messages, question))
         with clock.encoding():
             fit = fitting(self._builder, asked, speech=True)
-            generation = self._generator.prepare(fit.prompt, stop, session)
-        yield from self._events(generation, stop, False, clock, media, fit.forgotten)
+            generation = self._generator.prepare(fit.prompt, request.stop, request.session)
+        yield from self._events(
+            generation, request, clock, spoken=False, media=media, forgotten=fit.forgotten
+        )
 
-    def forget(self, session: str) -> None:
-        """Drop what is kept for ``session``. May be called from any thread."""
-        self._memory.forget(session)
-
-    def transcribe(
-        self,
-        path: Path,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-    ) -> Generator[EngineEvent, None, None]:
-        """Write down what a recording says."""
-        options = self._within(options or TRANSCRIBING)
-        clock = TurnClock(started)
+    def _transcribe(self, request: TranscribeRequest) -> Generator[EngineEvent, None, None]:
+        options = self._within(request.options or TRANSCRIBING)
+        clock = TurnClock(request.started)
         yield Progress("encode", 0, 1)
         with clock.encoding():
-            prompt = self._builder.transcription(path)
-            generation = self._generator.transcribe(prompt, options, stop)
-        yield from self._events(generation, stop, False, clock, 1)
+            prompt = self._builder.transcription(request.path)
+            generation = self._generator.transcribe(prompt, options, request.stop)
+        yield from self._events(generation, request, clock, spoken=False, media=1)
 
-    def read_aloud(
-        self,
-        text: str,
-        voice: VoicePrompt | None,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-    ) -> Generator[EngineEvent, None, None]:
-        """Speak a text."""
-        options = self._within(options or READING)
-        clock = TurnClock(started)
-        chinese = any(HAN[0] <= character <= HAN[1] for character in text)
+    def _read_aloud(self, request: ReadAloudRequest) -> Generator[EngineEvent, None, None]:
+        options = self._within(request.options or READING)
+        clock = TurnClock(request.started)
+        chinese = any(HAN[0] <= character <= HAN[1] for character in request.text)
         with clock.encoding():
-            prompts = self._builder.reading(text, voice, "zh" if chinese else "en")
-            generation = self._generator.read_aloud(prompts, options, stop)
-        yield from self._events(generation, stop, True, clock, 0)
+            language: PromptLanguage = "zh" if chinese else "en"
+            prompts = self._builder.reading(request.text, request.voice, language)
+            generation = self._generator.read_aloud(prompts, options, request.stop)
+        yield from self._events(generation, request, clock, spoken=True)
 
     def _within(self, options: GenerationOptions) -> GenerationOptions:
         return self.loaded.defaults.limits.of(options)
@@ -169,17 +166,21 @@ class Assistant:
     def _events(
         self,
         generation: Generation,
-        stop: threading.Event,
-        spoken: bool,
+        request: Request,
         clock: TurnClock,
-        media: int,
+        spoken: bool,
+        media: int = 0,
         forgotten: int = 0,
     ) -> Generator[EngineEvent, None, None]:
         """Generation's events with the codes as sound, in the order in which they come.
 
-        ``stop`` also silences what was generated before and is not decoded yet.
+        ``request.stop`` also silences what was generated before and is not decoded yet.
+
+        Args:
+            media: files that the prompt reads.
+            forgotten: messages that the prompt lacks.
         """
-        loaded = self.loaded
+        loaded, stop = self.loaded, request.stop
         speech = SpeechDecoder(
             loaded.model.audio_tokenizer, loaded.vocoder, loaded.speech, generation.seed
         )

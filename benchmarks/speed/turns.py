@@ -7,7 +7,6 @@ Does not know: bounds, tables.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +25,7 @@ from omni.loading.load import LoadedModel
 from omni.options import GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.slots import Prompt
+from omni.requests import TurnRequest
 
 if sys.platform != "win32":
     import resource
@@ -85,8 +85,9 @@ def our_turn(
 ) -> TurnTimes:
     """A turn as the tabs run it, of somebody who has said nothing before."""
     times = TurnTimes()
-    start = time.perf_counter()
-    for event in assistant.turn(conversation, options, threading.Event(), start):
+    request = TurnRequest(conversation, options)
+    start = request.started
+    for event in assistant.run(request):
         now = time.perf_counter() - start
         if isinstance(event, TextDelta) and times.first_text_s is None:
             times.first_text_s = now

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,12 +48,20 @@ from omni.conversation import (
 from omni.events import SPEECH_RATE, EngineEvent, SpeechChunk, TextDelta, TurnEnd, TurnStats
 from omni.media.video import read_frames
 from omni.options import GenerationOptions
+from omni.requests import (
+    ReadAloudRequest,
+    Request,
+    RequestMethods,
+    TranscribeRequest,
+    TurnRequest,
+    chosen,
+)
 from tests.support.toy_speech import held_out_sentences, toy_speech
 
 ITEMS = 16  # of a row here
 
 
-class KnowingEngine:
+class KnowingEngine(RequestMethods):
     """Answers what it was told to answer next: a text and what it sounds like."""
 
     report = None
@@ -64,31 +71,16 @@ class KnowingEngine:
         self.asked: list[Conversation] = []
         self.options: list[GenerationOptions] = []
 
-    def turn(
-        self,
-        conversation: Conversation,
-        options: Callable[[GenerationOptions], GenerationOptions],
-        stop: threading.Event | None = None,
-        session: str | None = None,
-    ) -> Iterator[EngineEvent]:
-        self.asked.append(conversation)
-        self.options.append(options(GenerationOptions()))
-        return self._answer(self.options[-1].speech)
-
-    def transcribe(
-        self, path: Path, stop: object = None, options: object = None
-    ) -> Iterator[EngineEvent]:
-        assert soundfile.info(path).samplerate == 16_000
-        return self._answer(False)
-
-    def read_aloud(
-        self,
-        text: str,
-        stop: object = None,
-        voice: VoicePrompt | None = None,
-        options: object = None,
-    ) -> Iterator[EngineEvent]:
-        assert voice is None or voice.path.is_file()
+    def run(self, request: Request) -> Iterator[EngineEvent]:
+        if isinstance(request, TurnRequest):
+            self.asked.append(request.conversation)
+            self.options.append(chosen(request.options, GenerationOptions()))
+            return self._answer(self.options[-1].speech)
+        if isinstance(request, TranscribeRequest):
+            assert soundfile.info(request.path).samplerate == 16_000
+            return self._answer(False)
+        assert isinstance(request, ReadAloudRequest)
+        assert request.voice is None or request.voice.path.is_file()
         return self._answer(True)
 
     def _answer(self, spoken: bool) -> Iterator[EngineEvent]:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from omni.cli import main as cli
-from omni.conversation import Audio, Conversation, Image, Message, Text, Video, VoicePrompt
+from omni.conversation import Audio, Image, Message, Text, Video, VoicePrompt
 from omni.engine import EngineSettings, LoadReport
 from omni.errors import MediaError
 from omni.events import (
@@ -31,13 +31,20 @@ from omni.events import (
     TurnStats,
 )
 from omni.options import GenerationOptions
+from omni.requests import (
+    ReadAloudRequest,
+    Request,
+    RequestMethods,
+    TranscribeRequest,
+    TurnRequest,
+)
 from tests.support.checkpoints import write_checkpoint
 from tests.support.root import ROOT
 
 STATS = TurnStats(prompt_tokens=9, text_tokens=2, text_s=0.5, total_s=1, speech_s=2, seed=3)
 
 
-class FakeEngine:
+class FakeEngine(RequestMethods):
     """Remembers what it was asked for; answers a few words and two chunks of sound."""
 
     default_options = GenerationOptions(max_rounds=5)
@@ -65,18 +72,16 @@ class FakeEngine:
             yield SpeechChunk(np.full(50, -7, np.int16))
         yield TurnEnd(Message("assistant", (Text("hello 你好"),), spoken), "end", STATS)
 
-    def turn(self, conversation: Conversation, options: GenerationOptions) -> Iterator[EngineEvent]:
-        self.asked.append((conversation, options))
-        return self.answer(options.speech)
-
-    def transcribe(self, path: Path, options: GenerationOptions) -> Iterator[EngineEvent]:
-        self.asked.append((path, options))
-        return self.answer(False)
-
-    def read_aloud(
-        self, text: str, voice: VoicePrompt | None, options: GenerationOptions
-    ) -> Iterator[EngineEvent]:
-        self.asked.append((text, voice, options))
+    def run(self, request: Request) -> Iterator[EngineEvent]:
+        if isinstance(request, TurnRequest):
+            assert isinstance(request.options, GenerationOptions)
+            self.asked.append((request.conversation, request.options))
+            return self.answer(request.options.speech)
+        if isinstance(request, TranscribeRequest):
+            self.asked.append((request.path, request.options))
+            return self.answer(False)
+        assert isinstance(request, ReadAloudRequest)
+        self.asked.append((request.text, request.voice, request.options))
         return self.answer(True)
 
 
