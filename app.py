@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError
-from omni.loading.quantization import QUANTIZATIONS
+from omni.settings import QUANTIZATIONS
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -36,8 +36,7 @@ from omni.assistant import Assistant
 from omni.events import FRAMES_PER_SECOND
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
-from omni.loading.quantization import QUANTIZATIONS
-from omni.settings import EngineSettings
+from omni.settings import QUANTIZATIONS, EngineSettings
 
 GROUPS = ("machine", "load", "text", "audio", "wave", "turn", "memory", "page")
 CONFIGS = ("full", "mid", "nano")

@@ -36,8 +36,8 @@ from omni.conversation import (
 )
 from omni.errors import ConversationError, OmniError
 from omni.events import TurnEnd
-from omni.loading.quantization import QUANTIZATIONS
 from omni.options import GenerationOptions
+from omni.settings import QUANTIZATIONS
 
 if TYPE_CHECKING:
     from omni.engine import Engine

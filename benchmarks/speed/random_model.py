@@ -25,12 +25,11 @@ from omni.loading.defaults import GenerationDefaults
 from omni.loading.load import LoadedModel, settle, speech_options, tensors_to_model
 from omni.loading.nano import NANO_FOLDER
 from omni.loading.placement import place
-from omni.loading.quantization import QuantizationChoice
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder.hift import HiFTVocoder
 from omni.prompting.special_tokens import NAMES
 from omni.prompting.tokenizer import OmniTokenizer
-from omni.settings import LoadReport
+from omni.settings import LoadReport, QuantizationChoice
 
 CONFIGS = Path(__file__).parent / "configs"
 SEED = 7

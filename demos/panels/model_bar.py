@@ -23,8 +23,14 @@ from omni.conversation import Language
 from omni.errors import OmniError
 from omni.events import Progress
 from omni.loading import nano
-from omni.loading.quantization import QUANTIZATIONS, QuantizationChoice
-from omni.settings import NANO, PUBLISHED_BASE, PUBLISHED_MODEL, EngineSettings
+from omni.settings import (
+    NANO,
+    PUBLISHED_BASE,
+    PUBLISHED_MODEL,
+    QUANTIZATIONS,
+    EngineSettings,
+    QuantizationChoice,
+)
 
 if TYPE_CHECKING:
     from omni.engine import Engine, LoadReport

@@ -34,9 +34,9 @@ from omni.conversation import (
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError
 from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
-from omni.loading.quantization import QUANTIZATIONS
 from omni.media.wav import WavWriter
 from omni.options import READING, TRANSCRIBING
+from omni.settings import QUANTIZATIONS
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 STAGES = {

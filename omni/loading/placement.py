@@ -21,11 +21,10 @@ from omni.loading.quantization import (
     BITS,
     QUANTIZED_PREFIX,
     Quantization,
-    QuantizationChoice,
     runs_here,
 )
 from omni.model.omni import OmniForCausalLM
-from omni.settings import NANO, PUBLISHED_MODEL
+from omni.settings import NANO, PUBLISHED_MODEL, QuantizationChoice
 
 DeviceMap: TypeAlias = dict[str, str]
 
