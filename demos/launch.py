@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1" if name.startswith("HF") else "False")
 
-    from demos.base.quick_import import import_gradio
+    from demos.base.gradio_internals import import_gradio
 
     import_gradio()
     from demos import serve
