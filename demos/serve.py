@@ -19,7 +19,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demos.base import theme as look
+from demos.base import theme
+from demos.base.gradio_internals import check_version, rest_queue
 from demos.base.languages import Words
 from demos.base.page import routes_beside
 from omni.loading.checkpoint import Checkpoint
@@ -29,12 +30,9 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 FIRST_PORT = 7860
 PORTS_TRIED = 100
-_HUB_NAME = re.compile(
-    r"[\w.-]+/[\w.-]+"
-)  # owner/name (asking omni.loading.hub would import torch)
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
 MAX_UPLOAD = "500mb"
-# Between Gradio's looks into its empty queue. Its own 1 ms takes a tenth of a slow core for ever.
-QUEUE_REST_S = 0.01
+QUEUE_REST_S = 0.01  # between Gradio's looks into its empty queue
 # Whatever a model or a person writes into a bubble, the page fetches nothing from other hosts.
 CONTENT_POLICY = (
     "default-src 'self' blob: data: 'unsafe-inline' 'unsafe-eval'; "
@@ -149,18 +147,19 @@ def _try(host: str, port: int) -> None:
 
 def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     """Start serving and return the local address; the caller keeps the process alive."""
+    check_version()
     page.queue(default_concurrency_limit=4)
-    page._queue.sleep_when_free = QUEUE_REST_S
+    rest_queue(page, QUEUE_REST_S)
     _, address, _ = page.launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
         auth=list(options.auth) or None,
         i18n=words.i18n(),
-        theme=look.theme(),
-        css_paths=list(look.STYLES),
-        head=look.head(),
-        favicon_path=look.LOGO,
+        theme=theme.theme(),
+        css_paths=list(theme.STYLES),
+        head=theme.head(),
+        favicon_path=theme.LOGO,
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         run_history=False,

@@ -10,17 +10,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
+from demos.base.browser_values import Values
+from demos.base.gradio_internals import in_browser_order
 from demos.live.answers import Setup
 from demos.live.route import LiveDesk
 from demos.live.session import Live
-from demos.tabs.spec import Shared, Tab
-from demos.turns.chat import Thread
+from demos.tabs.spec import Tab, TabContext
 from demos.turns.sessions import TurnBusy
 from omni.listening.settings import ListeningSettings
 
@@ -70,7 +71,7 @@ class LivePanel:
     """The panel's components and its handler."""
 
     tab: Tab
-    shared: Shared
+    shared: TabContext
     desk: LiveDesk
     camera: bool
     wish: gr.Textbox  # written by the browser: READY, or what is wrong
@@ -80,9 +81,9 @@ class LivePanel:
     sliders: tuple[gr.Slider, ...]
 
     @property
-    def inputs(self) -> list[Component]:
+    def inputs(self) -> list[Block]:
         shared = self.shared
-        settings = [*shared.parameters.inputs, *shared.voice.inputs]
+        settings = in_browser_order(shared.parameters.inputs | shared.voice.inputs)
         return [self.wish, self.tab.thread, *self.sliders, *settings]
 
     @property
@@ -90,8 +91,10 @@ class LivePanel:
         tab = self.tab
         return [tab.chat, tab.thread, tab.status, tab.send, self.start, self.stop, self.ticket]
 
-    async def run(self, request: gr.Request, wish: str, thread: Thread, *values: Any):  # type: ignore[no-untyped-def]
+    async def run(self, request: gr.Request, *given: Any):  # type: ignore[no-untyped-def]
         """Live from Start to its end; yields the values of :attr:`outputs`."""
+        values: Values = dict(zip(self.inputs, given, strict=True))
+        wish = values[self.wish]
         words = self.shared.words
         language = words.of(request)
         if wish == BUSY:
@@ -105,7 +108,7 @@ class LivePanel:
         session = self.shared.sessions.get(request.session_hash)
         try:
             with session.turn(self.tab.spec.name) as stop:
-                live = self._live(session, thread, language, values)
+                live = self._live(session, language, values)
                 async for shown in self._follow(live, stop, request.headers.get("origin")):
                     yield shown
         except TurnBusy:  # the status is the other turn's: the page tells it (see assets/live.js)
@@ -116,22 +119,17 @@ class LivePanel:
         """Stop."""
         self.shared.sessions.get(request.session_hash).stop(self.tab.spec.name)
 
-    def _live(self, session: Session, thread: Thread, language: Any, values: Sequence[Any]) -> Live:
+    def _live(self, session: Session, language: Any, values: Values) -> Live:
         shared = self.shared
-        first = len(self.sliders)
-        second = first + len(shared.parameters.inputs)
-
-        def keep(upload: str) -> Path:
-            return session.keep(Path(upload))
-
         setup = Setup(
-            thread,
-            shared.voice.system_prompt(values[second:], keep),
+            values[self.tab.thread],
+            shared.voice.chosen(values).system_prompt(),
             language,
-            shared.parameters.change(values[first:second]),
+            shared.parameters.change(values),
             self.camera,
         )
-        return Live(shared.engine, session, setup, shared.words, settings_of(values[:first]))
+        settings = settings_of([values[slider] for slider in self.sliders])
+        return Live(shared.engine, session, setup, shared.words, settings)
 
     async def _follow(
         self, live: Live, stop: Any, origin: str | None
@@ -185,12 +183,10 @@ class LivePanel:
 
 
 def build_live(
-    tab: Tab, shared: Shared, desk: LiveDesk, changed: Callable[[Any], Any], camera: bool
+    tab: Tab, shared: TabContext, desk: LiveDesk, changed: Callable[[Any], Any], camera: bool
 ) -> LivePanel:
     """Lay the panel out below the tab's inputs and connect it."""
-    place = tab.media[0].parent
-    assert place is not None
-    with place:
+    with tab.media_column:
         panel = _layout(tab, shared, desk, camera)
     name = tab.spec.name
     switch = "true" if camera else "false"
@@ -223,7 +219,7 @@ def build_live(
     return panel
 
 
-def _layout(tab: Tab, shared: Shared, desk: LiveDesk, camera: bool) -> LivePanel:
+def _layout(tab: Tab, shared: TabContext, desk: LiveDesk, camera: bool) -> LivePanel:
     name, words = tab.spec.name, shared.words
     with gr.Accordion(words.static("live"), open=True, elem_id=f"{name}-live-panel"):
         help_key = "live-help-camera" if camera else "live-help"
@@ -257,7 +253,7 @@ def _layout(tab: Tab, shared: Shared, desk: LiveDesk, camera: bool) -> LivePanel
     return LivePanel(tab, shared, desk, camera, wish, ticket, start, stop, sliders)
 
 
-def _slider(threshold: Threshold, shared: Shared) -> gr.Slider:
+def _slider(threshold: Threshold, shared: TabContext) -> gr.Slider:
     return gr.Slider(
         threshold.least,
         threshold.most,

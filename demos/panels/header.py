@@ -18,7 +18,7 @@ SHADE_JS = "() => { omniHeader.shade(); }"
 def build_header(words: Words) -> gr.Radio:
     """Lay the head out where the caller is; the switch for the language (hidden if it is fixed).
 
-    The switch has no value before :func:`current` gave it the visitor's language.
+    The switch has no value before the page has loaded and the visitor's language is known.
     """
     with gr.Row(elem_classes=["page-header"]):
         gr.HTML(logo_svg(), elem_classes=["logo"])

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.i18n import I18nData
 
+from demos.base.browser_values import Changes, download_js
+from demos.base.events import QUIET
 from demos.base.languages import Words
 from demos.tabs.actions import Actions
 from demos.tabs.video import is_audible
@@ -22,6 +23,9 @@ from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
 from omni.conversation import Audio, Image, Language, Video
 from omni.errors import OmniError
+
+if TYPE_CHECKING:
+    from demos.base.gradio_internals import Label
 
 
 @dataclass(frozen=True)
@@ -69,38 +73,38 @@ def build_tools(name: str, words: Words) -> Tools:
 def connect_tools(tools: Tools, actions: Actions) -> None:
     """Let the tools act on the chat of ``actions``."""
     thread = actions.tab.thread
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     name = actions.tab.spec.name
     saved = tools.export.click(
-        export_handler(actions), thread, tools.file, api_name=f"{name}_export", **quiet
+        export_handler(actions), thread, tools.file, api_name=f"{name}_export", **QUIET
     )
-    saved.then(None, tools.file, None, js=_download_js(name), **quiet)
+    saved.then(None, tools.file, None, js=download_js(f"{name}.zip"), **QUIET)
     tools.load.upload(
         import_handler(actions),
-        [tools.load, thread],
+        None,
         actions.outputs,
+        inputs_kwargs={"upload": tools.load, "thread": thread},
         api_name=f"{name}_import",
-        **quiet,
+        **QUIET,
     )
     kept = tools.keep.keep(
-        keep_handler(actions), thread, tools.file, api_name=f"{name}_keep", **quiet
+        keep_handler(actions), thread, tools.file, api_name=f"{name}_keep", **QUIET
     )
-    kept.then(None, tools.file, None, js=_download_js(name), **quiet)
+    kept.then(None, tools.file, None, js=download_js(f"{name}.zip"), **QUIET)
     tools.discard.discard(
-        actions.delete, thread, actions.outputs, api_name=f"{name}_delete", **quiet
+        actions.delete, thread, actions.outputs, api_name=f"{name}_delete", **QUIET
     )
-    tools.write.click(transcript_handler(actions), thread, tools.transcript, **quiet)
+    tools.write.click(transcript_handler(actions), thread, tools.transcript, **QUIET)
 
 
-def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
+def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | None]:
     """Writes the conversation into a file of the session."""
-    shared = actions.shared
+    context = actions.context
 
-    def export(request: gr.Request, thread: Thread) -> Any:
+    def export(request: gr.Request, thread: Thread) -> str | None:
         if not thread.entries:
-            gr.Info(shared.words.say(shared.words.of(request), "chat-is-empty"))
+            gr.Info(context.words.say(context.words.of(request), "chat-is-empty"))
             return None
-        session = shared.sessions.get(request.session_hash)
+        session = context.sessions.get(request.session_hash)
         path = session.new_file(f"conversation-{time.strftime('%Y%m%d-%H%M%S')}.zip")
         write_conversation(thread, path)
         return str(path)
@@ -110,7 +114,7 @@ def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
 
 def keep_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread], str | None]:
     """Writes one message into a file of the session."""
-    sessions = actions.shared.sessions
+    sessions = actions.context.sessions
 
     def keep(request: gr.Request, event: gr.EventData, thread: Thread) -> str | None:
         rows, row = thread.rows(), int(event.row)
@@ -122,19 +126,19 @@ def keep_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread
     return keep
 
 
-def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], tuple[Any, ...]]:
+def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Changes]:
     """Puts an exported conversation in the place of the one that is shown."""
-    shared = actions.shared
+    context = actions.context
 
-    def load(request: gr.Request, upload: str, thread: Thread) -> tuple[Any, ...]:
-        session, language = shared.sessions.get(request.session_hash), shared.words.of(request)
+    def load(request: gr.Request, upload: str, thread: Thread) -> Changes:
+        session, language = context.sessions.get(request.session_hash), context.words.of(request)
         if session.running(actions.tab.spec.name):
-            gr.Warning(shared.words.say(language, "turn-busy"))
+            gr.Warning(context.words.say(language, "turn-busy"))
             return actions.show(request, thread, thread)
         try:
             now = read_conversation(Path(upload), session.new_file, is_audible)
         except OmniError as error:
-            gr.Warning(shared.words.error(language, error))
+            gr.Warning(context.words.error(language, error))
             return actions.show(request, thread, thread)
         return actions.show(request, thread, now)
 
@@ -143,7 +147,7 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], tupl
 
 def transcript_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
     """Shows the conversation as text."""
-    words = actions.shared.words
+    words = actions.context.words
 
     def write(request: gr.Request, thread: Thread) -> Any:
         return gr.update(value=transcript(thread, words, words.of(request)), visible=True)
@@ -173,7 +177,7 @@ def _kind(part: object) -> str:
     return "transcript-sound" if isinstance(part, Audio) else "transcript-clip"
 
 
-def _bridge(name: str, action: str, label: str | I18nData) -> gr.HTML:
+def _bridge(name: str, action: str, label: Label) -> gr.HTML:
     """Brings what a person does to one message from the browser: Gradio's chat has no such buttons.
 
     assets/chat.js puts the buttons there; the text inside is their label.
@@ -187,14 +191,3 @@ def _bridge(name: str, action: str, label: str | I18nData) -> gr.HTML:
           omniChat.watch("{name}", "{action}", label, (row) => trigger("{action}", {{row}}));
         """,
     )
-
-
-def _download_js(name: str) -> str:
-    """Saves the file that the hidden download button got, if it got one."""
-    return f"""(file) => {{
-      if (!file?.url) return;
-      const link = document.createElement("a");
-      link.href = file.url;
-      link.download = file.orig_name ?? "{name}.zip";
-      link.click();
-    }}"""

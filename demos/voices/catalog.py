@@ -35,17 +35,16 @@ _STYLE_KEYS = {"speed": SPEEDS, "pitch": PITCHES, "loudness": LOUDNESSES}
 class Role:
     """A role: who the assistant is, and with which voice it speaks.
 
-    ``voice``: a name that the model knows, ``recording``: the name of a saved voice; None: the
-    voice stays as it is. ``style``: of the keys speed, pitch, loudness.
+    In the tables a named voice stands under the key voice and a saved one under recording.
     """
 
     id: str
     label: Mapping[Language, str]
     text: Mapping[Language, str]
-    voice: str | None = None
-    recording: str | None = None
+    named_voice: str | None = None  # the name of a voice that the model knows; None: as it is
+    saved_voice: str | None = None  # the name of a voice that was saved; None: as it is
     emotion: EmotionName | None = None
-    style: Mapping[str, StyleName] = field(default_factory=dict)
+    style: Mapping[str, StyleName] = field(default_factory=dict)  # of speed, pitch, loudness
 
 
 @dataclass(frozen=True)

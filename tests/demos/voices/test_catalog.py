@@ -54,7 +54,7 @@ roles:
     pirate, clerk = catalog.roles["pirate"], catalog.roles["clerk"]
     assert (pirate.label["zh"], pirate.text["zh"]) == ("Corsair", "你航海。")
     assert pirate.style == {"pitch": "low"}
-    assert (clerk.label["en"], clerk.recording, clerk.emotion) == ("职员", "Anna", "calm")
+    assert (clerk.label["en"], clerk.saved_voice, clerk.emotion) == ("职员", "Anna", "calm")
     assert catalog.voices["某人"].label["en"] == "某人"
     assert not catalog.voices["某人"].documented
     assert next(iter(catalog.voices)) == DEFAULT_VOICE

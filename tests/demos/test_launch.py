@@ -1,15 +1,17 @@
-"""app.py: flags, and one clear sentence when one cannot be followed."""
+"""Starting the page: flags, and one clear sentence when one cannot be followed."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import app
-from demos import serve
+from demos import launch, serve
+from tests.support.root import ROOT
 
 
 @pytest.fixture
@@ -22,16 +24,16 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         return "http://nowhere/"
 
     monkeypatch.setattr(serve, "serve", fake_serve)
-    monkeypatch.setattr(app, "wait", lambda: None)
-    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(app.atexit, "register", lambda close: seen.update(close=close))
+    monkeypatch.setattr(launch, "wait", lambda: None)
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(launch.atexit, "register", lambda close: seen.update(close=close))
     monkeypatch.delenv("SPACE_ID", raising=False)
     monkeypatch.setenv("GRADIO_TEMP_DIR", "changed by the app, restored after the test")
     return seen
 
 
 def test_defaults_serve_this_machine_alone(served: dict[str, Any]) -> None:
-    assert app.main([]) == 0
+    assert launch.main([]) == 0
     options = served["options"]
     assert options.host == "127.0.0.1"
     assert not options.share
@@ -42,7 +44,7 @@ def test_defaults_serve_this_machine_alone(served: dict[str, Any]) -> None:
 
 def test_flags_arrive(served: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--host", "0.0.0.0", "--share", "--lang", "zh", "--auth", "a:b", "--auth", "c:d:e"]
-    assert app.main(arguments) == 0
+    assert launch.main(arguments) == 0
     options = served["options"]
     assert options.host == "0.0.0.0"
     assert options.share
@@ -55,7 +57,7 @@ def test_flags_arrive(served: dict[str, Any], capsys: pytest.CaptureFixture[str]
 def test_a_page_on_the_network_without_https_is_warned_of(
     served: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.main(["--host", "0.0.0.0"]) == 0
+    assert launch.main(["--host", "0.0.0.0"]) == 0
     assert serve.NO_MICROPHONE in capsys.readouterr().out
     served["close"]()
 
@@ -64,7 +66,7 @@ def test_a_space_is_reached_from_outside(
     served: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPACE_ID", "owner/space")
-    assert app.main([]) == 0
+    assert launch.main([]) == 0
     assert served["options"].host == "0.0.0.0"
     served["close"]()
 
@@ -72,8 +74,8 @@ def test_a_space_is_reached_from_outside(
 def test_uploads_go_to_a_private_folder_that_goes_away(
     served: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert app.main([]) == 0
-    folder = Path(app.os.environ["GRADIO_TEMP_DIR"])
+    assert launch.main([]) == 0
+    folder = Path(launch.os.environ["GRADIO_TEMP_DIR"])
     assert folder.stat().st_mode & 0o777 == 0o700
     served["close"]()
     assert not folder.exists()
@@ -94,7 +96,7 @@ def test_a_flag_that_cannot_be_followed_is_one_sentence(
     arguments: list[str],
     sentence: str,
 ) -> None:
-    assert app.main(arguments) == 2
+    assert launch.main(arguments) == 2
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
@@ -108,5 +110,16 @@ def test_a_port_in_use_is_one_sentence(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert app.main(["--port", str(port)]) == 2
+        assert launch.main(["--port", str(port)]) == 2
     assert f"Port {port} is in use" in capsys.readouterr().err
+
+
+def test_the_file_that_a_space_runs_starts_the_same_program() -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "app.py", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert "--share" in run("--help").stdout
+    refused = run("--auth", "nobody")
+    assert refused.returncode == 2
+    assert "user:password" in refused.stderr
