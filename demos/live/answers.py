@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from demos.live.latency import Moments
 from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Session
 from omni.conversation import Audio, Image, Language, Message, Part, SystemPrompt, Text, Video
 from omni.dialogue.interrupted import heard_part
+from omni.dialogue.latency import Moments
 from omni.events import (
     FRAMES_PER_SECOND,
     SPEECH_RATE,

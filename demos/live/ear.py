@@ -12,8 +12,8 @@ import numpy as np
 import soxr
 
 from demos.live.answers import Answer, Question
-from demos.live.camera import CameraRing
 from omni.conversation import Part
+from omni.dialogue.camera import CameraRing
 from omni.events import SPEECH_RATE
 from omni.listening.echo import OwnVoice
 from omni.listening.settings import RATE, ListeningSettings

@@ -29,11 +29,11 @@ from demos.base.languages import Words
 from demos.live import wire
 from demos.live.answers import Answer, Item, Question, Setup, files_of, work
 from demos.live.ear import Ear
-from demos.live.latency import Latency
 from demos.live.sentences import Sentences
 from demos.turns.chat import Bubble, bubble
 from demos.turns.sessions import Session
 from omni.conversation import Part
+from omni.dialogue.latency import Latency
 from omni.events import Progress
 from omni.listening.settings import RATE, ListeningSettings
 from omni.listening.turn_detection import Began, Ended, Paused, Resumed, TurnEvent

@@ -12,10 +12,10 @@ from PIL import Image as Pillow
 
 from demos.base.languages import Words
 from demos.live import wire
-from demos.live.camera import LARGEST_FRAME, CameraRing
 from demos.live.panel import REFUSALS, THRESHOLDS, settings_of
 from demos.live.route import LiveDesk
 from omni.conversation import Message, Speech, Text
+from omni.dialogue.camera import LARGEST_FRAME, CameraRing
 from omni.dialogue.interrupted import heard_part
 from omni.errors import MediaError
 from omni.media.clip import write_clip
