@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-import wave
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Session
+from demos.turns.turn import keep_sound
 from omni.conversation import Audio, Image, Language, Message, Part, SystemPrompt, Text, Video
 from omni.dialogue.interrupted import heard_part
 from omni.dialogue.latency import Moments
@@ -32,7 +32,7 @@ from omni.events import (
     TurnEnd,
 )
 from omni.listening.settings import RATE
-from omni.media.wav import WavWriter
+from omni.media.wav import write_wav
 from omni.options import GenerationOptions
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 TAIL = round(0.05 * SPEECH_RATE)  # samples: an answer is heard when all but so many were played
 QUESTION_NAME, CAMERA_NAME, CLIP_NAME = "question.wav", "camera.jpg", "camera.mp4"
-ANSWER_NAME = "answer.wav"
 
 Change: TypeAlias = Callable[[GenerationOptions], GenerationOptions]
 
@@ -73,7 +72,7 @@ class Question:
             MediaError: a frame is no picture.
         """
         sound = session.new_file(QUESTION_NAME)
-        write_sound(sound, self.sound)
+        write_wav(sound, self.sound, RATE)
         return (*self.carried, *self._seen(session), Audio(sound))
 
     def _seen(self, session: Session) -> tuple[Part, ...]:
@@ -181,7 +180,7 @@ class Answer:
             sound = [np.concatenate(self.sounds or [np.zeros(0, np.int16)])]
             sound = [sound[0][: self.heard // frame * frame]]
         unanswered = failed or not message.parts
-        answer = Entry(message, _keep(session, sound), note, failed=unanswered)
+        answer = Entry(message, keep_sound(session, sound), note, failed=unanswered)
         if not self.parts:
             return (answer,)
         return (replace(question, failed=unanswered), answer)
@@ -218,23 +217,3 @@ def _options(setup: Setup) -> Change:
 def files_of(parts: tuple[Part, ...]) -> list[Path]:
     """The files that a question's parts were written to."""
     return Entry(Message("user", parts)).media
-
-
-def _keep(session: Session, sounds: list[np.ndarray]) -> Path | None:
-    if session.ended or not sum(map(len, sounds)):
-        return None
-    path = session.new_file(ANSWER_NAME)
-    with WavWriter(path) as file:
-        for samples in sounds:
-            file.write(samples)
-    return path
-
-
-def write_sound(path: Path, sound: np.ndarray) -> None:
-    """Float32 (samples,) at RATE as a WAV file of 16 bits."""
-    samples = np.clip(np.rint(sound * 32767), -32768, 32767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(samples.tobytes())
