@@ -99,12 +99,12 @@ class Page:
         elif message["type"] == "flush":
             self.flush.append(now)
             played = self._played(message["answer"], now)
-            self.live.take(wire.Heard(message["answer"], played, True))
+            self.live.take(wire.PlaybackReport(message["answer"], played, True))
 
     def _play(self) -> None:
         for number in list(self.first)[-1:]:
             played = self._played(number, time.monotonic())
-            self.live.take(wire.Heard(number, played, False))
+            self.live.take(wire.PlaybackReport(number, played, False))
 
     def _played(self, number: int, now: float) -> int:
         if number not in self.first:

@@ -20,10 +20,11 @@ from demos.live.session import Live
 from demos.turns.chat import Thread
 from demos.turns.sessions import Sessions
 from demos.turns.turn import unchanged
-from omni.conversation import Audio, Image, Speech, SystemPrompt, Text, Video
+from omni.conversation import Audio, Speech, SystemPrompt, Text, Video
+from omni.dialogue.states import EndReason, Person
 from omni.errors import MediaError
 from omni.events import SPEECH_RATE, SpeechChunk, TextDelta
-from omni.listening.settings import RATE, ListeningSettings
+from omni.listening.settings import RATE
 from omni.listening.voice_activity import Voice
 from tests.support.fake_engine import FakeEngine
 from tests.support.live_talk import Talk, quiet, spoken
@@ -234,27 +235,7 @@ def test_the_frames_of_a_turn_go_with_it(sessions: Sessions) -> None:
     assert len(shades) in (3, 4)  # the second before the first word counts
     assert np.abs(np.array(shades[-3:]) - (100, 120, 140)).max() < 4
     talk.end()
-    assert talk.live.ear.frames == 0
-
-
-def test_a_short_turn_shows_the_last_still(sessions: Sessions) -> None:
-    engine = FakeEngine()
-    talk = Talk(engine, sessions, camera=True)
-    talk.live.take(wire.Picture(jpeg(80)))
-    talk.say(quiet(3.0), spoken(0.4), quiet(1.0))
-    talk.until(lambda: len(talk.live.thread.entries) == 2)
-    picture, _ = engine.seen[-1].messages[-1].parts
-    assert isinstance(picture, Image)
-    talk.end()
-
-
-def test_without_a_camera_no_frame_is_kept(sessions: Sessions) -> None:
-    talk = Talk(FakeEngine(), sessions)
-    talk.live.take(wire.Picture(jpeg(80)))
-    talk.say(quiet(0.2))
-    talk.until(lambda: talk.live._items.empty())
-    assert talk.live.ear.frames == 0
-    talk.end()
+    assert talk.live.dialogue.camera is None
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -270,7 +251,7 @@ def test_an_error_is_told_and_the_conversation_goes_on(sessions: Sessions, langu
 
 
 @pytest.mark.parametrize("reason", ["stopped", "lost", "microphone", "left"])
-def test_every_end_frees_the_engine(sessions: Sessions, reason: wire.EndReason) -> None:
+def test_every_end_frees_the_engine(sessions: Sessions, reason: EndReason) -> None:
     engine = SlowEngine()
     talk = Talk(engine, sessions, plays=False)
     talk.say(spoken(0.6), quiet(1.0))
@@ -299,7 +280,7 @@ def test_a_pause_is_used_as_soon_as_the_engine_is_free(sessions: Sessions) -> No
     talk = Talk(engine, sessions)
     with engine._lock:  # somebody else is served
         talk.say(spoken(0.6), quiet(0.35))
-        talk.until(lambda: talk.live.ear.pausing and talk.live._items.empty())
+        talk.until(lambda: talk.live.dialogue.person is Person.PAUSING and talk.live._items.empty())
         assert not engine.seen
     talk.say(quiet(0.1))
     talk.until(lambda: engine.ended == ["end"])
@@ -307,17 +288,6 @@ def test_a_pause_is_used_as_soon_as_the_engine_is_free(sessions: Sessions) -> No
     talk.say(quiet(0.5))
     talk.until(lambda: len(talk.live.thread.entries) == 2)
     assert len(engine.seen) == 1
-    talk.end()
-
-
-def test_the_parts_of_a_latency_agree(sessions: Sessions) -> None:
-    talk = Talk(FakeEngine(), sessions)
-    talk.say(spoken(0.6), quiet(1.2))
-    talk.until(lambda: len(talk.live.latencies) == 1)
-    (latency,) = talk.live.latencies
-    parts = latency.begun_s + latency.read_s + latency.speak_s
-    assert abs(parts - latency.ready_s) < 1e-9
-    assert latency.hold_s >= ListeningSettings().end_s
     talk.end()
 
 

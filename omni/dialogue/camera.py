@@ -6,8 +6,7 @@ Nothing is written anywhere: frames that no turn takes are forgotten with the ri
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_FRAMES = 32  # as many as the published model sees of a clip
 LARGEST_FRAME = 400_000  # bytes of a JPEG; ours are about 30,000
@@ -21,31 +20,31 @@ class Frame:
     at: int
 
 
+@dataclass(frozen=True)
 class CameraRing:
-    """The last frames, one a second."""
+    """The last frames, one a second, oldest first; every change makes a new value."""
 
-    def __init__(self, size: int = MAX_FRAMES) -> None:
-        self._frames: deque[Frame] = deque(maxlen=size)
+    frames: tuple[Frame, ...] = ()
+    size: int = MAX_FRAMES
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self.frames)
 
-    def add(self, jpeg: bytes, at: int) -> None:
-        """A new frame. One that is too large to be ours is ignored."""
-        if 0 < len(jpeg) <= LARGEST_FRAME:
-            self._frames.append(Frame(jpeg, at))
+    def plus(self, jpeg: bytes, at: int) -> CameraRing:
+        """With a new frame. One that is too large to be ours is ignored."""
+        if not 0 < len(jpeg) <= LARGEST_FRAME:
+            return self
+        return replace(self, frames=(*self.frames, Frame(jpeg, at))[-self.size :])
 
     def between(self, begin: int, end: int) -> tuple[bytes, ...]:
         """The frames of a turn, oldest first; the last one before its end if it was so short that
         none fell into it: what the person was showing.
         """
-        before = [frame for frame in self._frames if frame.at <= end]
+        before = [frame for frame in self.frames if frame.at <= end]
         during = [frame for frame in before if frame.at >= begin]
         return tuple(frame.jpeg for frame in during or before[-1:])
 
-    def forget(self, until: int | None = None) -> None:
-        """Drop the frames before the sample ``until`` (None: all) except, then, the newest."""
-        if until is None:
-            self._frames.clear()
-        while len(self._frames) > 1 and until is not None and self._frames[0].at < until:
-            self._frames.popleft()
+    def since(self, at: int) -> CameraRing:
+        """Without the frames before the sample ``at``, except the newest one, which stays."""
+        kept = tuple(frame for frame in self.frames if frame.at >= at)
+        return replace(self, frames=kept or self.frames[-1:])
