@@ -8,7 +8,8 @@ venv=${OMNI_VENV:-.venv}
 if [ ! -x "$venv/bin/python" ]; then
   "${PYTHON:-python3}" -m venv "$venv"
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+  -r requirements.txt -r requirements-train.txt -r requirements-dev.txt -c constraints.txt
 
 "$venv/bin/python" -m ruff check
 "$venv/bin/python" -m ruff format --check

@@ -1,7 +1,7 @@
 """Examples that run with one click, per tab and language.
 
 Knows: the table examples/examples.yaml, how an example becomes a message.
-Does not know: how the media were made (examples/make_examples.py).
+Does not know: how the media were made (finetune/nano/make_examples.py).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The training examples: millions of them, each a function of its number.
 
-Knows: the mixture of tasks and languages. Does not know: what is said (:mod:`finetune.nano.examples.dialogues`).
+Knows: the mixture of tasks and languages. Does not know: what is said
+(:mod:`finetune.nano.examples.dialogues`).
 
-``python -m finetune.nano.examples.examples --show 20 --out DIR`` writes some to look at and listen to;
-``--sizes`` prints how large the domain is.
+``python -m finetune.nano.examples.examples --show 20 --out DIR`` writes some to look at and to
+hear; ``--sizes`` prints how large the domain is.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from pathlib import Path
 from random import Random
 from typing import get_args
 
-from finetune.nano.examples.cast import Cast
-from finetune.nano.examples.dialogues import DIALOGUES
 from finetune.nano.domain.splits import SPLITS, Split, stable_hash
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
+from finetune.nano.examples.cast import Cast
+from finetune.nano.examples.dialogues import DIALOGUES
 from finetune.nano.examples.parts import Example, Task
 from finetune.nano.gallery import print_sizes, write_example
 from omni.conversation import Language

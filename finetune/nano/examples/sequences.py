@@ -64,7 +64,8 @@ class Sequence:
     ``sound_targets`` (length,): the token of the word that sounds, for an auxiliary loss: at a
     place that predicts a frame, in that frame; where a code was heard, LISTENING_DELAY codes ago.
     ``sight_targets`` (length,): a word for what a row of a picture shows, in the language of the
-    question, by chance one of those that :func:`finetune.nano.pictures.row_targets.row_words` gives.
+    question, by chance one of those that
+    :func:`finetune.nano.pictures.row_targets.row_words` gives.
     Pictures and frames have the size at which the tower sees them.
     """
 

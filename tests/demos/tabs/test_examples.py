@@ -12,8 +12,8 @@ import pytest
 from benchmarks.quality.scoring import exact
 from demos.base.languages import LANGUAGES, Words
 from demos.tabs.examples import Example, read_examples
-from examples.make_examples import CLIPS, PICTURES, SPOKEN
 from finetune.nano.domain.vocabulary import english_words, hanzi
+from finetune.nano.make_examples import CLIPS, PICTURES, SPOKEN
 from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,
     Conversation,

@@ -1,15 +1,15 @@
-"""Makes the example media from nothing: speech by espeak-ng, pictures and clips by the painter that
-nano's lessons come from (other pictures than in its lessons: tests/demos/tabs/test_examples.py checks that).
+"""Makes the example media from nothing: speech by espeak-ng, pictures and clips by the painter of
+nano's lessons (other pictures than in its lessons: tests/demos/tabs/test_examples.py checks that).
 
-Usage: python examples/make_examples.py (espeak-ng must be installed; the files land beside this)
+Knows: what each example shows or says. Does not know: where the page shows it.
+Usage: python -m finetune.nano.make_examples (needs espeak-ng; the files land in examples/)
 """
 
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import av
 import numpy as np
@@ -17,14 +17,13 @@ import soundfile
 import soxr
 from PIL import Image
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from finetune.nano.pictures.canvas import PALETTE, Canvas, Look  # noqa: E402
-from finetune.nano.pictures.clips import ClipScene  # noqa: E402
-from finetune.nano.domain.lexicon import word  # noqa: E402
-from finetune.nano.pictures.pictures import Scene, Thing, Writing  # noqa: E402
-from finetune.nano.speech.synthesis import LANGUAGE_VOICES, USUAL_RATE  # noqa: E402
+from finetune.nano.domain.lexicon import word
+from finetune.nano.pictures.canvas import PALETTE, Canvas, Look
+from finetune.nano.pictures.clips import ClipScene
+from finetune.nano.pictures.pictures import Scene, Thing, Writing
+from finetune.nano.speech.synthesis import LANGUAGE_VOICES, USUAL_RATE
+from omni.conversation import Language
+from omni.shipped import EXAMPLES
 
 RATE = 16_000  # Hz
 SIDE, CLIP_SIDE = 252, 154  # pixels; nano has learnt with pictures and clips of these sizes
@@ -33,7 +32,7 @@ RADIUS = 0.135  # of the side
 FRAMES_A_SECOND = 8
 CLIP_S = 5
 
-SPOKEN = {
+SPOKEN: dict[str, tuple[Language, str, str]] = {
     "capital_en": ("en", "f2", "What is the capital of France?"),
     "capital_zh": ("zh", "f3", "法国的首都是哪里？"),
     "sentence_en": ("en", "m3", "The red star is above the yellow heart."),
@@ -78,16 +77,16 @@ def main() -> None:
     for name, (language, variant, text) in SPOKEN.items():
         speak(name, language, variant, text)
     for name, scene in PICTURES.items():
-        picture(scene).save(HERE / f"{name}.png", optimize=True)
+        picture(scene).save(EXAMPLES / f"{name}.png", optimize=True)
     for name, clip in CLIPS.items():
-        film(name, lambda share, clip=clip: frame(clip, share))
+        film(name, partial(frame, clip))
 
 
-def speak(name: str, language: str, variant: str, text: str) -> None:
+def speak(name: str, language: Language, variant: str, text: str) -> None:
     """``text`` as 16 kHz mono speech."""
-    path = HERE / f"{name}.wav"
-    voice = f"{LANGUAGE_VOICES[language]}+{variant}"  # type: ignore[index]
-    rate = str(USUAL_RATE[language])  # type: ignore[index]
+    path = EXAMPLES / f"{name}.wav"
+    voice = f"{LANGUAGE_VOICES[language]}+{variant}"
+    rate = str(USUAL_RATE[language])
     command = ["espeak-ng", "-v", voice, "-s", rate, "-w", str(path), text]
     subprocess.run(command, check=True)
     samples, own_rate = soundfile.read(path, dtype="float32")
@@ -134,7 +133,7 @@ def paint(canvas: Canvas, thing: Thing, color: str, x: float | None = None) -> N
 def film(name: str, draw: Callable[[float], Image.Image]) -> None:
     """A clip without sound."""
     count = FRAMES_A_SECOND * CLIP_S
-    with av.open(str(HERE / f"{name}.mp4"), "w") as container:
+    with av.open(str(EXAMPLES / f"{name}.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=FRAMES_A_SECOND)
         stream.width = stream.height = CLIP_SIDE
         stream.pix_fmt = "yuv420p"
