@@ -251,23 +251,23 @@ class TurnClock:
         if self._first_text_s is None:
             self._first_text_s = self.elapsed()
 
-    def decoding(self, decode: Callable[[], Samples | None]) -> Callable[[], Samples | None]:
+    def decoding(self, decode: Callable[[], Samples]) -> Callable[[], Samples | None]:
         """``decode``, its time counted as the vocoder's."""
 
         def timed() -> Samples | None:
-            """The samples, if there are any yet."""
+            """The samples; None where there are none yet."""
             start = time.perf_counter()
             with torch.inference_mode():
                 samples = decode()
             self._vocode_s += time.perf_counter() - start
-            return samples
+            return samples if len(samples) else None
 
         return timed
 
     def sound(self, decoded: Iterator[Samples | None]) -> Iterator[SpeechChunk]:
         """What was decoded to sound, if anything, with the time of the first."""
         for samples in decoded:
-            if samples is None or not len(samples):
+            if samples is None:
                 continue
             if self._first_sound_s is None:
                 self._first_sound_s = self.elapsed()

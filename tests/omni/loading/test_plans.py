@@ -142,7 +142,7 @@ def test_the_cache_and_the_flows_memory_take_what_is_said() -> None:
         stream.push(torch.zeros(5, books, dtype=torch.int64))
     held = sum(
         buffer.nbytes
-        for memory in stream._memories
+        for memory in stream.state.flow.state.memories
         for pair in memory._pairs.values()
         for buffer in pair.buffers
     )

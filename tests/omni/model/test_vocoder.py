@@ -108,7 +108,7 @@ def test_random_splits_of_a_long_mel_give_the_whole_wave(seed: int) -> None:
 def test_a_batch_streams_too() -> None:
     vocoder = fresh(SHORT_SIGHTED).fold_weight_norm()
     mel = torch.cat([random_mel(SHORT_SIGHTED, 12, 1), random_mel(SHORT_SIGHTED, 12, 2)])
-    stream = VocoderStream(vocoder, SourceNoise(vocoder.config, 2, generator=seeded()))
+    stream = VocoderStream(vocoder, lambda: SourceNoise(vocoder.config, 2, generator=seeded()))
     whole = vocoder(mel, generator=seeded())
     assert worst(streamed(stream, mel, [5, 7]), whole) <= STREAM_ATOL
 
