@@ -18,8 +18,8 @@ from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from demos.playback.player import (
     blocked_note,
+    build_page_player,
     listen_js,
-    page_player,
     silence,
     silence_js,
     speech_player,
@@ -93,7 +93,7 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
         elem_id=f"{name}-chat",
     )
     player = speech_player(name, words.static("player"))
-    playback_support, ticket = page_player(name, words)
+    page_player = build_page_player(name, words)
     blocked_note(name, words)
     status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["status"])
     text = gr.Textbox(
@@ -108,8 +108,8 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
     return {
         "chat": chat,
         "player": player,
-        "playback_support": playback_support,
-        "ticket": ticket,
+        "playback_support": page_player.support,
+        "ticket": page_player.ticket,
         "status": status,
         "text": text,
         **_buttons(name, words),
@@ -175,7 +175,13 @@ def _connect_clear(tab: Tab, actions: Actions, turns: list[Any]) -> None:
     """The page is empty at once; then the server answers, after all that was still on its way."""
     now: dict[str, Any] = {**QUIET, "queue": False}
     empty: Changes = {tab.chat: [], tab.status: "", tab.text: "", **emptied_media(tab)}
-    outputs, js = constants_js(empty, silence(tab.spec.name))
-    gr.on([tab.clear.click, tab.chat.clear], None, None, outputs, cancels=turns, js=js, **now).then(
-        actions.clear, tab.thread, actions.outputs, api_name=f"{tab.spec.name}_clear", **now
-    )
+    code = constants_js(empty, silence(tab.spec.name))
+    gr.on(
+        [tab.clear.click, tab.chat.clear],
+        None,
+        None,
+        code.outputs,
+        cancels=turns,
+        js=code.js,
+        **now,
+    ).then(actions.clear, tab.thread, actions.outputs, api_name=f"{tab.spec.name}_clear", **now)
