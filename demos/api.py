@@ -44,15 +44,6 @@ from omni.options import GenerationOptions
 if TYPE_CHECKING:
     from omni.engine import Engine
 
-ENDPOINTS = (
-    "chat",
-    "new_conversation",
-    "transcribe",
-    "read_aloud",
-    "model",
-    "load_model",
-    "unload_model",
-)
 TAB = "api"  # the name of a script's turns within its session
 
 

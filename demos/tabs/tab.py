@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gradio as gr
 
@@ -30,6 +30,9 @@ from demos.tabs.examples import build_examples, example_handler
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tools import build_tools, connect_tools
 from demos.turns.chat import Thread
+
+if TYPE_CHECKING:
+    from gradio.events import Dependency
 
 MAX_TURNS_AT_ONCE = 16  # waiting ones included; each holds one of the server's 40 threads
 CHAT_HEIGHT = "clamp(18rem, calc(100vh - 31rem), 48rem)"
@@ -171,7 +174,7 @@ def _connect(
     _connect_clear(tab, actions, turns)
 
 
-def _connect_clear(tab: Tab, actions: Actions, turns: list[Any]) -> None:
+def _connect_clear(tab: Tab, actions: Actions, turns: list[Dependency]) -> None:
     """The page is empty at once; then the server answers, after all that was still on its way."""
     now: dict[str, Any] = {**QUIET, "queue": False}
     empty: Changes = {tab.chat: [], tab.status: "", tab.text: "", **emptied_media(tab)}
