@@ -46,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1" if name.startswith("HF") else "False")
 
-    from demos.base.gradio_internals import import_gradio
+    from demos.base.gradio_internals import check_version, import_gradio
 
     import_gradio()
+    check_version()
     from demos import serve
     from demos.base.languages import Words
     from demos.build import build

@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demos.base import theme
-from demos.base.gradio_internals import check_version, rest_queue
+from demos.base.gradio_internals import rest_queue
 from demos.base.languages import Words
 from demos.base.page import routes_beside
 from omni.loading.checkpoint import Checkpoint
@@ -147,7 +147,6 @@ def _try(host: str, port: int) -> None:
 
 def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     """Start serving and return the local address; the caller keeps the process alive."""
-    check_version()
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
     _, address, _ = page.launch(

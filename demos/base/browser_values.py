@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gradio.blocks import Block
@@ -24,6 +25,14 @@ Values: TypeAlias = Mapping[Block, Any]
 Changes: TypeAlias = dict[Block, Any]
 
 
+@dataclass(frozen=True)
+class BrowserCode:
+    """Code that gives the values of ``outputs``, in their order."""
+
+    outputs: list[Block]
+    js: str
+
+
 def place_of(component: Block, inputs: Inputs) -> int:
     """Where the value of ``component`` stands for the browser code of an event.
 
@@ -33,18 +42,19 @@ def place_of(component: Block, inputs: Inputs) -> int:
     return in_browser_order(inputs).index(component)
 
 
-def constants_js(values: Changes, first: str = "") -> tuple[list[Block], str]:
-    """The outputs of an event that gives constants, and the browser code that does.
+def constants_js(values: Changes, first: str = "") -> BrowserCode:
+    """Browser code that gives constants, whatever it gets.
 
     Args:
         values: what each component gets, as JSON has it.
         first: statements to run before.
     """
-    return list(values), f"() => {{ {first} return {json.dumps(list(values.values()))}; }}"
+    constants = json.dumps(list(values.values()))
+    return BrowserCode(list(values), f"() => {{ {first} return {constants}; }}")
 
 
-def chosen_js(table: Mapping[str, Changes], first: str = "") -> tuple[list[Block], str]:
-    """The outputs of an event whose one input chooses a row of ``table``, and its browser code.
+def chosen_js(table: Mapping[str, Changes], first: str = "") -> BrowserCode:
+    """Browser code of an event whose one input chooses a row of ``table``.
 
     Args:
         table: what the components get for each value of the input, as JSON has it; a component
@@ -58,9 +68,10 @@ def chosen_js(table: Mapping[str, Changes], first: str = "") -> tuple[list[Block
         for choice, row in table.items()
     }
     value = f"({json.dumps(rows)})[choice]?.[place]"  # undefined: it stays
-    return outputs, (
+    return BrowserCode(
+        outputs,
         f"(choice) => {{ {first}"
-        f" return Array.from({{length: {len(outputs)}}}, (_, place) => {value}); }}"
+        f" return Array.from({{length: {len(outputs)}}}, (_, place) => {value}); }}",
     )
 
 

@@ -16,13 +16,14 @@ import gradio as gr
 import yaml
 from gradio.i18n import I18nData
 
+from demos.base import gradio_internals
 from omni.conversation import Language
 from omni.errors import OmniError
 
 Choice: TypeAlias = Literal["auto", "en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 _CHOSEN = re.compile(r"(?:^|;\s*)omni_language=(en|zh)\s*(?:;|$)")  # the cookie of the switch
-_MISSING_IN_GRADIO = "common.webcam"  # the gallery names its camera button so, and no more
+_MISSING_IN_GRADIO = gradio_internals.MISSING_WORD
 _FOLDER = Path(__file__).parent.parent
 _TABLES = (_FOLDER / "words.yaml", _FOLDER / "live" / "words.yaml")
 # Safe as well; the C parser, where PyYAML has it, needs a tenth of the time.

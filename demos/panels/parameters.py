@@ -58,21 +58,21 @@ class Knob:
             return float(options.text_only.max_new)
         return float(getattr(options.first_text, self.field))
 
-    def turn(self, options: GenerationOptions, value: float) -> GenerationOptions:
+    def set(self, options: GenerationOptions, value: float) -> GenerationOptions:
         """``options`` with this knob at ``value``."""
         if self.phase == "speech":
-            return replace(options, audio=self._set(options.audio, value))
-        text_only = self._set(options.text_only, value)
+            return replace(options, audio=self._changed(options.audio, value))
+        text_only = self._changed(options.text_only, value)
         if self.field == "max_new":  # spoken answers pause for speech; their calls stay short
             return replace(options, text_only=text_only)
         return replace(
             options,
             text_only=text_only,
-            first_text=self._set(options.first_text, value),
-            next_text=self._set(options.next_text, value),
+            first_text=self._changed(options.first_text, value),
+            next_text=self._changed(options.next_text, value),
         )
 
-    def _set(self, sampling: Sampling, value: float) -> Sampling:
+    def _changed(self, sampling: Sampling, value: float) -> Sampling:
         whole = isinstance(getattr(sampling, self.field), int)
         return replace(sampling, **{self.field: int(value) if whole else float(value)})  # type: ignore[arg-type]
 
@@ -161,7 +161,7 @@ def change_of(knobs: Mapping[Knob, float], seed: object = None) -> Change:
 
     def change(options: GenerationOptions) -> GenerationOptions:
         for knob, value in knobs.items():
-            options = knob.turn(options, min(max(value, knob.least), knob.most))
+            options = knob.set(options, min(max(value, knob.least), knob.most))
         return replace(options, seed=seed_of(seed))
 
     return change

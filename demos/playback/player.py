@@ -11,6 +11,7 @@ and samples. One AAC encoder runs for a whole answer, so there is no hole betwee
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -43,11 +44,16 @@ def speech_player(tab: str, label: Label) -> gr.Audio:
     )
 
 
-def page_player(tab: str, words: Words) -> tuple[gr.Textbox, gr.Textbox]:
-    """The page's own player of one tab, for a voice line.
+@dataclass(frozen=True)
+class PagePlayer:
+    """The hidden components by which server and browser speak about a voice line."""
 
-    Returns where the browser says whether it can play one, and where the ticket of one goes.
-    """
+    support: gr.Textbox  # written by the browser: VOICE_LINE if it can play one
+    ticket: gr.Textbox  # written by the server: of the line to play
+
+
+def build_page_player(tab: str, words: Words) -> PagePlayer:
+    """Lay the page's own player of one tab out where the caller is."""
     with gr.Row(elem_id=f"{tab}-voice", elem_classes=["voice-line"]):
         gr.HTML("<i></i><i></i><i></i><i></i><i></i>", elem_classes=["voice-bars"])
         for action in ("pause", "resume"):
@@ -56,12 +62,12 @@ def page_player(tab: str, words: Words) -> tuple[gr.Textbox, gr.Textbox]:
             )
             button.click(None, None, None, js=f"() => {{ omniSpeech.{action}(); }}")
         _volume(tab, words)
-    playback_support = gr.Textbox(visible="hidden", elem_id=f"{tab}-ear")
+    support = gr.Textbox(visible="hidden", elem_id=f"{tab}-ear")
     ticket = gr.Textbox(visible="hidden", elem_id=f"{tab}-ticket")
     ticket.change(
         None, [ticket], None, js=f"(ticket) => {{ omniSpeech.connect('{tab}', ticket); }}"
     )
-    return playback_support, ticket
+    return PagePlayer(support, ticket)
 
 
 def _volume(tab: str, words: Words) -> None:

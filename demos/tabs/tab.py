@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gradio as gr
 
@@ -18,8 +18,8 @@ from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from demos.playback.player import (
     blocked_note,
+    build_page_player,
     listen_js,
-    page_player,
     silence,
     silence_js,
     speech_player,
@@ -30,6 +30,9 @@ from demos.tabs.examples import build_examples, example_handler
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tools import build_tools, connect_tools
 from demos.turns.chat import Thread
+
+if TYPE_CHECKING:
+    from gradio.events import Dependency
 
 MAX_TURNS_AT_ONCE = 16  # waiting ones included; each holds one of the server's 40 threads
 CHAT_HEIGHT = "clamp(18rem, calc(100vh - 31rem), 48rem)"
@@ -93,7 +96,7 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
         elem_id=f"{name}-chat",
     )
     player = speech_player(name, words.static("player"))
-    playback_support, ticket = page_player(name, words)
+    page_player = build_page_player(name, words)
     blocked_note(name, words)
     status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["status"])
     text = gr.Textbox(
@@ -108,8 +111,8 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
     return {
         "chat": chat,
         "player": player,
-        "playback_support": playback_support,
-        "ticket": ticket,
+        "playback_support": page_player.support,
+        "ticket": page_player.ticket,
         "status": status,
         "text": text,
         **_buttons(name, words),
@@ -171,11 +174,17 @@ def _connect(
     _connect_clear(tab, actions, turns)
 
 
-def _connect_clear(tab: Tab, actions: Actions, turns: list[Any]) -> None:
+def _connect_clear(tab: Tab, actions: Actions, turns: list[Dependency]) -> None:
     """The page is empty at once; then the server answers, after all that was still on its way."""
     now: dict[str, Any] = {**QUIET, "queue": False}
     empty: Changes = {tab.chat: [], tab.status: "", tab.text: "", **emptied_media(tab)}
-    outputs, js = constants_js(empty, silence(tab.spec.name))
-    gr.on([tab.clear.click, tab.chat.clear], None, None, outputs, cancels=turns, js=js, **now).then(
-        actions.clear, tab.thread, actions.outputs, api_name=f"{tab.spec.name}_clear", **now
-    )
+    code = constants_js(empty, silence(tab.spec.name))
+    gr.on(
+        [tab.clear.click, tab.chat.clear],
+        None,
+        None,
+        code.outputs,
+        cancels=turns,
+        js=code.js,
+        **now,
+    ).then(actions.clear, tab.thread, actions.outputs, api_name=f"{tab.spec.name}_clear", **now)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -37,8 +37,8 @@ class Tools:
     load: gr.UploadButton
     write: gr.Button
     transcript: gr.Textbox
-    keep: gr.HTML
-    discard: gr.HTML
+    save_message: gr.HTML  # what a person does to one message, from the browser
+    delete_exchange: gr.HTML
 
 
 def build_tools(name: str, words: Words) -> Tools:
@@ -65,9 +65,9 @@ def build_tools(name: str, words: Words) -> Tools:
             elem_id=f"{name}-transcript",
         )
     _bridge(name, "copy", words.static("copy-message"))
-    keep = _bridge(name, "keep", words.static("keep-message"))
-    discard = _bridge(name, "discard", words.static("delete-exchange"))
-    return Tools(export, file, load, write, transcript, keep, discard)
+    save = _bridge(name, "keep", words.static("keep-message"))
+    delete = _bridge(name, "discard", words.static("delete-exchange"))
+    return Tools(export, file, load, write, transcript, save, delete)
 
 
 def connect_tools(tools: Tools, actions: Actions) -> None:
@@ -86,14 +86,14 @@ def connect_tools(tools: Tools, actions: Actions) -> None:
         api_name=f"{name}_import",
         **QUIET,
     )
-    kept = tools.keep.keep(
-        keep_handler(actions), thread, tools.file, api_name=f"{name}_keep", **QUIET
+    kept = tools.save_message.keep(
+        save_handler(actions), thread, tools.file, api_name=f"{name}_keep", **QUIET
     )
     kept.then(None, tools.file, None, js=download_js(f"{name}.zip"), **QUIET)
-    tools.discard.discard(
+    tools.delete_exchange.discard(
         actions.delete, thread, actions.outputs, api_name=f"{name}_delete", **QUIET
     )
-    tools.write.click(transcript_handler(actions), thread, tools.transcript, **QUIET)
+    tools.write.click(transcript_handler(actions, tools), thread, tools.transcript, **QUIET)
 
 
 def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | None]:
@@ -112,18 +112,18 @@ def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | Non
     return export
 
 
-def keep_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread], str | None]:
+def save_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread], str | None]:
     """Writes one message into a file of the session."""
     sessions = actions.context.sessions
 
-    def keep(request: gr.Request, event: gr.EventData, thread: Thread) -> str | None:
+    def save(request: gr.Request, event: gr.EventData, thread: Thread) -> str | None:
         rows, row = thread.rows(), int(event.row)
         if not 0 <= row < len(rows):
             return None
         path = write_message(rows[row], sessions.get(request.session_hash).new_file)
         return str(path) if path else None
 
-    return keep
+    return save
 
 
 def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Changes]:
@@ -145,12 +145,13 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
     return load
 
 
-def transcript_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
+def transcript_handler(actions: Actions, tools: Tools) -> Callable[[gr.Request, Thread], Changes]:
     """Shows the conversation as text."""
     words = actions.context.words
 
-    def write(request: gr.Request, thread: Thread) -> Any:
-        return gr.update(value=transcript(thread, words, words.of(request)), visible=True)
+    def write(request: gr.Request, thread: Thread) -> Changes:
+        text = transcript(thread, words, words.of(request))
+        return {tools.transcript: gr.update(value=text, visible=True)}
 
     return write
 

@@ -10,10 +10,16 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gradio.blocks import Block
 from gradio.components import Component
 
-from demos.base.browser_values import Changes, Inputs, chosen_js, constants_js, download_js
+from demos.base.browser_values import (
+    BrowserCode,
+    Changes,
+    Inputs,
+    chosen_js,
+    constants_js,
+    download_js,
+)
 from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event, Listener
 from demos.base.languages import Words
@@ -93,8 +99,8 @@ def _connect(panel: VoicePanel, actions: VoiceActions) -> None:
         actions.use_reference, panel.reference, panel.used_reference, **QUIET, queue=True
     )
     _connect_reference(panel, actions)
-    brought, js = role_js(panel, actions.catalog)
-    _in_browser(panel.role.input, panel.role, brought, js).then(
+    brought = role_js(panel, actions.catalog)
+    _in_browser(panel.role.input, panel.role, brought).then(
         actions.choose_role, panel.role, panel.all, trigger_mode="always_last", **AT_ONCE
     )
     panel.saved_voice.input(
@@ -106,17 +112,17 @@ def _connect(panel: VoicePanel, actions: VoiceActions) -> None:
         **AT_ONCE,
     )
     _connect_library(panel, actions)
-    outputs, js = constants_js(panel.first_values, BEGIN_JS)
-    _in_browser(panel.reset.click, None, outputs, js).then(
+    first = constants_js(panel.first_values, BEGIN_JS)
+    _in_browser(panel.reset.click, None, first).then(
         actions.forget_reference, None, None, **AT_ONCE
     )
 
 
 def _connect_reference(panel: VoicePanel, actions: VoiceActions) -> None:
-    empty, js = constants_js(panel.no_reference, BEGIN_JS)
+    empty = constants_js(panel.no_reference, BEGIN_JS)
     found = [panel.checked_number, panel.checked_file, panel.checked_note]
     for event in (panel.reference.upload, panel.reference.stop_recording):
-        _in_browser(event, None, empty, js).then(
+        _in_browser(event, None, empty).then(
             actions.check_reference,
             None,
             found,
@@ -132,7 +138,7 @@ def _connect_reference(panel: VoicePanel, actions: VoiceActions) -> None:
         queue=True,
         **QUIET,
     )
-    _in_browser(panel.reference.clear, None, empty, js).then(
+    _in_browser(panel.reference.clear, None, empty).then(
         actions.forget_reference, None, None, cancels=transcribing, **AT_ONCE
     )
 
@@ -175,17 +181,17 @@ def _connect_library(panel: VoicePanel, actions: VoiceActions) -> None:
     )
 
 
-def _in_browser(event: Listener, inputs: Component | None, outputs: list[Block], js: str) -> Event:
+def _in_browser(event: Listener, inputs: Component | None, code: BrowserCode) -> Event:
     """Set what the browser knows in the browser: no late answer undoes what comes after.
 
     What the server has to do follows by ``then``: a second function of the same event would bring
     this one back when it is called again for an event that had to wait.
     """
-    return event(None, inputs, outputs, js=js, **AT_ONCE)
+    return event(None, inputs, code.outputs, js=code.js, **AT_ONCE)
 
 
-def role_js(panel: VoicePanel, catalog: Catalog) -> tuple[list[Block], str]:
-    """What a role changes at once: the outputs of the event, and its browser code."""
+def role_js(panel: VoicePanel, catalog: Catalog) -> BrowserCode:
+    """Browser code for what a role changes at once."""
     roles = catalog.roles.values()
     table = {role.id: brought_by(role, panel) for role in (*roles, Role(NONE, {}, {}))}
     bring = [role.id for role in roles if role.named_voice or role.saved_voice]

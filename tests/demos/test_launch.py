@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from demos import launch, serve
+from demos.base import gradio_internals
 from tests.support.root import ROOT
 
 
@@ -68,6 +70,22 @@ def test_a_space_is_reached_from_outside(
     monkeypatch.setenv("SPACE_ID", "owner/space")
     assert launch.main([]) == 0
     assert served["options"].host == "0.0.0.0"
+    served["close"]()
+
+
+@pytest.mark.parametrize(("version", "warnings"), [("99.0", 1), (None, 0)])
+def test_another_gradio_is_warned_of_once_at_the_start(
+    served: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    version: str | None,
+    warnings: int,
+) -> None:
+    if version:
+        monkeypatch.setattr(gradio_internals, "version", lambda name: version)
+    with caplog.at_level(logging.WARNING):
+        assert launch.main([]) == 0
+    assert sum("Gradio" in message for message in caplog.messages) == warnings
     served["close"]()
 
 

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
 from demos.turns.chat import Thread
 
-Result = TypeVar("Result")
+# The endpoints for scripts: their names stay as they are from release to release.
+ENDPOINTS = (
+    "chat",
+    "new_conversation",
+    "transcribe",
+    "read_aloud",
+    "model",
+    "load_model",
+    "unload_model",
+)
 
 
 def function(page: gr.Blocks, name: str) -> Any:

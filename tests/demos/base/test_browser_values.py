@@ -36,17 +36,17 @@ def test_a_place_is_the_one_in_gradios_own_list() -> None:
 def test_constants_come_in_the_order_of_their_outputs() -> None:
     with gr.Blocks():
         text, number, box = gr.Textbox(), gr.Number(), gr.Checkbox()
-    outputs, js = constants_js({number: 7, text: "seven", box: None}, "begun.push(1);")
-    assert outputs == [number, text, box]
-    assert run(js, "whatever") == [[7, "seven", None], [1]]
+    code = constants_js({number: 7, text: "seven", box: None}, "begun.push(1);")
+    assert code.outputs == [number, text, box]
+    assert run(code.js, "whatever") == [[7, "seven", None], [1]]
 
 
 def test_a_choice_gives_its_row_and_leaves_the_rest_alone() -> None:
     with gr.Blocks():
         text, number = gr.Textbox(), gr.Number()
     table = {"a": {text: "A"}, "b": {number: 2, text: "B"}}
-    outputs, js = chosen_js(table, "begun.push(choice);")
-    assert outputs == [text, number]
-    assert run(js, "a") == [["A", None], ["a"]]  # undefined, as JSON has it
-    assert run(js, "b") == [["B", 2], ["b"]]
-    assert run(js, "c") == [[None, None], ["c"]]
+    code = chosen_js(table, "begun.push(choice);")
+    assert code.outputs == [text, number]
+    assert run(code.js, "a") == [["A", None], ["a"]]  # undefined, as JSON has it
+    assert run(code.js, "b") == [["B", 2], ["b"]]
+    assert run(code.js, "c") == [[None, None], ["c"]]

@@ -13,7 +13,6 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demos.api import ENDPOINTS
 from demos.base.languages import Words
 from demos.build import build
 from demos.panels.model_bar import memory_size, parameter_count, small_key, untrained_key
@@ -28,7 +27,7 @@ from omni.engine import Engine, EngineSettings
 from omni.events import SPEECH_RATE
 from omni.loading import nano
 from tests.support.fake_engine import FakeEngine, tone
-from tests.support.page import ask, handler, request, shown, values
+from tests.support.page import ENDPOINTS, ask, handler, request, shown, values
 from tests.support.root import ROOT
 
 

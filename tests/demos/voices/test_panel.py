@@ -223,12 +223,12 @@ def test_just_what_was_checked_in_this_session_is_used(
 
 def test_a_role_brings_its_style_at_once(actions: VoiceActions) -> None:
     panel = actions.panel
-    outputs, js = role_js(panel, actions.catalog)
-    table = json.loads(js[js.index('({"') + 1 : js.index(")[choice]")])
+    code = role_js(panel, actions.catalog)
+    table = json.loads(code.js[code.js.index('({"') + 1 : code.js.index(")[choice]")])
     names = {id(getattr(panel, name)): name for name in panel.__dataclass_fields__}
 
     def brought(role: str) -> dict[str, Any]:
-        return {names[id(outputs[int(index)])]: value for index, value in table[role].items()}
+        return {names[id(code.outputs[int(index)])]: value for index, value in table[role].items()}
 
     assert brought("storyteller") == {
         "emotion": "gentle",
@@ -251,8 +251,8 @@ def test_a_role_may_bring_a_voice(
     )
     library = VoiceLibrary(tmp_path / "voices")
     actions = make(engine, sessions, library, read_catalog([tmp_path]))
-    outputs, js = role_js(actions.panel, actions.catalog)
-    assert f'"{outputs.index(actions.panel.named_voice)}": "\\u67d0\\u4eba"' in js
+    code = role_js(actions.panel, actions.catalog)
+    assert f'"{code.outputs.index(actions.panel.named_voice)}": "\\u67d0\\u4eba"' in code.js
     assert named(actions.panel, actions.choose_role(ask(), "a")) == {"reference_note": gr.skip()}
     gone = named(actions.panel, actions.choose_role(ask(), "b"))
     assert "There is no voice Anna any more." in gone["reference_note"]
