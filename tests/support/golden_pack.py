@@ -33,6 +33,8 @@ RECIPE = "ckpt/model.drawn.json"  # seed, and shape, mean and spread of each ten
 REST = "ckpt/model.rest.safetensors"  # what differs from what is drawn
 INDEX, VALUE = "#index", "#value"  # of a tensor in which a few numbers differ
 PACKED = ".xz"
+LARGE = (".safetensors", ".pt", ".wav")
+WORDS = ({"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 1, "lp": 2, "pb": 2},)  # numbers of 4 bytes
 FEW = 0.02  # of the numbers of a tensor
 BLOCK = 16  # torch draws so many normal numbers at a time, from as many equal ones
 
@@ -51,7 +53,7 @@ def unpack(folder: Path) -> None:
     Raises:
         ValueError: a file does not come out as README.json describes it.
     """
-    described = json.loads((folder / "README.json").read_text(encoding="utf-8"))["files"]
+    described = description(folder)
     for packed in sorted(folder.rglob(f"*{PACKED}")):
         path = packed.with_suffix("")
         name = path.relative_to(folder).as_posix()
@@ -61,12 +63,19 @@ def unpack(folder: Path) -> None:
         _write(folder / CHECKPOINT, described[CHECKPOINT], partial(_checkpoint, folder))
 
 
+def description(folder: Path) -> dict[str, dict[str, Any]]:
+    """What README.json says of each file: ``bytes``, and ``sha256`` (how it begins) but of inputs."""
+    text = json.loads((folder / "README.json").read_text(encoding="utf-8"))
+    inputs = {f"inputs/{name}": {"bytes": size} for name, size in text["inputs"].items()}
+    return text["files"] | inputs
+
+
 def _write(path: Path, described: Mapping[str, Any], make: Callable[[], bytes]) -> None:
     """Make a file, whole or not at all, unless it is there with its described size."""
     if path.exists() and path.stat().st_size == described["bytes"]:
         return
     content = make()
-    if not hashlib.sha256(content).hexdigest().startswith(described["sha256"]):
+    if not hashlib.sha256(content).hexdigest().startswith(described.get("sha256", "")):
         raise ValueError(f"{path} does not come out as it was")
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     unfinished.write_bytes(content)
@@ -135,10 +144,10 @@ def sines(positions: int, width: int) -> Doubles:
 
 def pack(folder: Path) -> None:
     """Leave out of a whole set what :func:`unpack` makes; the files themselves stay."""
-    description = json.loads((folder / "README.json").read_text(encoding="utf-8"))
+    seed = json.loads((folder / "README.json").read_text(encoding="utf-8"))["seed"]
     wanted = load_file(folder / CHECKPOINT)
-    recipe: dict[str, Any] = {"seed": description["seed"], "tensors": {}}
-    stream = Stream(description["seed"])
+    recipe: dict[str, Any] = {"seed": seed, "tensors": {}}
+    stream = Stream(seed)
     for name, tensor in sorted(wanted.items()):
         table = name.endswith("positional_embedding")
         numbers = None if table else stream.normal(tensor.numel())
@@ -153,10 +162,10 @@ def pack(folder: Path) -> None:
             rest[name + VALUE] = wanted[name].view(-1)[differs]
     _compress(folder / REST, save(rest))
     lines = [f"  {json.dumps(name)}: {json.dumps(law)}" for name, law in recipe["tensors"].items()]
-    head = f'{{"seed": {recipe["seed"]}, "tensors": {{\n'
+    head = f'{{"seed": {seed}, "tensors": {{\n'
     (folder / RECIPE).write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
-    for name in description["files"]:
-        if name != CHECKPOINT and Path(name).suffix in (".safetensors", ".pt"):
+    for name in description(folder):
+        if name != CHECKPOINT and Path(name).suffix in LARGE:
             _compress(folder / name, (folder / name).read_bytes())
 
 
@@ -187,7 +196,7 @@ def _decompress(path: Path) -> bytes:
 
 def _compress(path: Path, content: bytes) -> None:
     packed = path.with_name(path.name + PACKED)
-    packed.write_bytes(lzma.compress(content, preset=6))
+    packed.write_bytes(lzma.compress(content, filters=WORDS))
 
 
 if __name__ == "__main__":
