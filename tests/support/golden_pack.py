@@ -64,7 +64,7 @@ def unpack(folder: Path) -> None:
 
 
 def description(folder: Path) -> dict[str, dict[str, Any]]:
-    """What README.json says of each file: ``bytes``, and ``sha256`` (how it begins) but of inputs."""
+    """What README.json says of each file: ``bytes``; how ``sha256`` begins, but of inputs."""
     text = json.loads((folder / "README.json").read_text(encoding="utf-8"))
     inputs = {f"inputs/{name}": {"bytes": size} for name, size in text["inputs"].items()}
     return text["files"] | inputs
