@@ -33,7 +33,8 @@ from benchmarks.speed.random_model import RandomWeights, load_random
 from benchmarks.speed.wave import relative_error, some_codes, some_noise
 from omni.config import OmniConfig
 from omni.loading.load import LoadedModel
-from omni.loading.plans import PLANS, Part, Plan, needed, part_bytes
+from omni.loading.memory import PUBLISHED_VOCODER_BYTES, needed, part_bytes
+from omni.loading.plans import PLANS, Part, Plan
 from omni.loading.quantization import WEIGHT_BYTES
 from omni.media.image import ImagePatches
 from omni.model.audio.flow_unet import TimeEmbedding
@@ -47,7 +48,6 @@ BITS: tuple[Bits, ...] = (8, 4)
 OUTLIERS = 6.0  # activations above it are multiplied in full precision, as LLM.int8() does
 CPU_BLOCK = 32  # outputs of a layer in 4 bits
 SPOKEN_TURN = 1024  # positions of 30 s heard and 30 s spoken
-VOCODER_VALUES = 20_821_295
 POSITIONS = 64
 
 
@@ -244,7 +244,7 @@ def memory_rows() -> Iterator[Row]:
         yield Row(f"memory.{part}_gb", size / 1e9, note="tables" if not saved[8] else note)
     plans = (Plan(), Plan("8bit"), Plan("4bit"), *PLANS[1:])
     for plan in plans:
-        need = needed(shapes, config.to_dict(), plan, 2, 4 * VOCODER_VALUES, SPOKEN_TURN)
+        need = needed(shapes, config.to_dict(), plan, 2, PUBLISHED_VOCODER_BYTES, SPOKEN_TURN)
         name = plan.name.replace(" with ", "_") + ("_lm_head_8bit" if plan.lm_head_8bit else "")
         note = f"weights {need.weights / 1e9:.2f}, speech {need.speech / 1e9:.2f}"
         note += f"; {need.host / 1e9:.2f} on the host" if need.host else ""

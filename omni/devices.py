@@ -265,17 +265,6 @@ def release() -> None:
         torch.mps.empty_cache()
 
 
-def check_fits(need: int, device: str) -> None:
-    """Refuse a load that cannot succeed, before it takes the machine's memory.
-
-    Raises:
-        ResourceError: ``need`` bytes are more than is free on ``device``.
-    """
-    free = free_bytes(device)
-    if need > free:
-        raise too_large(need, free, device)
-
-
 def too_large(need: int, free: int, device: str) -> ResourceError:
     """The sentence for a model of ``need`` bytes where ``free`` are."""
     return ResourceError(
