@@ -198,7 +198,7 @@ class Assistant:
                 elif isinstance(event, SegmentEnd):
                     jobs.submit(clock.decoding(speech.end_segment))
                 elif isinstance(event, Finished):
-                    if event.reason != "stopped":  # who stopped wants to hear nothing more
+                    if event.reason != "stopped":  # whoever stopped it wants to hear no more
                         jobs.submit(clock.decoding(speech.finish))
                         yield from _until(stop, clock.sound(jobs.rest()))
                     reason = "stopped" if stop.is_set() else event.reason

@@ -180,7 +180,7 @@ def use_threads(device: str, float32_bytes: int) -> None:
 
 
 def cuda_devices(device: str) -> list[int]:
-    """The indices that ``device`` stands for: all of them for ``cuda``, else the one."""
+    """The indices that ``device`` stands for: all of them for ``cuda``, else that one."""
     index = torch.device(device).index
     return list(range(torch.cuda.device_count())) if index is None else [index]
 

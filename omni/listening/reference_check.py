@@ -1,6 +1,6 @@
-"""A reference recording, looked at before its voice is used.
+"""A recording whose voice is to be taken: checked, trimmed and levelled before it is used.
 
-Knows: what makes a recording usable, how it is trimmed and levelled.
+Knows: what makes a recording usable.
 Does not know: how a model uses it, where it is kept. Importing this module does not import torch.
 """
 
@@ -33,15 +33,16 @@ PEAK = 0.95
 CLIPPED_NEAR = 0.9  # of the highest value
 CLIPPED_SHARE = 0.008  # of the samples of speech; unclipped: 0.003, by 6 dB: 0.009 and more
 
-Hear: TypeAlias = Callable[[np.ndarray], np.ndarray]
+# float32 (frames * FRAME,) at RATE to the probability of speech in each frame, (frames,)
+SpeechDetector: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class VoiceSample:
-    """A usable recording: float32 (samples,) at RATE, trimmed and levelled."""
+    """A usable recording of a voice, trimmed and levelled."""
 
-    samples: np.ndarray
-    speech_s: float
+    samples: np.ndarray  # float32 (samples,) at RATE
+    speech_s: float  # seconds in which somebody speaks
 
     @property
     def seconds(self) -> float:
@@ -57,12 +58,11 @@ class VoiceSample:
         write_wav(path, self.samples, RATE)
 
 
-def check_voice(path: Path, hear: Hear | None = None) -> VoiceSample:
+def check_voice(path: Path, detector: SpeechDetector | None = None) -> VoiceSample:
     """Read a recording and make it a reference.
 
     Args:
-        hear: float32 (frames * FRAME,) at RATE to the probability of speech in each frame;
-            None: by silero-vad.
+        detector: tells which frames are speech; None: silero-vad.
 
     Raises:
         MediaError: the file cannot be read as sound, or is silent.
@@ -75,13 +75,13 @@ def check_voice(path: Path, hear: Hear | None = None) -> VoiceSample:
     check_audible(waveform, path.name)
     if waveform.size > LONGEST_LOOKED_AT_S * RATE:
         raise _too_long(waveform.size / RATE)
-    return usable_voice(waveform, hear or speech_probabilities)
+    return usable_voice(waveform, detector or speech_probabilities)
 
 
-def usable_voice(waveform: np.ndarray, hear: Hear) -> VoiceSample:
+def usable_voice(waveform: np.ndarray, detector: SpeechDetector) -> VoiceSample:
     """See :func:`check_voice`; ``waveform``: float32 (samples,) at RATE."""
     waveform = waveform - waveform.mean()
-    speech = _speech_frames(waveform, hear)
+    speech = _speech_frames(waveform, detector)
     if not speech.any():
         raise VoiceError(
             "voice-no-speech",
@@ -101,19 +101,19 @@ def usable_voice(waveform: np.ndarray, hear: Hear) -> VoiceSample:
 
 def speech_probabilities(frames: np.ndarray) -> np.ndarray:
     """The probability of speech, (frames,), for float32 (frames * FRAME,); by silero-vad."""
-    from omni.listening.voice_activity import SileroVoice
+    from omni.listening.voice_activity import SileroVoiceActivity
 
-    voice = SileroVoice()
-    return np.array([voice(frame) for frame in frames.reshape(-1, FRAME)])
+    activity = SileroVoiceActivity()
+    return np.array([activity(frame) for frame in frames.reshape(-1, FRAME)])
 
 
-def _speech_frames(waveform: np.ndarray, hear: Hear) -> np.ndarray:
-    """Which frames are speech, bool (frames,). The detector hears all recordings equally loud."""
+def _speech_frames(waveform: np.ndarray, detector: SpeechDetector) -> np.ndarray:
+    """Which frames are speech, bool (frames,). The detector gets all recordings equally loud."""
     padded = np.pad(waveform, (0, -waveform.size % FRAME))
-    heard = hear((0.5 * padded / np.abs(padded).max()).astype(np.float32))
-    likely = np.concatenate([[0], (heard >= SPEECH_PROBABILITY).astype(int), [0]])
+    probabilities = detector((0.5 * padded / np.abs(padded).max()).astype(np.float32))
+    likely = np.concatenate([[0], (probabilities >= SPEECH_PROBABILITY).astype(int), [0]])
     begins, ends = np.flatnonzero(np.diff(likely) == 1), np.flatnonzero(np.diff(likely) == -1)
-    speech = np.zeros(heard.size, bool)
+    speech = np.zeros(probabilities.size, bool)
     for begin, end in zip(begins, ends, strict=True):
         speech[begin:end] = end - begin >= BURST_FRAMES
     return speech

@@ -229,9 +229,9 @@ def test_the_frames_of_a_turn_go_with_it(sessions: Sessions) -> None:
     clip, sound = engine.seen[-1].messages[-1].parts
     assert isinstance(clip, Video)
     assert isinstance(sound, Audio)
-    from omni.media.video import read_frames
+    from omni.media.video import iter_frames
 
-    shades = [round(float(np.asarray(frame).mean())) for frame in read_frames(clip.path, 32)]
+    shades = [round(float(np.asarray(frame).mean())) for frame in iter_frames(clip.path, 32)]
     assert len(shades) in (3, 4)  # the second before the first word counts
     assert np.abs(np.array(shades[-3:]) - (100, 120, 140)).max() < 4
     talk.end()
