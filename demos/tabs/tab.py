@@ -61,7 +61,7 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         with gr.Column(scale=8, min_width=320, elem_classes=["talk"]):
             talk = _chat(spec, words)
             tools = build_tools(name, words)
-    tab = Tab(spec, page, media_column, media, **talk, thread=gr.State(Thread()))
+    tab = Tab(spec, page, media_column, media, **talk)
     actions = Actions(tab, context)
     _connect(tab, actions, shortcuts, changed)
     connect_tools(tools, actions)
@@ -115,6 +115,7 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
         "ticket": page_player.ticket,
         "status": status,
         "text": text,
+        "thread": gr.State(Thread()),
         **_buttons(name, words),
     }
 

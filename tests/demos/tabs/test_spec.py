@@ -76,3 +76,9 @@ def test_live_takes_the_camera_only_where_it_is_described(tmp_path: Path) -> Non
     known = names(page_of(tmp_path, *TABS)[0])
     assert ("audio-live-flip" in known, "video-live-flip" in known) == (False, True)
     assert "image_live" not in known
+
+
+def test_nothing_but_tabs_stands_between_the_tabs(tmp_path: Path) -> None:
+    page, _ = page_of(tmp_path, *TABS)
+    (tabs,) = (block for block in page.blocks.values() if isinstance(block, gr.Tabs))
+    assert [type(child) for child in tabs.children] == [gr.Tab] * len(TABS)  # or buttons get lost
