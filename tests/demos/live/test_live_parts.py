@@ -81,12 +81,13 @@ def test_a_ticket_is_good_for_the_page_that_got_it(
 
 
 def test_the_sliders_make_settings() -> None:
-    settings = settings_of([0.5, 0.3, None, 9])
+    values = (0.5, 0.3, None, 9)
+    settings = settings_of(dict(zip(THRESHOLDS, values, strict=True)))
     assert settings.end_s == 0.5
     assert settings.begin_probability == 0.3
     assert settings.keep_probability < 0.3
     assert settings.barge_probability == 0.95  # the slider's end
-    assert settings_of([None] * len(THRESHOLDS)).end_s == 0.7
+    assert settings_of(dict.fromkeys(THRESHOLDS)).end_s == 0.7
 
 
 def test_everything_that_a_browser_can_refuse_has_a_sentence() -> None:
