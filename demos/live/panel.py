@@ -165,7 +165,7 @@ class LivePanel:
                     shown = live.version
                     yield {**self._chat(live), self.tab.status: live.status}
         finally:  # also when the page was closed
-            self.desk.claim(ticket)
+            self.desk.over(ticket)
             live.end("left")
         sentence = live.status if live.over == "failed" and live.status else ""
         sentence = sentence or live.say(f"live-end-{live.over or 'stopped'}")
