@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,14 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from demos.base.browser_values import Values
+from demos.base.browser_values import Changes, Values
 from demos.base.gradio_internals import in_browser_order
 from demos.live.answers import Setup
 from demos.live.route import LiveDesk
 from demos.live.session import Live
 from demos.tabs.spec import Tab, TabContext
 from demos.turns.sessions import TurnBusy
+from omni.conversation import Language
 from omni.listening.settings import ListeningSettings
 
 if TYPE_CHECKING:
@@ -37,10 +39,10 @@ REFUSALS = ("insecure", "refused", "no-device", "device-busy", "no-sound", "old-
 
 @dataclass(frozen=True)
 class Threshold:
-    """One slider: a field of ListeningSettings and its range."""
+    """One slider of the folded panel."""
 
-    field: str
-    words: str
+    field: str  # of ListeningSettings
+    words: str  # the key of its label
     least: float
     most: float
     step: float
@@ -54,11 +56,11 @@ THRESHOLDS = (
 )
 
 
-def settings_of(values: Sequence[Any]) -> ListeningSettings:
+def settings_of(values: Mapping[Threshold, float | None]) -> ListeningSettings:
     """The sliders' values as settings; one that was emptied keeps its default."""
     given = {
         threshold.field: min(max(float(value), threshold.least), threshold.most)
-        for threshold, value in zip(THRESHOLDS, values, strict=True)
+        for threshold, value in values.items()
         if value is not None
     }
     settings = replace(ListeningSettings(), **given)
@@ -78,66 +80,71 @@ class LivePanel:
     ticket: gr.Textbox  # written by the server
     start: gr.Button
     stop: gr.Button
-    sliders: tuple[gr.Slider, ...]
+    sliders: Mapping[Threshold, gr.Slider]
 
     @property
     def inputs(self) -> list[Block]:
+        """What Start sends. The browser writes the wish, which stands first for it."""
         shared = self.shared
         settings = in_browser_order(shared.parameters.inputs | shared.voice.inputs)
-        return [self.wish, self.tab.thread, *self.sliders, *settings]
+        return [self.wish, self.tab.thread, *self.sliders.values(), *settings]
 
     @property
     def outputs(self) -> list[Component]:
+        """What a live session may change."""
         tab = self.tab
         return [tab.chat, tab.thread, tab.status, tab.send, self.start, self.stop, self.ticket]
 
-    async def run(self, request: gr.Request, *given: Any):  # type: ignore[no-untyped-def]
-        """Live from Start to its end; yields the values of :attr:`outputs`."""
+    async def run(self, request: gr.Request, *given: Any) -> AsyncIterator[Changes]:
+        """Live from Start to its end."""
         values: Values = dict(zip(self.inputs, given, strict=True))
-        wish = values[self.wish]
         words = self.shared.words
         language = words.of(request)
+        wish = values[self.wish]
         if wish == BUSY:
-            yield self._values()
+            yield self._nothing()
             return
         if wish != READY:
             sentence = words.say(language, f"live-{wish if wish in REFUSALS else 'no-sound'}")
             gr.Warning(sentence)
-            yield self._values(status=sentence)
+            yield {self.tab.status: sentence}
             return
         session = self.shared.sessions.get(request.session_hash)
         try:
             with session.turn(self.tab.spec.name) as stop:
                 live = self._live(session, language, values)
-                async for shown in self._follow(live, stop, request.headers.get("origin")):
-                    yield shown
+                async for changes in self._follow(live, stop, request.headers.get("origin")):
+                    yield changes
         except TurnBusy:  # the status is the other turn's: the page tells it (see assets/live.js)
             gr.Warning(words.say(language, "live-busy"))
-            yield self._values()
+            yield self._nothing()
 
     def end(self, request: gr.Request) -> None:
         """Stop."""
         self.shared.sessions.get(request.session_hash).stop(self.tab.spec.name)
 
-    def _live(self, session: Session, language: Any, values: Values) -> Live:
+    def _live(self, session: Session, language: Language, values: Values) -> Live:
+        """A live session with what stands in the panels."""
         shared = self.shared
         setup = Setup(
-            values[self.tab.thread],
-            shared.voice.chosen(values).system_prompt(),
-            language,
-            shared.parameters.change(values),
-            self.camera,
+            thread=values[self.tab.thread],
+            system=shared.voice.chosen(values).system_prompt(),
+            language=language,
+            change=shared.parameters.change(values),
+            camera=self.camera,
         )
-        settings = settings_of([values[slider] for slider in self.sliders])
+        settings = settings_of({one: values[slider] for one, slider in self.sliders.items()})
         return Live(shared.engine, session, setup, shared.words, settings)
 
     async def _follow(
-        self, live: Live, stop: Any, origin: str | None
-    ) -> AsyncIterator[tuple[Any, ...]]:
+        self, live: Live, stop: threading.Event, origin: str | None
+    ) -> AsyncIterator[Changes]:
+        """What the page shows of ``live``, until it is over."""
         ticket = self.desk.ticket(live, origin)
         sentences = {"lost": live.say("live-end-lost"), "unreached": live.say("live-unreached")}
         offer = json.dumps({"ticket": ticket, **sentences})
-        yield self._values(ticket=offer, on=True, status=live.say("live-preparing"))
+        status = live.say("live-preparing")
+        yield {self.ticket: offer, self.tab.status: status, **self._buttons(on=True)}
         shown = -1
         try:
             while live.over is None:
@@ -151,35 +158,29 @@ class LivePanel:
                     break
                 if live.version != shown and live.over is None:
                     shown = live.version
-                    yield self._values(live=live, status=live.status)
+                    yield {**self._chat(live), self.tab.status: live.status}
         finally:  # also when the page was closed
-            self.desk.claim(ticket)
+            self.desk.over(ticket)
             live.end("left")
         sentence = live.status if live.over == "failed" and live.status else ""
         sentence = sentence or live.say(f"live-end-{live.over or 'stopped'}")
-        yield self._values(live=live, status=sentence, on=False, ticket="")
+        over = {self.tab.status: sentence, self.ticket: "", **self._buttons(on=False)}
+        yield {**self._chat(live), **over}
 
     def _unreached(self, live: Live, ticket: str) -> bool:
         return not live.started and not self.desk.waiting(ticket)
 
-    def _values(
-        self,
-        live: Live | None = None,
-        status: Any = None,
-        on: bool | None = None,
-        ticket: str | None = None,
-    ) -> tuple[Any, ...]:
-        """The values of :attr:`outputs`; None: unchanged."""
-        skip = gr.skip()
-        return (
-            live.bubbles() if live else skip,
-            live.thread if live else skip,
-            skip if status is None else status,
-            skip if on is None else gr.update(interactive=not on),
-            skip if on is None else gr.update(interactive=not on),
-            skip if on is None else gr.update(interactive=on),
-            skip if ticket is None else ticket,
-        )
+    def _chat(self, live: Live) -> Changes:
+        return {self.tab.chat: live.bubbles(), self.tab.thread: live.thread}
+
+    def _buttons(self, on: bool) -> Changes:
+        """Send and Start wait while Live is ``on``."""
+        waiting = gr.update(interactive=not on)
+        return {self.tab.send: waiting, self.start: waiting, self.stop: gr.update(interactive=on)}
+
+    def _nothing(self) -> Changes:
+        """Everything stays as it is; an event has to say something."""
+        return {self.tab.status: gr.skip()}
 
 
 def build_live(
@@ -245,7 +246,7 @@ def _layout(tab: Tab, shared: TabContext, desk: LiveDesk, camera: bool) -> LiveP
                 flip = gr.Button(words.static("live-flip"), elem_id=f"{name}-live-flip")
                 flip.click(None, None, None, js=f"() => {{ omniLive.flip('{name}'); }}")
         with gr.Accordion(words.static("live-thresholds"), open=False):
-            sliders = tuple(_slider(threshold, shared) for threshold in THRESHOLDS)
+            sliders = {threshold: _slider(threshold, shared) for threshold in THRESHOLDS}
         # For the page, which has it ready in the person's language.
         gr.Markdown(words.static("live-busy"), visible="hidden", elem_id=f"{name}-live-busy")
         wish = gr.Textbox(visible="hidden", elem_id=f"{name}-live-wish")

@@ -244,16 +244,16 @@ class Live:
             case do.StopAnswer() | do.ThrowAway():
                 self._stops[command.number].set()
             case do.Release():
-                self._listener.own_voice.clear()
+                self._listener.echo_guard.clear()
             case do.SendSound():
                 self._send(wire.speech(command.number, command.samples))
-                self._listener.own_voice.sent(command.samples)
+                self._listener.echo_guard.sent(command.samples)
             case do.AllSent():
                 self._send({"type": "sent", "answer": command.number})
             case do.Flush():
                 self._send({"type": "flush", "answer": command.number})
             case do.FollowPlayback():
-                self._listener.own_voice.played(command.samples)
+                self._listener.echo_guard.played(command.samples)
             case do.ForgetFiles():
                 kept = set(self.thread.files())
                 files = files_of(command.parts)

@@ -59,18 +59,17 @@ def unchanged(options: GenerationOptions) -> GenerationOptions:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a person gave for one turn. ``prepare`` makes the parts (it may read files).
+    """What a person gave for one turn."""
 
-    ``task``: chat answers in the conversation; transcribe writes down the first sound among the
-    parts, read speaks the last text among them (both without the conversation).
-    """
-
+    # Makes the message's parts and the system prompt; it may read files.
     prepare: Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
-    speech: bool
-    language: Language
+    speech: bool  # whether the answer is to be spoken
+    language: Language  # of the page's sentences, and of those in the prompt
     text: str = ""  # given back to the text box if the turn fails
     parts: tuple[Part, ...] = ()  # shown until ``prepare`` is done, if known before
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
+    # chat: answer in the conversation; transcribe: write down the first sound among the parts;
+    # read: speak the last text among them. The last two are done without the conversation.
     task: Task = "chat"
 
     def options(self, own: GenerationOptions) -> GenerationOptions:
@@ -80,21 +79,16 @@ class Ask:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What the screen shows after a step.
+    """What the screen shows after a step."""
 
-    ``bubbles``: the whole chat; ``sound``: new samples, int16 (samples,) at SPEECH_RATE;
-    ``thread``: the chat so far, None while the turn runs; ``notice``: a sentence to point at;
-    ``text``: what the text box should hold, None: leave it; ``end``: of a turn that went well.
-    """
-
-    bubbles: list[Bubble]
-    status: str
-    sound: np.ndarray | None = None
-    thread: Thread | None = None
-    notice: str | None = None
-    text: str | None = None
+    bubbles: list[Bubble]  # the whole chat
+    status: str  # the line below it, HTML
+    sound: np.ndarray | None = None  # new samples to play: int16 (samples,) at SPEECH_RATE
+    thread: Thread | None = None  # the new chat; None while the turn runs
+    notice: str | None = None  # a sentence to point at
+    text: str | None = None  # what the text box should hold; None: leave it
     said: str = ""  # the answer's text so far
-    end: TurnEnd | None = None
+    end: TurnEnd | None = None  # of a turn that went well
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from omni.conversation import Message, Part
-from omni.dialogue.interrupted import heard_part
+from omni.dialogue.interrupted import played_part
 from omni.dialogue.states import Answer, AnswerState
 from omni.events import FRAMES_PER_SECOND, SPEECH_RATE
 
@@ -47,8 +47,8 @@ def exchange(answer: Answer) -> Exchange:
     message, sound = so_far.message, so_far.sounds
     cut = answer.state is AnswerState.SILENCED
     if cut:
-        message = heard_part(message, answer.heard / SPEECH_RATE)
-        sound = _first(sound, answer.heard // FRAME * FRAME)
+        message = played_part(message, answer.played / SPEECH_RATE)
+        sound = _first(sound, answer.played // FRAME * FRAME)
     forgotten = end.forgotten if end else 0
     if so_far.error is not None:
         return Exchange(so_far.question, message, sound, "failed", so_far.error, forgotten)

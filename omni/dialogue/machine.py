@@ -224,9 +224,9 @@ class _Step:
         answer = self.dialogue.answer
         if answer is None or event.number != answer.number or answer.state not in _SENT:
             return
-        heard = min(event.samples, answer.sent)
-        self.set_answer(heard=heard, flushed=answer.flushed or event.flushed)
-        self.tell(do.FollowPlayback(heard))
+        played = min(event.samples, answer.sent)
+        self.set_answer(played=played, flushed=answer.flushed or event.flushed)
+        self.tell(do.FollowPlayback(played))
         self._close_if_over()
 
     def _send_sound(self) -> None:

@@ -74,7 +74,7 @@ class Answer:
     so_far: AnswerSoFar = field(default_factory=AnswerSoFar)
     chunks_sent: int = 0  # of so_far.sounds
     sent: int = 0  # samples
-    heard: int = 0  # samples of them that were played
+    played: int = 0  # samples of them that were played
     silenced_at: float = 0.0  # on the clock of the events, when the person last spoke into it
     flushed: bool = False  # ... and what was heard of it is known: no more will be
     moments: Moments = field(default_factory=Moments)
@@ -86,7 +86,7 @@ class Answer:
             return False
         if self.state is AnswerState.SILENCED:
             return self.flushed or not self.sent
-        return self.heard >= self.sent - TAIL or not self.sent
+        return self.played >= self.sent - TAIL or not self.sent
 
 
 @dataclass(frozen=True, eq=False)

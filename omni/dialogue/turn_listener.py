@@ -25,8 +25,8 @@ class TurnListener:
 
     def __init__(self, voice: Callable[[], Voice], settings: ListeningSettings) -> None:
         """``voice``: makes the detector of voice, which may load a model."""
-        self.own_voice = OwnVoice(SPEECH_RATE)
-        self._detector = TurnDetector(voice(), settings, self.own_voice)
+        self.echo_guard = OwnVoice(SPEECH_RATE)
+        self._detector = TurnDetector(voice(), settings, self.echo_guard)
         self._resample: soxr.ResampleStream | None = None
         self._answered_at = -AFTER_ANSWER
 

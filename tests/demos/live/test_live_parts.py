@@ -47,46 +47,37 @@ def test_messages_are_read() -> None:
     assert wire.speech(258, np.array([1, -1])) == b"\x02\x01\x00\x00\x01\x00\xff\xff"
 
 
-def test_a_ticket_is_good_once_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ticket_connects_its_own_session_once() -> None:
     desk, live = LiveDesk(), object()
     ticket = desk.ticket(live, "https://a.example")  # type: ignore[arg-type]
     assert desk.waiting(ticket)
     assert desk.claim("another") is None
     assert desk.claim(ticket, "https://a.example") is live
     assert desk.claim(ticket, "https://a.example") is None
-    late = desk.ticket(live)  # type: ignore[arg-type]
-    now = __import__("time").monotonic() + 60
-    monkeypatch.setattr("demos.live.route.time.monotonic", lambda: now)
+    assert not desk.waiting(ticket)
+    foreign = desk.ticket(live, "https://a.example")  # type: ignore[arg-type]
+    assert desk.claim(foreign, "https://b.example") is None
+    gone = desk.ticket(live)  # type: ignore[arg-type]
+    desk.over(gone)
+    assert desk.claim(gone) is None
+
+
+def test_a_ticket_to_live_is_not_good_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demos.live.route.TICKET_LIFETIME_S", -0.001)
+    desk = LiveDesk()
+    late = desk.ticket(object())  # type: ignore[arg-type]
     assert not desk.waiting(late)
     assert desk.claim(late) is None
 
 
-@pytest.mark.parametrize(
-    ("given", "shown", "good"),
-    [
-        ("https://a.example", "https://a.example", True),
-        ("https://a.example", "https://b.example", False),
-        ("https://a.example", None, True),  # no browser: those send one
-        (None, None, True),
-        (None, "https://b.example", False),
-    ],
-)
-def test_a_ticket_is_good_for_the_page_that_got_it(
-    given: str | None, shown: str | None, good: bool
-) -> None:
-    desk, live = LiveDesk(), object()
-    ticket = desk.ticket(live, given)  # type: ignore[arg-type]
-    assert (desk.claim(ticket, shown) is live) == good
-    assert desk.claim(ticket, given) is None  # used up all the same
-
-
 def test_the_sliders_make_settings() -> None:
-    settings = settings_of([0.5, 0.3, None, 9])
+    values = (0.5, 0.3, None, 9)
+    settings = settings_of(dict(zip(THRESHOLDS, values, strict=True)))
     assert settings.end_s == 0.5
     assert settings.begin_probability == 0.3
     assert settings.keep_probability < 0.3
     assert settings.barge_probability == 0.95  # the slider's end
-    assert settings_of([None] * len(THRESHOLDS)).end_s == 0.7
+    assert settings_of(dict.fromkeys(THRESHOLDS)).end_s == 0.7
 
 
 def test_everything_that_a_browser_can_refuse_has_a_sentence() -> None:

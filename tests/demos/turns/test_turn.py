@@ -82,7 +82,6 @@ def test_a_chat_is_known_to_the_engine_until_its_session_ends(tmp_path: Path) ->
 
 def test_sound_takes_the_line_that_the_page_has_opened(session: Session) -> None:
     line = VoiceLine()
-    line.claim()
     line.open()
     views = list(run(FakeEngine(), session, ask("hello"), line=line))
     assert all(view.sound is None for view in views)

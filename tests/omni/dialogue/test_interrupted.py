@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from omni.conversation import Message, Speech, Text
-from omni.dialogue.interrupted import heard_part
+from omni.dialogue.interrupted import played_part
 
 
 def speech(frames: int) -> Speech:
@@ -20,7 +20,7 @@ def answer(*parts: Any) -> Message:
 
 def test_what_was_heard_whole_stays() -> None:
     message = answer(Text("One two.", (1, 2)), speech(25), Text("Three.", (3,)), speech(10))
-    cut = heard_part(message, 2.8)
+    cut = played_part(message, 2.8)
     assert cut.parts == message.parts
     assert cut.cut
     assert cut.spoken
@@ -30,7 +30,7 @@ def test_the_piece_that_was_being_heard_is_shared_out() -> None:
     message = answer(
         Text("One.", (1,)), speech(25), Text("Alpha beta gamma delta", (3,)), speech(50)
     )
-    cut = heard_part(message, 4.0)  # 25 frames and 25 of 50
+    cut = played_part(message, 4.0)  # 25 frames and 25 of 50
     first, second, text, part = cut.parts
     assert (first, second) == message.parts[:2]
     assert isinstance(text, Text)
@@ -42,14 +42,14 @@ def test_the_piece_that_was_being_heard_is_shared_out() -> None:
 
 
 def test_nothing_heard_is_nothing_kept() -> None:
-    assert heard_part(answer(Text("Hello", (1,)), speech(25)), 0.0).parts == ()
+    assert played_part(answer(Text("Hello", (1,)), speech(25)), 0.0).parts == ()
 
 
 def test_text_without_speech_was_read() -> None:
     message = answer(Text("Hello", (1,)))
-    assert heard_part(message, 0.0).parts == message.parts
+    assert played_part(message, 0.0).parts == message.parts
 
 
 def test_chinese_is_cut_at_a_character() -> None:
-    cut = heard_part(answer(Text("今天天气很好", (1,)), speech(60)), 2.4)
+    cut = played_part(answer(Text("今天天气很好", (1,)), speech(60)), 2.4)
     assert cut.parts[0] == Text("今天天")

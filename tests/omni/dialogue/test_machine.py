@@ -589,7 +589,7 @@ class Check:
             self._command(command)
         assert len(self.begun) - len(self.over) == (now.answer is not None)  # one at most
         if now.answer is not None:
-            assert now.answer.heard <= now.answer.sent == self.sent.get(now.answer.number, 0)
+            assert now.answer.played <= now.answer.sent == self.sent.get(now.answer.number, 0)
         # The state is named after what is going on.
         assert (now.state is ConversationState.SPEAKING) == (
             now.answer_state is AnswerState.PLAYING

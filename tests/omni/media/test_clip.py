@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from omni.errors import MediaError
 from omni.media.clip import write_clip
-from omni.media.video import read_frames
+from omni.media.video import iter_frames
 
 
 def jpeg(size: tuple[int, int], shade: int) -> bytes:
@@ -25,7 +25,7 @@ def test_a_clip_gives_every_frame_back(tmp_path: Path, count: int) -> None:
     shades = [40 + 6 * index for index in range(count)]
     path = tmp_path / "clip.mp4"
     write_clip([jpeg((65, 49), shade) for shade in shades], path)
-    frames = read_frames(path, 32)
+    frames = list(iter_frames(path, 32))
     assert len(frames) == count
     assert frames[0].size == (64, 48)
     means = [float(np.asarray(frame).mean()) for frame in frames]
