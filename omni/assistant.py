@@ -39,9 +39,8 @@ from omni.events import (
     TurnEnd,
     TurnStats,
 )
-from omni.generation.loop import Generation
-from omni.generation.loop import Generator as Generating
-from omni.generation.session_cache import SessionMemory
+from omni.generation.loop import GenerationLoop, GenerationRun
+from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
 from omni.options import READING, TRANSCRIBING, GenerationOptions
@@ -70,14 +69,14 @@ class Assistant:
         settings = settings or EngineSettings()
         self.loaded = loaded
         self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
-        self._memory = SessionMemory(settings.session_bytes)
+        self._session_cache = SessionCache(settings.session_bytes)
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack()
-        self._generator = Generating(
+        self._loop = GenerationLoop(
             loaded.model,
             loaded.tokenizer,
-            memory=self._memory,
-            recorded=settings.compile != "off",
+            session_cache=self._session_cache,
+            capture=settings.compile != "off",
         )
 
     @property
@@ -106,7 +105,7 @@ class Assistant:
             yield Progress("encode", 0, media)
         with clock.encoding():
             fit = fitting(self._builder, conversation, options.speech)
-            generation = self._generator.run(fit.prompt, options, stop, session)
+            generation = self._loop.run(fit.prompt, options, stop, session)
         yield from self._events(generation, stop, options.speech, clock, media, fit.forgotten)
 
     def prepare(
@@ -123,12 +122,12 @@ class Assistant:
         asked = replace(conversation, messages=(*conversation.messages, question))
         with clock.encoding():
             fit = fitting(self._builder, asked, speech=True)
-            generation = self._generator.prepare(fit.prompt, stop, session)
+            generation = self._loop.prepare(fit.prompt, stop, session)
         yield from self._events(generation, stop, False, clock, media, fit.forgotten)
 
     def forget(self, session: str) -> None:
         """Drop what is kept for ``session``. May be called from any thread."""
-        self._memory.forget(session)
+        self._session_cache.forget(session)
 
     def transcribe(
         self,
@@ -143,7 +142,7 @@ class Assistant:
         yield Progress("encode", 0, 1)
         with clock.encoding():
             prompt = self._builder.transcription(path)
-            generation = self._generator.transcribe(prompt, options, stop)
+            generation = self._loop.transcribe(prompt, options, stop)
         yield from self._events(generation, stop, False, clock, 1)
 
     def read_aloud(
@@ -160,7 +159,7 @@ class Assistant:
         chinese = any(HAN[0] <= character <= HAN[1] for character in text)
         with clock.encoding():
             prompts = self._builder.reading(text, voice, "zh" if chinese else "en")
-            generation = self._generator.read_aloud(prompts, options, stop)
+            generation = self._loop.read_aloud(prompts, options, stop)
         yield from self._events(generation, stop, True, clock, 0)
 
     def _within(self, options: GenerationOptions) -> GenerationOptions:
@@ -168,7 +167,7 @@ class Assistant:
 
     def _events(
         self,
-        generation: Generation,
+        generation: GenerationRun,
         stop: threading.Event,
         spoken: bool,
         clock: TurnClock,
@@ -207,7 +206,7 @@ class Assistant:
                 yield from _until(stop, clock.sound(jobs.ready()))
         except BaseException as error:
             if devices.is_out_of_memory(error):
-                self._memory.clear()
+                self._session_cache.clear()
             raise
         finally:
             generation.close()
@@ -273,12 +272,12 @@ class TurnClock:
             self._samples += len(samples)
             yield SpeechChunk(pcm16(samples))
 
-    def stats(self, generation: Generation) -> TurnStats:
+    def stats(self, generation: GenerationRun) -> TurnStats:
         """The numbers of a turn that is over."""
         timings = generation.timings
         return TurnStats(
             prompt_tokens=timings.prompt_tokens,
-            reused_tokens=timings.reused_tokens,
+            cached_tokens=timings.cached_tokens,
             text_tokens=timings.text_tokens,
             audio_frames=timings.audio_frames,
             encode_s=timings.encode_s + self._encode_s,

@@ -75,7 +75,7 @@ class TurnStats:
     """Measured on the engine's clock, in seconds from the call of ``Engine.turn``."""
 
     prompt_tokens: int = 0
-    reused_tokens: int = 0  # of the prompt, that the session's last turn had computed
+    cached_tokens: int = 0  # of the prompt, that the session's last turn had computed
     text_tokens: int = 0
     audio_frames: int = 0
     encode_s: float = 0.0  # media to model inputs
