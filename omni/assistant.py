@@ -38,9 +38,8 @@ from omni.events import (
     TurnEnd,
     TurnStats,
 )
-from omni.generation.loop import Generation
-from omni.generation.loop import Generator as Generating
-from omni.generation.session_cache import SessionMemory
+from omni.generation.loop import GenerationLoop, GenerationRun
+from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
 from omni.options import READING, TRANSCRIBING, GenerationOptions
@@ -77,14 +76,14 @@ class Assistant:
         settings = settings or EngineSettings()
         self.loaded = loaded
         self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
-        self._memory = SessionMemory(settings.session_bytes)
+        self._session_cache = SessionCache(settings.session_bytes)
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack()
-        self._generator = Generating(
+        self._loop = GenerationLoop(
             loaded.model,
             loaded.tokenizer,
-            memory=self._memory,
-            recorded=settings.compile != "off",
+            session_cache=self._session_cache,
+            capture=settings.compile != "off",
         )
 
     @property
@@ -119,7 +118,7 @@ class Assistant:
             yield Progress("encode", 0, media)
         with clock.encoding():
             fit = fitting(self._builder, request.conversation, options.speech)
-            generation = self._generator.run(fit.prompt, options, request.stop, request.session)
+            generation = self._loop.run(fit.prompt, options, request.stop, request.session)
         yield from self._events(
             generation, request, clock, options.speech, media=media, forgotten=fit.forgotten
         )
@@ -136,7 +135,7 @@ class Assistant:
         asked = replace(conversation, messages=(*conversation.messages, question))
         with clock.encoding():
             fit = fitting(self._builder, asked, speech=True)
-            generation = self._generator.prepare(fit.prompt, request.stop, request.session)
+            generation = self._loop.prepare(fit.prompt, request.stop, request.session)
         yield from self._events(
             generation, request, clock, spoken=False, media=media, forgotten=fit.forgotten
         )
@@ -147,7 +146,7 @@ class Assistant:
         yield Progress("encode", 0, 1)
         with clock.encoding():
             prompt = self._builder.transcription(request.path)
-            generation = self._generator.transcribe(prompt, options, request.stop)
+            generation = self._loop.transcribe(prompt, options, request.stop)
         yield from self._events(generation, request, clock, spoken=False, media=1)
 
     def _read_aloud(self, request: ReadAloudRequest) -> Generator[EngineEvent, None, None]:
@@ -157,7 +156,7 @@ class Assistant:
         with clock.encoding():
             language: PromptLanguage = "zh" if chinese else "en"
             prompts = self._builder.reading(request.text, request.voice, language)
-            generation = self._generator.read_aloud(prompts, options, request.stop)
+            generation = self._loop.read_aloud(prompts, options, request.stop)
         yield from self._events(generation, request, clock, spoken=True)
 
     def _within(self, options: GenerationOptions) -> GenerationOptions:
@@ -165,7 +164,7 @@ class Assistant:
 
     def _events(
         self,
-        generation: Generation,
+        generation: GenerationRun,
         request: Request,
         clock: TurnClock,
         spoken: bool,
@@ -208,7 +207,7 @@ class Assistant:
                 yield from _until(stop, clock.sound(jobs.ready()))
         except BaseException as error:
             if devices.is_out_of_memory(error):
-                self._memory.clear()
+                self._session_cache.clear()
             raise
         finally:
             generation.close()
@@ -274,12 +273,12 @@ class TurnClock:
             self._samples += len(samples)
             yield SpeechChunk(pcm16(samples))
 
-    def stats(self, generation: Generation) -> TurnStats:
+    def stats(self, generation: GenerationRun) -> TurnStats:
         """The numbers of a turn that is over."""
         timings = generation.timings
         return TurnStats(
             prompt_tokens=timings.prompt_tokens,
-            reused_tokens=timings.reused_tokens,
+            cached_tokens=timings.cached_tokens,
             text_tokens=timings.text_tokens,
             audio_frames=timings.audio_frames,
             encode_s=timings.encode_s + self._encode_s,

@@ -73,7 +73,7 @@ class TurnStats:
     """Measured on the engine's clock, in seconds from when the turn was asked for."""
 
     prompt_tokens: int = 0  # ids that the model reads, media included
-    reused_tokens: int = 0  # of the prompt, that the session's last turn had computed
+    cached_tokens: int = 0  # of the prompt, that the session's last turn had computed
     text_tokens: int = 0  # generated
     audio_frames: int = 0  # generated, 12.5 for a second of speech
     encode_s: float = 0.0  # media to model inputs

@@ -20,7 +20,7 @@ from omni.assistant import Assistant
 from omni.conversation import Conversation, Message, Text
 from omni.events import SPEECH_RATE, SpeechChunk, TextDelta, TurnEnd, TurnStats
 from omni.generation.inputs import embed_id
-from omni.generation.loop import Generation, Generator
+from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.loading.load import LoadedModel
 from omni.options import GenerationOptions
 from omni.prompting.prompt import PromptBuilder
@@ -122,19 +122,19 @@ def _naive_turn(
     return times
 
 
-def our_text_speed(loaded: LoadedModel, tokens: int, recorded: bool = True) -> float:
-    """Text tokens a second after the prefill; ``recorded``: see :class:`Generator`."""
+def our_text_speed(loaded: LoadedModel, tokens: int, captured: bool = True) -> float:
+    """Text tokens a second after the prefill; ``captured``: as CUDA graphs, if possible."""
     options = GenerationOptions(speech=False, seed=0)
     options = replace(options, text_only=replace(options.text_only, max_new=tokens))
-    generation = _warm(loaded, _typed(loaded, False), options, recorded)
+    generation = _warm(loaded, _typed(loaded, False), options, captured)
     # The first token is the prefill's.
     return (generation.timings.text_tokens - 1) / generation.timings.text_s
 
 
-def our_audio_speed(loaded: LoadedModel, frames: int, recorded: bool = True) -> float:
+def our_audio_speed(loaded: LoadedModel, frames: int, captured: bool = True) -> float:
     """Audio frames a second, codes alone (decoding them to sound is measured by itself)."""
     options = Lengths(text_tokens=1, frames=frames, segments=1).options()
-    generation = _warm(loaded, _typed(loaded, True), options, recorded)
+    generation = _warm(loaded, _typed(loaded, True), options, captured)
     return generation.timings.audio_frames / generation.timings.audio_s
 
 
@@ -164,12 +164,12 @@ def _typed(loaded: LoadedModel, speech: bool) -> Prompt:
 
 
 def _warm(
-    loaded: LoadedModel, prompt: Prompt, options: GenerationOptions, recorded: bool
-) -> Generation:
-    """A generation that is over; the second of two where the first one recorded the steps."""
-    generator = Generator(loaded.model, loaded.tokenizer, recorded=recorded)
-    for _ in range(1 if generator.recordings is None else 2):
-        generation = generator.run(prompt, options)
+    loaded: LoadedModel, prompt: Prompt, options: GenerationOptions, captured: bool
+) -> GenerationRun:
+    """A generation that is over; the second of two where the first one captured the steps."""
+    loop = GenerationLoop(loaded.model, loaded.tokenizer, capture=captured)
+    for _ in range(1 if loop.captured is None else 2):
+        generation = loop.run(prompt, options)
         for _ in generation:
             pass
     return generation

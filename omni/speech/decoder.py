@@ -16,9 +16,8 @@ from torch import Tensor
 
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.model.audio.mel_stream import MelStream, MelStreamOptions
+from omni.model.protocols import Vocoder, WaveStream
 from omni.model.streaming import Stream
-from omni.model.vocoder.hift import HiFTVocoder
-from omni.model.vocoder.stream import VocoderStream
 from omni.speech.joining import Join, Joiner, Samples, fade, silence
 
 Codes: TypeAlias = Tensor | np.ndarray
@@ -80,7 +79,7 @@ class SpeechDecoder(Stream[Codes, Samples, SpeechState]):
     def __init__(
         self,
         tokenizer: AudioTokenizer,
-        vocoder: HiFTVocoder,
+        vocoder: Vocoder,
         options: SpeechOptions | None = None,
         seed: int | None = None,
     ) -> None:
@@ -172,7 +171,7 @@ class SegmentState:
     after these, to fade from. ``faded``: samples of that.
     """
 
-    stream: VocoderStream
+    stream: WaveStream
     frames: int = 0
     exact: int = 0
     given: int = 0
@@ -187,9 +186,7 @@ class SegmentSound(Stream[Tensor, Samples, SegmentState]):
     elsewhere it is that.
     """
 
-    def __init__(
-        self, vocoder: HiFTVocoder, noise: torch.Generator, options: SpeechOptions
-    ) -> None:
+    def __init__(self, vocoder: Vocoder, noise: torch.Generator, options: SpeechOptions) -> None:
         self._vocoder = vocoder
         self._noise = noise
         self._options = options
@@ -242,9 +239,9 @@ class SegmentSound(Stream[Tensor, Samples, SegmentState]):
         return np.concatenate([faded, sound[count:]])
 
 
-def _for_vocoder(mel: Tensor, vocoder: HiFTVocoder) -> Tensor:
+def _for_vocoder(mel: Tensor, vocoder: Vocoder) -> Tensor:
     """``(frames, mel bins)`` of any dtype and device to ``(1, mel bins, frames)`` for it."""
-    return mel.to(vocoder.conv_pre.bias).T[None]
+    return mel.to(vocoder.device, vocoder.dtype).T[None]
 
 
 def _samples(wave: Tensor) -> Samples:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -68,6 +69,16 @@ class HiFTNetwork(nn.Module):
         self.f0_predictor = F0Predictor(config.f0_predictor)
         self.stft = Stft(n_fft, hop)
         self.istft = Istft(n_fft, hop)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.conv_pre.bias.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.conv_pre.bias.dtype
 
     def fold_weight_norm(self) -> Self:
         """Multiply the weight norm out: faster, the same sound, not for training. Returns self."""

@@ -195,12 +195,15 @@ class Unlike:
     """A vocoder of silence, whose previews drift away from it, to 1, 2, 3, ... at their ends."""
 
     samples_per_frame = SAMPLES
-    conv_pre = torch.nn.Linear(1, 1)
+    device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, lag: int) -> None:
         self.lag, self.frames, self.given, self.previews = lag, 0, 0, 0
 
-    def stream(self, generator: torch.Generator) -> Unlike:
+    def __call__(self, mel: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        raise AssertionError("it is used by streams alone")
+
+    def stream(self, *, generator: torch.Generator | None = None) -> Unlike:
         return self
 
     def push(self, mel: Tensor) -> Tensor:
@@ -223,7 +226,7 @@ class Unlike:
 def test_every_early_end_is_faded_from(sizes: list[int]) -> None:
     lag, kept = 6, 2  # mel frames
     options = SpeechOptions(early="always", early_frames=kept)
-    segment = SegmentSound(Unlike(lag), torch.Generator(), options)  # type: ignore[arg-type]
+    segment = SegmentSound(Unlike(lag), torch.Generator(), options)
     chunks = list(torch.zeros(30, 4).split(sizes))
     pieces = [segment.push(chunk) for chunk in chunks[:-1]]
     assert [len(piece) for piece in pieces] == [
