@@ -108,7 +108,7 @@ class Assistant:
 
     def forget(self, session: str) -> None:
         """Drop what is kept for ``session``. May be called from any thread."""
-        self._memory.forget(session)
+        self._session_cache.forget(session)
 
     def _turn(self, request: TurnRequest) -> Generator[EngineEvent, None, None]:
         options = self._within(chosen(request.options, self.default_options))
