@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from demos.base.word_files import page_languages
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError
 from omni.loading.quantization import QUANTIZATIONS
@@ -30,7 +31,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--port", type=int, help="default: the first free one from 7860 on")
     add("--share", action="store_true", help="also make a public https link through gradio.live")
     add("--auth", action="append", default=[], metavar="USER:PASSWORD", help="ask for a login")
-    add("--lang", choices=("auto", "en", "zh"), default="auto", help="auto: the browser's language")
+    languages = ("auto", *page_languages())
+    add("--lang", choices=languages, default="auto", help="auto: the browser's language")
     add("--verbose", action="store_true", help="log what happens")
     return parser.parse_args(arguments)
 
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         port = serve.free_port(host, flags.port)
         options = serve.ServeOptions(host, port, flags.share, tuple(map(serve.login, flags.auth)))
     except OmniError as error:
-        return refuse(words.error("zh" if flags.lang == "zh" else "en", error))
+        return refuse(words.error(words.of(None), error))
     except serve.ServeError as error:
         return refuse(str(error))
 

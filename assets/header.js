@@ -1,7 +1,8 @@
 // The switches of the page's head. The language is kept in a cookie, which the server reads with
 // every request (demos/base/languages.py); light or dark is kept in the browser's storage.
 window.omniHeader = (() => {
-  const LOCALES = { en: "en", zh: "zh-CN" };
+  // What the browser calls the languages of the switch; the server writes it.
+  const LOCALES = JSON.parse(document.getElementById("omni-locales")?.textContent ?? "{}");
   const SHADE = "omni.shade";
 
   // Gradio can turn all its words into another language, but has no public call for it: its own
@@ -17,8 +18,8 @@ window.omniHeader = (() => {
     if (core) (await import(core)).changeLocale(locale);
   };
 
-  const chosen = document.cookie.match(/(?:^|; )omni_language=(en|zh)/)?.[1];
-  if (chosen) turn(chosen);
+  const chosen = document.cookie.match(/(?:^|; )omni_language=([\w-]+)/)?.[1];
+  if (chosen in LOCALES) turn(chosen);
 
   const stored = () => {
     try {

@@ -1,4 +1,4 @@
-// Keyboard shortcuts of the page; demos/words.yaml tells them to people (keys-help).
+// Keyboard shortcuts of the page; assets/words tells them to people (keys-help).
 (() => {
   const visible = (element) => element?.checkVisibility?.() ?? element?.offsetParent != null;
   const shown = (selector) => [...document.querySelectorAll(selector)].find(visible);

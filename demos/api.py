@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demos.base.languages import Words
+from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
 from demos.tabs.video import is_audible
@@ -27,7 +28,6 @@ from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,
     Audio,
     Image,
-    Language,
     Part,
     SystemPrompt,
     Text,
@@ -75,7 +75,7 @@ class Api:
         voice_text: str = "",
         system: str = "",
         speech: bool = True,
-        language: Language = "en",
+        language: PageLanguage = ENGLISH,
         seed: float | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Answer a message; what was said before in this session belongs to it.
@@ -111,7 +111,7 @@ class Api:
         return Thread()
 
     def transcribe(
-        self, request: gr.Request, audio: str | None = None, language: Language = "en"
+        self, request: gr.Request, audio: str | None = None, language: PageLanguage = ENGLISH
     ) -> Iterator[tuple[Any, ...]]:
         """Write down what a sound file says.
 
@@ -131,7 +131,7 @@ class Api:
         text: str,
         voice: str | None = None,
         voice_text: str = "",
-        language: Language = "en",
+        language: PageLanguage = ENGLISH,
         seed: float | None = None,
     ) -> tuple[Any, ...]:
         """Speak a text.
@@ -233,7 +233,7 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, fixed: bool = Fa
         voice, voice_text = gr.File(label="voice"), gr.Textbox("", label="voice_text")
         system = gr.Textbox("", label="system")
         speech = gr.Checkbox(True, label="speech")
-        language = gr.Radio(["en", "zh"], value="en", label="language")
+        language = gr.Radio(list(words.languages), value=ENGLISH, label="language")
         seed = gr.Number(None, label="seed", precision=0)
         model = gr.Textbox("", label="model")
         quantization = gr.Dropdown(["", *QUANTIZATIONS], value="", label="quantization")

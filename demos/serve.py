@@ -159,7 +159,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         i18n=words.i18n(),
         theme=look.theme(),
         css_paths=list(look.STYLES),
-        head=look.head(),
+        head=look.head(words.locales()),
         favicon_path=look.LOGO,
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,

@@ -6,6 +6,9 @@ Does not know: components.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 import gradio as gr
 
 from omni.shipped import ASSETS
@@ -70,9 +73,11 @@ def theme() -> gr.themes.Base:
     )
 
 
-def head() -> str:
-    """Our browser code as script tags."""
-    scripts = [f"<script>{file.read_text(encoding='utf-8')}</script>" for file in SCRIPTS]
+def head(locales: Mapping[str, str]) -> str:
+    """Our browser code as script tags, the names of languages (for the switch) before it."""
+    table = json.dumps(locales)
+    scripts = [f'<script type="application/json" id="omni-locales">{table}</script>']
+    scripts += [f"<script>{file.read_text(encoding='utf-8')}</script>" for file in SCRIPTS]
     worklet = WORKLET.read_text(encoding="utf-8")
     scripts.append(f'<script type="text/plain" id="omni-live-worklet">{worklet}</script>')
     return "\n".join(scripts)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from demos.base.word_files import PageLanguage, PromptLanguage
 from demos.live.latency import Moments
 from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Session
-from omni.conversation import Audio, Image, Language, Message, Part, SystemPrompt, Text, Video
+from omni.conversation import Audio, Image, Message, Part, SystemPrompt, Text, Video
 from omni.dialogue.interrupted import heard_part
 from omni.events import (
     FRAMES_PER_SECOND,
@@ -51,9 +52,10 @@ class Setup:
 
     thread: Thread
     system: SystemPrompt
-    language: Language
+    language: PageLanguage
     change: Change  # of the checkpoint's own options
     camera: bool = False
+    prompt_language: PromptLanguage = "en"  # in which the model is spoken to
     # Under which the engine keeps what the next turn can use; unguessable.
     key: str = field(default_factory=lambda: f"live-{secrets.token_urlsafe(12)}")
 
@@ -204,7 +206,7 @@ def work(
         parts = answer.question.parts(session)
         report(answer, Prepared(parts))
         asked = thread.plus(Entry(Message("user", parts)))
-        conversation = asked.conversation(setup.system, setup.language)
+        conversation = asked.conversation(setup.system, setup.prompt_language)
         for event in engine.turn(conversation, _options(setup), answer.stop, setup.key):
             report(answer, event)
     except Exception as error:  # becomes a sentence in the chat, see demos.live.session

@@ -130,6 +130,7 @@ class LivePanel:
             language,
             shared.parameters.change(values[first:second]),
             self.camera,
+            shared.words.prompt_language(language),
         )
         return Live(shared.engine, session, setup, shared.words, settings_of(values[:first]))
 

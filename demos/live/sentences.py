@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.live.answers import Answer
 from demos.turns.turn import progress_sentence
-from omni.conversation import Language
 from omni.errors import OmniError
 from omni.events import Progress
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Sentences:
     """One person's."""
 
-    def __init__(self, words: Words, language: Language) -> None:
+    def __init__(self, words: Words, language: PageLanguage) -> None:
         self._words, self._language = words, language
 
     def say(self, key: str, **values: object) -> str:

@@ -18,8 +18,8 @@ from gradio.components import Component
 
 from demos.base.debounce import settled
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.turns.turn import progress_sentence
-from omni.conversation import Language
 from omni.errors import OmniError
 from omni.events import Progress
 from omni.loading import nano
@@ -66,7 +66,7 @@ class ModelBar:
         """The engine's state as the values of :attr:`all_outputs`."""
         return self.view_all(self.words.of(request))
 
-    def view_all(self, language: Language) -> tuple[Any, ...]:
+    def view_all(self, language: PageLanguage) -> tuple[Any, ...]:
         """See :meth:`render_all`."""
         settings = self.engine.settings
         chosen = (settings.model, settings.quantization, settings.device)
@@ -100,7 +100,7 @@ class ModelBar:
             api_visibility="private",
         )
 
-    def view(self, language: Language, values: Sequence[Any]) -> tuple[Any, ...]:
+    def view(self, language: PageLanguage, values: Sequence[Any]) -> tuple[Any, ...]:
         """See :meth:`render`."""
         report = self.engine.report
         sentence = self._sentence(report, language)
@@ -113,7 +113,7 @@ class ModelBar:
             gr.update(interactive=report is not None),
         )
 
-    def _sentence(self, report: LoadReport | None, language: Language) -> str:
+    def _sentence(self, report: LoadReport | None, language: PageLanguage) -> str:
         say = self.words.say
         if report is None:
             model = self.engine.settings.model
@@ -221,7 +221,7 @@ def _load_handler(bar: ModelBar) -> Callable[..., Iterator[tuple[Any, ...]]]:
     return load
 
 
-def progress_html(words: Words, language: Language, progress: Progress) -> str:
+def progress_html(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with a bar."""
     sentence = html.escape(progress_sentence(words, language, progress))
     if not progress.total or progress.stage == "wait":

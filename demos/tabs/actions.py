@@ -14,12 +14,13 @@ from typing import Any, TypeAlias
 import gradio as gr
 from gradio.components import Component
 
+from demos.base.word_files import PageLanguage
 from demos.playback.player import EAR, chunk
 from demos.tabs.spec import Shared, Tab
 from demos.turns.chat import Thread, retyped
 from demos.turns.sessions import Session
 from demos.turns.turn import Ask, Task, View, run_turn
-from omni.conversation import Language, Part, SystemPrompt, Text
+from omni.conversation import Part, SystemPrompt, Text
 from omni.errors import ConversationError, MediaError
 
 Values: TypeAlias = tuple[Any, ...]  # of Actions.outputs
@@ -251,7 +252,7 @@ class Actions:
     def _session(self, request: gr.Request) -> Session:
         return self.shared.sessions.get(request.session_hash)
 
-    def _language(self, request: gr.Request) -> Language:
+    def _language(self, request: gr.Request) -> PageLanguage:
         return self.shared.words.of(request)
 
     def _say(self, request: gr.Request, key: str) -> str:

@@ -74,9 +74,9 @@ def chip_handler(actions: Actions, chip: Chip) -> Callable[..., Iterator[Values]
                 return
             yield from _read(actions, request, given)
             return
-        prompt = words.say(language, f"prompt-{chip.key}")
+        prompt = words.prompt(language, chip.key)
         if chip.key == "translate" and given.text:
-            prompt = words.say(language, "prompt-translate-text", text=given.text)
+            prompt = words.prompt(language, "translate-text", text=given.text)
             if not files(given.media):
                 yield from actions.answer(request, given, prompt)
                 return

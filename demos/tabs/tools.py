@@ -16,11 +16,12 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.tabs.actions import Actions
 from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
-from omni.conversation import Audio, Image, Language, Video
+from omni.conversation import Audio, Image, Video
 from omni.errors import OmniError
 
 
@@ -151,7 +152,7 @@ def transcript_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
     return write
 
 
-def transcript(thread: Thread, words: Words, language: Language) -> str:
+def transcript(thread: Thread, words: Words, language: PageLanguage) -> str:
     """Who said what, media by their names."""
     lines = []
     for entry in thread.entries:

@@ -19,6 +19,7 @@ import gradio as gr
 from gradio.components import Component
 
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage, PromptLanguage, in_language
 from demos.panels.model_bar import untrained_key
 from demos.turns.sessions import Session, Sessions, TurnBusy
 from demos.turns.turn import progress_sentence
@@ -26,7 +27,6 @@ from demos.voices.archive import export_voices, import_voices
 from demos.voices.catalog import Catalog, Role
 from demos.voices.library import SavedVoice, VoiceLibrary
 from demos.voices.panel import NONE, VoicePanel, choices
-from omni.conversation import Language
 from omni.errors import OmniError
 from omni.events import Progress, TextDelta
 from omni.listening.reference_check import check_voice
@@ -77,9 +77,10 @@ class VoiceActions:
         """
         by_hand, transcript, use, *controls = values
         panel, language = self.panel, self.words.of(request)
-        chosen = choices(controls, lambda role: self._role_text(role, language))
+        spoken = self.words.prompt_language(language)
+        chosen = choices(controls, lambda role: self._role_text(role, spoken))
         sample = controls[2]
-        text = gr.skip() if by_hand else system_text(chosen, language)
+        text = gr.skip() if by_hand else system_text(chosen, spoken)
         return {
             panel.system: gr.update(interactive=by_hand)
             if by_hand
@@ -247,13 +248,14 @@ class VoiceActions:
         }
         return changes | ({panel.name: chosen} if chosen else {})
 
-    def _after(self, language: Language, sample: Any, use: Any, transcript: Any) -> str:
+    def _after(self, language: PageLanguage, sample: Any, use: Any, transcript: Any) -> str:
         """What the prompt puts behind the text."""
         say = self.words.say
         if not sample:
             return ""
         if use == "system":
-            return note(say(language, "system-after-voice", sentence=VOICE_SENTENCE[language]))
+            sentence = VOICE_SENTENCE[self.words.prompt_language(language)]
+            return note(say(language, "system-after-voice", sentence=sentence))
         heard = (transcript or "").strip()
         if not heard:
             return refusal(say(language, "system-after-missing"))
@@ -261,18 +263,19 @@ class VoiceActions:
             heard = heard[:SHOWN_TRANSCRIPT].rstrip() + "…"
         return note(say(language, "system-after-example", transcript=heard))
 
-    def _roles(self, language: Language) -> list[tuple[str, str]]:
-        roles = [(role.label[language], role.id) for role in self.catalog.roles.values()]
+    def _roles(self, language: PageLanguage) -> list[tuple[str, str]]:
+        known = self.catalog.roles.values()
+        roles = [(in_language(role.label, language), role.id) for role in known]
         return [(self.words.say(language, "voice-role-none"), NONE), *roles]
 
-    def _role_text(self, role_id: str, language: Language) -> str:
+    def _role_text(self, role_id: str, language: PromptLanguage) -> str:
         role: Role | None = self.catalog.roles.get(role_id)
-        return role.text[language] if role else ""
+        return in_language(role.text, language) if role else ""
 
-    def _named(self, language: Language) -> list[tuple[str, str]]:
+    def _named(self, language: PageLanguage) -> list[tuple[str, str]]:
         found = []
         for voice in self.catalog.voices.values():
-            label = voice.label[language]
+            label = in_language(voice.label, language)
             if voice.documented:
                 label = self.words.say(language, "voice-documented", label=label)
             found.append((label, voice.name))
@@ -289,7 +292,7 @@ class VoiceActions:
     def _session(self, request: gr.Request) -> Session:
         return self.sessions.get(request.session_hash)
 
-    def _refused(self, language: Language, error: Exception) -> str:
+    def _refused(self, language: PageLanguage, error: Exception) -> str:
         if isinstance(error, OmniError):
             return refusal(self.words.error(language, error))
         log.error("the voice panel failed", exc_info=error)
