@@ -65,8 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = serve.ServeOptions(host, port, flags.share, tuple(map(serve.login, flags.auth)))
     except OmniError as error:
         return refuse(words.error(words.of(None), error))
-    except serve.ServeError as error:
-        return refuse(str(error))
 
     sessions = Sessions(new_root(), lag_s=PAGE_LAG_S)
     atexit.register(sessions.close)
@@ -77,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     address = serve.serve(build(engine, sessions, words, library), words, options)
     print(f"Ready: {address}", flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
-        print(serve.NO_MICROPHONE)
+        print(words.say(words.of(None), "no-microphone"))
     try:
         wait()
     except KeyboardInterrupt:

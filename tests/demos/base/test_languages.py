@@ -28,6 +28,8 @@ ERRORS = {
     "CheckpointError",
     "ResourceError",
     "VoiceError",
+    "ServeError",
+    "PortTaken",
 }
 WORDS = Words()
 FILES = read_words()
