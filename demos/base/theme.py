@@ -16,10 +16,11 @@ from omni.shipped import ASSETS
 LOGO = ASSETS / "logo.svg"
 STYLES = (ASSETS / "style.css", ASSETS / "live.css")
 SCRIPTS = tuple(
-    ASSETS / f"{name}.js" for name in ("header", "speech", "chat", "page", "keys", "live")
+    ASSETS / "scripts" / f"{name}.js"
+    for name in ("header", "speech", "chat", "settle", "keys", "live/live")
 )
 # Code that is not run in the page but handed to the browser's audio thread.
-WORKLET = ASSETS / "live_worklet.js"
+WORKLET = ASSETS / "scripts" / "live" / "worklet.js"
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Noto Sans SC", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Consolas", "monospace")

@@ -1,7 +1,7 @@
 """The Live panel of a tab: Start, Stop, state, level, thresholds.
 
 Knows: its components and events, how a live session reaches the tab's chat.
-Does not know: how a live session works (demos.live.session), the browser's side (assets/live.js).
+Does not know: how a live session works (demos.live.session), the browser's side (assets/scripts/live).
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class LivePanel:
                 live = self._live(session, thread, language, values)
                 async for shown in self._follow(live, stop, request.headers.get("origin")):
                     yield shown
-        except TurnBusy:  # the status is the other turn's: the page tells it (see assets/live.js)
+        except (
+            TurnBusy
+        ):  # the status is the other turn's: the page tells it (see assets/scripts/live)
             gr.Warning(words.say(language, "live-busy"))
             yield self._values()
 

@@ -1,6 +1,6 @@
 """The speech players of a tab: they play the assistant's voice while it is still being produced.
 
-Knows: the page's own player (assets/speech.js), Gradio's, which is there for browsers and networks
+Knows: the page's own player (assets/scripts/speech.js), Gradio's, which is there for browsers and networks
 that cannot have ours, the chunks that Gradio's takes, how both are silenced.
 Does not know: where the samples come from, how they reach the page's player
 (demos.playback.voice_line).
@@ -96,7 +96,7 @@ def _volume(tab: str, words: Words) -> None:
 
 
 def blocked_note(tab: str, words: Words) -> gr.HTML:
-    """Shown by assets/speech.js when the browser's rules kept Gradio's player from starting."""
+    """Shown by assets/scripts/speech.js when the browser's rules kept Gradio's player from starting."""
     return gr.HTML(
         words.static("player-blocked"), elem_id=f"{tab}-blocked", elem_classes=["blocked"]
     )

@@ -1,7 +1,7 @@
 """The voice line: the sound of a turn on its way to the page, as a streamed response.
 
 Knows: samples of one turn, the ticket that opens them, whether the page plays them.
-Does not know: where samples come from, how the page plays them (assets/speech.js).
+Does not know: where samples come from, how the page plays them (assets/scripts/speech.js).
 
 Gradio's own streaming sound takes a second from a chunk to the ear, this takes less than a tenth. A
 page gets a ticket through a Gradio event, so behind Gradio's login and bound to its session; a

@@ -177,7 +177,7 @@ def _kind(part: object) -> str:
 def _bridge(name: str, action: str, label: str | I18nData) -> gr.HTML:
     """Brings what a person does to one message from the browser: Gradio's chat has no such buttons.
 
-    assets/chat.js puts the buttons there; the text inside is their label.
+    assets/scripts/chat.js puts the buttons there; the text inside is their label.
     """
     return gr.HTML(
         label,
