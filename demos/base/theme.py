@@ -14,10 +14,16 @@ import gradio as gr
 from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
-STYLES = (ASSETS / "style.css", ASSETS / "live.css")
+STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "live", "gradio"))
+# In the order in which they are run: each names what those before it have made.
 SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
-    for name in ("header", "speech", "chat", "settle", "keys", "live/live")
+    for name in (
+        *("gradio", "page", "header", "volume", "gradio_player", "speech", "chat"),
+        *("sidebar", "settle", "newest", "keys"),
+        *("live/log", "live/panel", "live/sound", "live/microphone", "live/player"),
+        *("live/camera", "live/connection", "live/live"),
+    )
 )
 # Code that is not run in the page but handed to the browser's audio thread.
 WORKLET = ASSETS / "scripts" / "live" / "worklet.js"

@@ -1,7 +1,8 @@
 """The Live panel of a tab: Start, Stop, state, level, thresholds.
 
 Knows: its components and events, how a live session reaches the tab's chat.
-Does not know: how a live session works (demos.live.session), the browser's side (assets/scripts/live).
+Does not know: how a live session works (demos.live.session), the browser's side
+(assets/scripts/live).
 """
 
 from __future__ import annotations

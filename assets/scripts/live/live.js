@@ -1,278 +1,206 @@
-// Live: microphone and camera to the server, speech from it, over one WebSocket (the form of its
-// messages is in demos/live/wire.py). Who speaks when is decided by the server.
-window.omniLive = (() => {
-  const RATE = 16000; // of the microphone, if the browser can
-  const SPEECH_RATE = 24000;
-  const FRAME_MS = 1000;
-  const FRAME_WIDTH = 640;
-  const JPEG_QUALITY = 0.7;
-  const LOUD = 0.02; // level of full scale from which the log says that there is sound ...
-  const LOUD_PIECES = 10; // ... and for how many quiet pieces it is the same sound
-  const PING_MS = 2000;
-  const LOST_MS = 8000; // without an answer to a ping the connection is gone, whatever TCP thinks
-  const SOUND = 1;
-  const FRAME = 2;
+// Live: microphone and camera to the server, speech from it, over one connection. Who speaks when
+// is decided by the server.
+const omniLive = (() => {
+  const PROBLEMS = {
+    NotAllowedError: "refused",
+    SecurityError: "refused",
+    NotFoundError: "no-device",
+    OverconstrainedError: "no-device",
+    NotReadableError: "device-busy",
+    AbortError: "device-busy",
+  };
+  /**
+   * @typedef {object} Session
+   * @property {boolean} camera whether it sees
+   * @property {"user" | "environment"} facing
+   * @property {MediaStream} [stream] of microphone and camera
+   * @property {Awaited<ReturnType<typeof omniLiveMicrophone.open>>} [microphone]
+   * @property {Awaited<ReturnType<typeof omniLivePlayer.open>>} [player]
+   * @property {ReturnType<typeof omniLiveCamera.watch>} [picture]
+   * @property {ReturnType<typeof omniLiveConnection.open>} [connection]
+   * @property {string} [bye] the server's last word
+   */
+  /** @type {Record<string, Session>} */
   const sessions = {}; // by tab
-  const log = []; // what happened lately, for measurements: {at (ms), tab, type, ...}
 
-  const note = (tab, type, more = {}, at = performance.now()) => {
-    log.push({ at, tab, type, ...more });
-    if (log.length > 1000) log.shift();
-  };
-  const root = (tab) => document.getElementById(`${tab}-live`)?.querySelector(".live") ?? document.createElement("div");
-  const show = (tab, state, text) => {
-    root(tab).dataset.state = state;
-    const label = root(tab).querySelector(".live-state");
-    if (label) label.textContent = text;
-    note(tab, "state", { state });
-  };
-  const meter = (tab, level) => {
-    const decibels = 20 * Math.log10(level + 1e-6);
-    const share = Math.max(0, Math.min(1, (decibels + 60) / 54));
-    root(tab).querySelector(".live-level")?.style.setProperty("--level", share.toFixed(3));
-  };
-  const problem = (error) =>
-    ({
-      NotAllowedError: "refused",
-      SecurityError: "refused",
-      NotFoundError: "no-device",
-      OverconstrainedError: "no-device",
-      NotReadableError: "device-busy",
-      AbortError: "device-busy",
-    })[error.name] ?? "no-sound";
-
-  const workletUrl = () => {
-    const source = document.getElementById("omni-live-worklet").textContent;
-    return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  };
-  const audioContext = async (rate) => {
-    const context = new AudioContext(rate ? { sampleRate: rate, latencyHint: "interactive" } : {});
-    const url = workletUrl();
-    try {
-      await context.audioWorklet.addModule(url);
-    } finally {
-      URL.revokeObjectURL(url);
-    }
-    await context.resume();
-    return context;
-  };
-  const capture = async (stream, rate) => {
-    const context = await audioContext(rate);
-    try {
-      const source = context.createMediaStreamSource(stream);
-      const node = new AudioWorkletNode(context, "omni-capture", { numberOfOutputs: 0 });
-      source.connect(node);
-      return { context, node };
-    } catch (error) {
-      await context.close();
-      if (!rate) throw error;
-      return capture(stream, null); // a browser that does not resample: the server does
-    }
+  /** @param {unknown} error */
+  const problem = (error) => {
+    const name = error instanceof Error ? error.name : "";
+    return name in PROBLEMS ? PROBLEMS[/** @type {keyof typeof PROBLEMS} */ (name)] : "no-sound";
   };
 
-  // The page knows it itself and says it in the panel's own line: the server's word would come
-  // behind all that it still has to tell of the running turn, whose status would write over it.
-  const busy = (tab) => document.getElementById(`${tab}-send`)?.disabled ?? false;
-  const showBusy = (tab) => show(tab, "off", document.getElementById(`${tab}-live-busy`)?.textContent.trim() ?? "");
+  /** @param {Session} session */
+  const take = async (session) => {
+    session.stream = await navigator.mediaDevices.getUserMedia({
+      audio: {
+        echoCancellation: true,
+        noiseSuppression: true,
+        autoGainControl: true,
+        channelCount: 1,
+      },
+      video: session.camera ? omniLiveCamera.wanted(session.facing) : false,
+    });
+    session.microphone = await omniLiveMicrophone.open(session.stream);
+    session.player = await omniLivePlayer.open();
+  };
 
-  // Called by Start, with the values of the event; the first becomes "ready" or what is wrong.
+  /**
+   * Called by Start, with the values of the event; the first becomes "ready" or what is wrong.
+   * @param {string} tab
+   * @param {boolean} camera
+   * @param {unknown[]} values
+   */
   const open = async (tab, camera, values) => {
+    /** @param {string} word */
     const answer = (word) => [word, ...values.slice(1)];
     await close(tab);
-    if (busy(tab)) {
-      showBusy(tab);
+    if (omniLivePanel.busy(tab)) {
+      omniLivePanel.showBusy(tab);
       return answer("busy");
     }
     if (!window.isSecureContext || !navigator.mediaDevices) return answer("insecure");
     if (!window.AudioWorkletNode || !window.WebSocket) return answer("old-browser");
-    const session = { camera, facing: "user", closed: false };
+    /** @type {Session} */
+    const session = { camera, facing: "user" };
     try {
-      session.stream = await navigator.mediaDevices.getUserMedia({
-        audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 },
-        video: camera ? { facingMode: session.facing, width: { ideal: FRAME_WIDTH } } : false,
-      });
-      session.capture = await capture(session.stream, RATE);
-      session.player = await audioContext(SPEECH_RATE);
-      session.playback = new AudioWorkletNode(session.player, "omni-playback", { outputChannelCount: [1] });
-      session.playback.connect(omniSpeech.output(session.player));
+      await take(session);
     } catch (error) {
-      note(tab, "problem", { name: error.name, message: error.message });
+      omniLiveLog.problem(tab, error);
       await release(session);
       return answer(problem(error));
     }
     sessions[tab] = session;
-    if (camera) watch(tab, session);
+    if (camera && session.stream) {
+      session.picture = omniLiveCamera.watch(tab, session.stream, (frame) =>
+        omniLiveConnection.send(session.connection, "frame", frame),
+      );
+    }
     return answer("ready");
   };
 
-  // Called when the server has made a session: {ticket, and sentences: lost, unreached}, as JSON;
-  // with nothing when it is over.
+  /**
+   * Called when the server has made a session: {ticket, and sentences: lost, unreached}, as JSON;
+   * with nothing when it is over.
+   * @param {string} tab
+   * @param {string} message
+   */
   const connect = (tab, message) => {
     const session = sessions[tab];
     if (!message) return settle(tab);
-    if (!session || session.socket) return;
+    if (!session || session.connection) return;
     const { ticket, lost, unreached } = JSON.parse(message);
-    // Below the path that the app is served under; the host is the page's own, whatever a proxy
-    // lets the server believe.
-    const path = new URL(window.gradio_config?.root ?? "/", location.href).pathname.replace(/\/$/, "");
-    const address = new URL(`${path}/live`, location.origin);
-    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(address, ["omni-live", ticket]);
-    session.socket = socket;
-    socket.binaryType = "arraybuffer";
-    socket.onopen = () => {
-      session.opened = true;
-      start(tab, session);
-    };
-    socket.onmessage = ({ data }) => receive(tab, session, data);
-    session.gone = () => {
-      if (sessions[tab] !== session) return;
-      show(tab, "off", session.bye ?? (session.opened ? lost : unreached));
-      close(tab);
-      // The server knows nothing of a connection that never was: it waits for it until told.
-      if (!session.opened) document.getElementById(`${tab}-live-stop`)?.click();
-    };
-    socket.onclose = session.gone;
-    setTimeout(() => session.opened || session.gone(), LOST_MS);
+    const connection = omniLiveConnection.open(ticket, {
+      opened: () => start(tab, session),
+      received: (data) => receive(tab, session, data),
+      gone: () => {
+        if (sessions[tab] !== session) return;
+        omniLivePanel.show(tab, "off", session.bye ?? (connection.opened ? lost : unreached));
+        close(tab);
+        // The server knows nothing of a connection that never was: it waits for it until told.
+        if (!connection.opened) omniLivePanel.pressStop(tab);
+      },
+    });
+    session.connection = connection;
   };
 
-  // The server has ended, or never begun, the session: no microphone stays open for it. Without a
-  // ticket it was refused: a turn had begun that the page did not know of yet.
+  /**
+   * The server has ended, or never begun, the session: no microphone stays open for it. Without a
+   * ticket it was refused: a turn had begun that the page did not know of yet.
+   * @param {string} tab
+   */
   const settle = (tab) => {
     const session = sessions[tab];
     if (!session) return;
-    if (!session.socket) showBusy(tab);
-    if (session.socket?.readyState !== WebSocket.OPEN) close(tab);
+    const { connection } = session;
+    if (!connection) omniLivePanel.showBusy(tab);
+    if (!connection || !omniLiveConnection.isOpen(connection)) close(tab);
   };
 
-  const ping = (session) => {
-    const now = performance.now();
-    if (session.asked && now - session.asked > LOST_MS) session.gone();
-    session.asked ||= now;
-    tell(session, { type: "ping" });
-  };
-
-  const tell = (session, message) => {
-    if (session.socket?.readyState === WebSocket.OPEN) session.socket.send(JSON.stringify(message));
-  };
-  const sendData = (session, kind, bytes) => {
-    if (session.socket?.readyState !== WebSocket.OPEN) return;
-    const message = new Uint8Array(bytes.byteLength + 1);
-    message[0] = kind;
-    message.set(new Uint8Array(bytes), 1);
-    session.socket.send(message);
-  };
-
+  /**
+   * @param {string} tab
+   * @param {Session} session
+   */
   const start = (tab, session) => {
-    tell(session, { type: "hello", rate: session.capture.context.sampleRate });
-    session.capture.node.port.onmessage = ({ data }) => {
-      meter(tab, data.level);
-      if (data.level > LOUD && !session.loud) {
-        // Not when the piece was complete, but when the sound in it began.
-        const quiet = data.samples.findIndex((sample) => Math.abs(sample) > LOUD * 32768);
-        const ago = (data.samples.length - quiet) / session.capture.context.sampleRate;
-        note(tab, "loud", {}, performance.now() - 1000 * ago);
-      }
-      if (data.level <= LOUD && session.loud === 1) {
-        const pieces = (LOUD_PIECES * data.samples.length) / session.capture.context.sampleRate;
-        note(tab, "quiet", {}, performance.now() - 1000 * pieces);
-      }
-      session.loud = data.level > LOUD ? LOUD_PIECES : Math.max(0, (session.loud ?? 0) - 1);
-      sendData(session, SOUND, data.samples.buffer);
-    };
-    session.playback.port.onmessage = ({ data }) => {
-      if (data.type !== "played") note(tab, data.type, data);
-      if (data.type !== "began") tell(session, data);
-    };
-    for (const track of session.stream.getTracks()) {
-      track.onended = () => tell(session, { type: "end", reason: "microphone" });
+    const { stream, microphone, player, connection } = session;
+    if (!stream || !microphone || !player) return; // it is open: all are there
+    omniLiveConnection.tell(connection, { type: "hello", rate: microphone.context.sampleRate });
+    omniLiveMicrophone.listen(tab, microphone, (sound) =>
+      omniLiveConnection.send(connection, "sound", sound),
+    );
+    omniLivePlayer.report(tab, player, (report) => omniLiveConnection.tell(connection, report));
+    for (const track of stream.getTracks()) {
+      track.onended = () =>
+        omniLiveConnection.tell(connection, { type: "end", reason: "microphone" });
     }
-    session.pings = setInterval(() => ping(session), PING_MS);
   };
 
+  /**
+   * @param {string} tab
+   * @param {Session} session
+   * @param {string | ArrayBuffer} data
+   */
   const receive = (tab, session, data) => {
+    const { player, connection } = session;
+    if (!player || !connection) return;
     if (typeof data !== "string") {
       const answer = new DataView(data).getUint32(0, true);
-      note(tab, "sound", { answer });
-      const samples = new Int16Array(data.slice(4));
-      session.playback.port.postMessage({ answer, samples }, [samples.buffer]);
+      omniLiveLog.note(tab, "sound", { answer });
+      omniLivePlayer.play(player, answer, data.slice(4));
       return;
     }
     const message = JSON.parse(data);
-    if (message.type === "state") show(tab, message.state, message.text);
-    else if (message.type === "flush" || message.type === "sent") session.playback.port.postMessage(message);
-    else if (message.type === "note") root(tab).querySelector(".live-note").textContent = message.text;
-    else if (message.type === "pong") session.asked = 0;
+    if (message.type === "state") omniLivePanel.show(tab, message.state, message.text);
+    else if (message.type === "flush" || message.type === "sent")
+      omniLivePlayer.tell(player, message);
+    else if (message.type === "note") omniLivePanel.note(tab, message.text);
+    else if (message.type === "pong") omniLiveConnection.answered(connection);
     else if (message.type === "bye") session.bye = message.text;
-    if (message.type === "flush") note(tab, "flush", { answer: message.answer });
+    if (message.type === "flush") omniLiveLog.note(tab, "flush", { answer: message.answer });
   };
 
-  // A frame a second, shown small; nothing is kept here.
-  const watch = (tab, session) => {
-    const preview = root(tab).querySelector("video") ?? document.createElement("video");
-    preview.srcObject = session.stream;
-    preview.play().catch(() => {});
-    const canvas = document.createElement("canvas");
-    session.preview = preview;
-    session.timer = setInterval(() => {
-      if (!preview.videoWidth) return;
-      const scale = Math.min(1, FRAME_WIDTH / preview.videoWidth);
-      canvas.width = Math.round(preview.videoWidth * scale);
-      canvas.height = Math.round(preview.videoHeight * scale);
-      canvas.getContext("2d").drawImage(preview, 0, 0, canvas.width, canvas.height);
-      canvas.toBlob(async (blob) => blob && sendData(session, FRAME, await blob.arrayBuffer()), "image/jpeg", JPEG_QUALITY);
-    }, FRAME_MS);
-  };
-
+  /** @param {string} tab */
   const flip = async (tab) => {
     const session = sessions[tab];
-    if (!session?.camera) return;
+    if (!session?.picture || !session.stream) return;
     session.facing = session.facing === "user" ? "environment" : "user";
     try {
-      for (const track of session.stream.getVideoTracks()) {
-        track.onended = null;
-        track.stop(); // phones open one camera at a time
-        session.stream.removeTrack(track);
-      }
-      const other = await navigator.mediaDevices.getUserMedia({
-        video: { facingMode: session.facing, width: { ideal: FRAME_WIDTH } },
-      });
-      for (const track of other.getVideoTracks()) session.stream.addTrack(track);
+      await omniLiveCamera.change(session.stream, session.facing);
     } catch (error) {
-      note(tab, "problem", { name: error.name, message: error.message });
+      omniLiveLog.problem(tab, error);
     }
   };
 
-  const release = async (session) => {
-    session.closed = true;
-    clearInterval(session.timer);
-    clearInterval(session.pings);
-    if (session.preview) session.preview.srcObject = null;
-    for (const track of session.stream?.getTracks() ?? []) {
+  /** @param {Session} session */
+  const release = async ({ picture, stream, microphone, player }) => {
+    if (picture) omniLiveCamera.close(picture);
+    for (const track of stream?.getTracks() ?? []) {
       track.onended = null;
       track.stop();
     }
-    const contexts = [session.capture?.context, session.player];
-    await Promise.all(contexts.map((context) => context?.close()));
+    await Promise.all([microphone?.context.close(), player?.context.close()]);
   };
 
+  /** @param {string} tab */
   const close = async (tab) => {
     const session = sessions[tab];
     if (!session) return;
     delete sessions[tab];
-    meter(tab, 0);
-    tell(session, { type: "end", reason: "stopped" });
-    session.socket?.close();
-    root(tab).dataset.state = "off";
+    omniLivePanel.meter(tab, 0);
+    const { connection } = session;
+    omniLiveConnection.tell(connection, { type: "end", reason: "stopped" });
+    if (connection) omniLiveConnection.close(connection);
+    omniLivePanel.off(tab);
     await release(session);
   };
 
+  /** @param {string} tab */
   const stop = async (tab) => {
-    const session = sessions[tab];
-    if (session) show(tab, "off", "");
+    if (sessions[tab]) omniLivePanel.show(tab, "off", "");
     await close(tab);
   };
 
-  window.addEventListener("pagehide", () => Object.keys(sessions).forEach(close));
-  return { open, connect, settle, stop, flip, log, sessions };
+  window.addEventListener("pagehide", () => {
+    for (const tab of Object.keys(sessions)) close(tab);
+  });
+  return { open, connect, settle, stop, flip, sessions, log: omniLiveLog.entries };
 })();
