@@ -23,9 +23,10 @@ ui: {send: Senden, thinking: "Ich denke nach ...", model-loading: "Wird geladen 
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page with German beside its own languages."""
     folder, port = tmp_path_factory.mktemp("german"), free_port()
-    words = shutil.copytree(FOLDER, folder / "words")
-    (words / "de.yaml").write_text(GERMAN, encoding="utf-8")
-    command = ["-m", "tests.browser.fake_app", str(port), "auto", str(words)]
+    for language in ("en", "zh"):
+        shutil.copy(FOLDER / f"{language}.yaml", folder)
+    (folder / "de.yaml").write_text(GERMAN, encoding="utf-8")
+    command = ["-m", "tests.browser.fake_app", str(port), "auto", str(folder)]
     server = start(command, port, folder / "log")
     yield server
     end(server)

@@ -71,7 +71,7 @@ roles:
         ("{id: x, label: X, text: Y, speed: quick}", "speed must be one of slow, fast"),
         ("{id: x, label: X, text: Y, emotion: bored}", "emotion must be one of happy"),
         ("{id: x, label: X, text: 7}", "text must be a text"),
-        ("{id: x, label: {fr: X}, text: Y}", "label must be a text"),
+        ("{id: x, label: {xx: X}, text: Y}", "label must be a text"),
         ("{id: x, label: {en: ''}, text: Y}", "en must be a text"),
         ("{id: 3, label: X, text: Y}", "id must be a text"),
         ("nonsense", "id, label, text"),
