@@ -84,7 +84,8 @@ class Api:
         video: a clip that the model sees and hears. voice: a recording to sound like; voice_text:
         what it says (it is then given as an example of speaking). system: the system prompt, ""
         for the default one. speech: whether to answer in speech. language: of messages and
-        errors, en or zh. seed: the same seed gives the same answer, None for a fresh one.
+        errors (en, zh, or another one of the page). seed: the same seed gives the same answer,
+        None for a fresh one.
 
         Returns the answer's text (as far as it has come, while it is produced), the spoken answer
         as a WAV file (at the end), and the statistics of the turn (at the end).
@@ -115,7 +116,7 @@ class Api:
     ) -> Iterator[tuple[Any, ...]]:
         """Write down what a sound file says.
 
-        audio: the file. language: of errors, en or zh. Returns the text and the statistics.
+        audio: the file. language: of errors, as in /chat. Returns the text and the statistics.
         """
         keep = keeper(self._session(request))
 
@@ -136,7 +137,7 @@ class Api:
     ) -> tuple[Any, ...]:
         """Speak a text.
 
-        text: what to say. voice, voice_text: see /chat. language: of errors, en or zh. seed: the
+        text: what to say. voice, voice_text: see /chat. language: of errors, likewise. seed: the
         same seed gives the same speech. Returns a WAV file and the statistics.
         """
         keep = keeper(self._session(request))
