@@ -57,7 +57,7 @@ class Page:
     """What a browser does: it speaks at the pace of time, and plays what it gets."""
 
     def __init__(self, engine: Engine, sessions: Sessions) -> None:
-        setup = Setup(Thread(), SystemPrompt(), "en", unchanged)
+        setup = Setup(Thread(), SystemPrompt(), "en", "en", unchanged)
         self.live = Live(engine, sessions.get("benchmark"), setup, Words())
         self.first: dict[int, float] = {}  # when an answer's first sound came
         self.sent: dict[int, int] = {}

@@ -19,6 +19,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from demos.base.languages import Words
+from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
 from demos.tabs.video import is_audible
@@ -29,7 +30,6 @@ from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,
     Audio,
     Image,
-    Language,
     Part,
     SystemPrompt,
     Text,
@@ -68,7 +68,7 @@ class Api:
         voice_text: str = "",
         system: str = "",
         speech: bool = True,
-        language: Language = "en",
+        language: PageLanguage = ENGLISH,
         seed: float | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Answer a message; what was said before in this session belongs to it.
@@ -77,7 +77,8 @@ class Api:
         video: a clip that the model sees and hears. voice: a recording to sound like; voice_text:
         what it says (it is then given as an example of speaking). system: the system prompt, ""
         for the default one. speech: whether to answer in speech. language: of messages and
-        errors, en or zh. seed: the same seed gives the same answer, None for a fresh one.
+        errors (en, zh, or another one of the page). seed: the same seed gives the same answer,
+        None for a fresh one.
 
         Returns the answer's text (as far as it has come, while it is produced), the spoken answer
         as a WAV file (at the end), and the statistics of the turn (at the end).
@@ -104,11 +105,11 @@ class Api:
         return Thread()
 
     def transcribe(
-        self, request: gr.Request, audio: str | None = None, language: Language = "en"
+        self, request: gr.Request, audio: str | None = None, language: PageLanguage = ENGLISH
     ) -> Iterator[tuple[Any, ...]]:
         """Write down what a sound file says.
 
-        audio: the file. language: of errors, en or zh. Returns the text and the statistics.
+        audio: the file. language: of errors, as in /chat. Returns the text and the statistics.
         """
         keep = keeper(self._session(request))
 
@@ -124,12 +125,12 @@ class Api:
         text: str,
         voice: str | None = None,
         voice_text: str = "",
-        language: Language = "en",
+        language: PageLanguage = ENGLISH,
         seed: float | None = None,
     ) -> tuple[Any, ...]:
         """Speak a text.
 
-        text: what to say. voice, voice_text: see /chat. language: of errors, en or zh. seed: the
+        text: what to say. voice, voice_text: see /chat. language: of errors, likewise. seed: the
         same seed gives the same speech. Returns a WAV file and the statistics.
         """
         keep = keeper(self._session(request))
@@ -230,7 +231,7 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, fixed: bool = Fa
         voice, voice_text = gr.File(label="voice"), gr.Textbox("", label="voice_text")
         system = gr.Textbox("", label="system")
         speech = gr.Checkbox(True, label="speech")
-        language = gr.Radio(["en", "zh"], value="en", label="language")
+        language = gr.Radio(list(words.languages), value=ENGLISH, label="language")
         seed = gr.Number(None, label="seed", precision=0)
         model = gr.Textbox("", label="model")
         quantization = gr.Dropdown(["", *QUANTIZATIONS], value="", label="quantization")

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from demos.base.word_files import page_languages
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError
 from omni.settings import QUANTIZATIONS
@@ -32,7 +33,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--port", type=int, help="default: the first free one from 7860 on")
     add("--share", action="store_true", help="also make a public https link through gradio.live")
     add("--auth", action="append", default=[], metavar="USER:PASSWORD", help="ask for a login")
-    add("--lang", choices=("auto", "en", "zh"), default="auto", help="auto: the browser's language")
+    languages = ("auto", *page_languages())
+    add("--lang", choices=languages, default="auto", help="auto: the browser's language")
     add("--verbose", action="store_true", help="log what happens")
     return parser.parse_args(arguments)
 
@@ -65,9 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         port = serve.free_port(host, flags.port)
         options = serve.ServeOptions(host, port, flags.share, tuple(map(serve.login, flags.auth)))
     except OmniError as error:
-        return refuse(words.error("zh" if flags.lang == "zh" else "en", error))
-    except serve.ServeError as error:
-        return refuse(str(error))
+        return refuse(words.error(words.of(None), error))
 
     sessions = Sessions(new_root(), lag_s=PAGE_LAG_S)
     atexit.register(sessions.close)
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     address = serve.serve(build(engine, sessions, words, library), words, options)
     print(f"Ready: {address}", flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
-        print(serve.NO_MICROPHONE)
+        print(words.say(words.of(None), "no-microphone"))
     try:
         wait()
     except KeyboardInterrupt:

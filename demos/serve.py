@@ -23,6 +23,7 @@ from demos.base import theme
 from demos.base.gradio_internals import rest_queue
 from demos.base.languages import Words
 from demos.base.page import routes_beside
+from omni.errors import OmniError
 from omni.loading.checkpoint import Checkpoint
 from omni.settings import NANO
 
@@ -38,14 +39,10 @@ CONTENT_POLICY = (
     "default-src 'self' blob: data: 'unsafe-inline' 'unsafe-eval'; "
     "connect-src 'self' blob: data: ws: wss:; object-src 'none'; base-uri 'self'"
 )
-NO_MICROPHONE = (
-    "Browsers on other machines give the microphone and the camera to https pages alone: use "
-    "--share there, or put an https proxy before this address."
-)
 
 
-class ServeError(ValueError):
-    """A flag that cannot be followed; the message says what to do."""
+class ServeError(OmniError):
+    """A flag that cannot be followed."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def login(text: str) -> tuple[str, str]:
     """
     user, colon, password = text.partition(":")
     if not (user and colon and password):
-        raise ServeError("--auth must look like user:password.")
+        raise ServeError("login-form", "--auth must look like user:password.")
     return user, password
 
 
@@ -116,7 +113,9 @@ def free_port(host: str, port: int | None) -> int:
         except PortTaken:
             continue
         return candidate
-    raise ServeError(f"No port from {FIRST_PORT} on is free: choose one with --port.")
+    raise ServeError(
+        "ports-taken", "No port from {first} on is free: choose one with --port.", first=FIRST_PORT
+    )
 
 
 class PortTaken(ServeError):
@@ -134,14 +133,21 @@ def _try(host: str, port: int) -> None:
             number = getattr(error, "errno", None)
             if number == errno.EADDRINUSE:
                 raise PortTaken(
-                    f"Port {port} is in use by another program: choose another one with --port."
+                    "port-taken",
+                    "Port {port} is in use by another program: choose another one with --port.",
+                    port=port,
                 ) from error
             if number == errno.EACCES:
                 raise ServeError(
-                    f"Port {port} needs administrator rights: choose one above 1023 with --port."
+                    "port-rights",
+                    "Port {port} needs administrator rights: choose one above 1023 with --port.",
+                    port=port,
                 ) from error
             raise ServeError(
-                f"The address {host}:{port} cannot be used: check --host and --port."
+                "address-unusable",
+                "The address {host}:{port} cannot be used: check --host and --port.",
+                host=host,
+                port=port,
             ) from error
 
 
@@ -157,7 +163,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         i18n=words.i18n(),
         theme=theme.theme(),
         css_paths=list(theme.STYLES),
-        head=theme.head(),
+        head=theme.head(words.locales()),
         favicon_path=theme.LOGO,
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,

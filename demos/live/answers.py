@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from demos.base.word_files import PageLanguage, PromptLanguage
 from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Session
 from demos.turns.turn import keep_sound
-from omni.conversation import Language, Message, Part, SystemPrompt
+from omni.conversation import Message, Part, SystemPrompt
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.dialogue.exchange import Exchange
 from omni.dialogue.question import Question, write_question
@@ -34,7 +35,8 @@ class Setup:
 
     thread: Thread  # the tab's chat so far
     system: SystemPrompt
-    language: Language  # of the sentences that the page and the prompt get
+    language: PageLanguage  # of the sentences that the page gets
+    prompt_language: PromptLanguage  # of those that the model gets
     change: Change  # of the checkpoint's own options
     camera: bool = False  # whether its frames go with the questions
     # Under which the engine keeps what the next turn can use; unguessable.
@@ -58,7 +60,7 @@ class Work:
             parts = write_question(question, self.session.new_file)
             report(Prepared(parts))
             asked = self.thread.plus(Entry(Message("user", parts)))
-            conversation = asked.conversation(setup.system, setup.language)
+            conversation = asked.conversation(setup.system, setup.prompt_language)
             for event in self.engine.turn(conversation, self._options, self.stop, setup.key):
                 report(event)
         except Exception as error:  # becomes a sentence in the chat, see demos.live.session

@@ -1,7 +1,8 @@
 """The Live panel of a tab: Start, Stop, state, level, thresholds.
 
 Knows: its components and events, how a live session reaches the tab's chat.
-Does not know: how a live session works (demos.live.session), the browser's side (assets/live.js).
+Does not know: how a live session works (demos.live.session), the browser's side
+(assets/scripts/live).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from gradio.components import Component
 
 from demos.base.browser_values import Changes, Values
 from demos.base.gradio_internals import in_browser_order
+from demos.base.word_files import PageLanguage
 from demos.live.answers import Setup
 from demos.live.route import LiveDesk
 from demos.live.session import Live
 from demos.tabs.spec import Tab, TabContext
 from demos.turns.sessions import TurnBusy
-from omni.conversation import Language
 from omni.listening.settings import ListeningSettings
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class LivePanel:
                 live = self._live(session, language, values)
                 async for changes in self._follow(live, stop, request.headers.get("origin")):
                     yield changes
-        except TurnBusy:  # the status is the other turn's: the page tells it (see assets/live.js)
+        except TurnBusy:  # the status is the other turn's: the page tells it (see assets/scripts)
             gr.Warning(words.say(language, "live-busy"))
             yield self._nothing()
 
@@ -123,13 +124,14 @@ class LivePanel:
         """Stop."""
         self.shared.sessions.get(request.session_hash).stop(self.tab.spec.name)
 
-    def _live(self, session: Session, language: Language, values: Values) -> Live:
+    def _live(self, session: Session, language: PageLanguage, values: Values) -> Live:
         """A live session with what stands in the panels."""
         shared = self.shared
         setup = Setup(
             thread=values[self.tab.thread],
             system=shared.voice.chosen(values).system_prompt(),
             language=language,
+            prompt_language=shared.words.prompt_language(language),
             change=shared.parameters.change(values),
             camera=self.camera,
         )

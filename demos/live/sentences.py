@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.turns.turn import progress_sentence
-from omni.conversation import Language
 from omni.dialogue.exchange import Exchange
 from omni.errors import OmniError
 from omni.events import Progress
@@ -22,7 +22,7 @@ _BELOW = {"cut": "live-cut", "limit": "note-limit"}  # outcome of an exchange ->
 class Sentences:
     """One person's."""
 
-    def __init__(self, words: Words, language: Language) -> None:
+    def __init__(self, words: Words, language: PageLanguage) -> None:
         self._words, self._language = words, language
 
     def say(self, key: str, **values: object) -> str:

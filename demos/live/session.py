@@ -138,7 +138,7 @@ class Live:
             for progress in self._engine.load():
                 self._items.put(_Loading(progress))
             # What the first question will follow is read before it is asked.
-            said = self.thread.conversation(self.setup.system, self.setup.language)
+            said = self.thread.conversation(self.setup.system, self.setup.prompt_language)
             for progress in self._engine.prepare(said, self._ending, self.setup.key):
                 self._items.put(_Loading(progress))
             self._items.put(_Loading(None))

@@ -20,8 +20,8 @@ from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.turns.turn import progress_sentence
-from omni.conversation import Language
 from omni.errors import OmniError
 from omni.events import Progress
 from omni.loading import nano
@@ -82,7 +82,7 @@ class ModelBar:
         """The engine's state, and the choices that it was loaded with."""
         return self.view_all(self.words.of(request))
 
-    def view(self, language: Language, chosen: EngineSettings) -> Changes:
+    def view(self, language: PageLanguage, chosen: EngineSettings) -> Changes:
         """See :meth:`render`."""
         report = self.engine.report
         sentence = self._sentence(report, language)
@@ -95,7 +95,7 @@ class ModelBar:
             self.unload: gr.update(interactive=report is not None),
         }
 
-    def view_all(self, language: Language) -> Changes:
+    def view_all(self, language: PageLanguage) -> Changes:
         """See :meth:`render_all`."""
         settings = self.engine.settings
         return {
@@ -133,7 +133,7 @@ class ModelBar:
     def _is_news(self, chosen: EngineSettings) -> bool:
         return self.engine.report is None or chosen != self.engine.settings
 
-    def _sentence(self, report: LoadReport | None, language: Language) -> str:
+    def _sentence(self, report: LoadReport | None, language: PageLanguage) -> str:
         say = self.words.say
         if report is None:
             model = self.engine.settings.model
@@ -234,7 +234,7 @@ def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Chan
     return load
 
 
-def progress_html(words: Words, language: Language, progress: Progress) -> str:
+def progress_html(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with a bar."""
     sentence = html.escape(progress_sentence(words, language, progress))
     if not progress.total or progress.stage == "wait":

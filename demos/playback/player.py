@@ -1,7 +1,7 @@
 """The speech players of a tab: they play the assistant's voice while it is still being produced.
 
-Knows: the page's own player (assets/speech.js), Gradio's, which is there for browsers and networks
-that cannot have ours, the chunks that Gradio's takes, how both are silenced.
+Knows: the page's own player (assets/scripts/speech.js), Gradio's, which is there for browsers and
+networks that cannot have ours, the chunks that Gradio's takes, how both are silenced.
 Does not know: where the samples come from, how they reach the page's player
 (demos.playback.voice_line).
 
@@ -75,16 +75,16 @@ def _volume(tab: str, words: Words) -> None:
     name = f"{tab}-volume-name"
     gr.HTML(words.static("volume"), elem_id=name, elem_classes=["bridge"])
     mute = gr.Button(words.static("mute"), size="sm", min_width=0, elem_classes=["mute"])
-    mute.click(None, None, None, js="() => { omniSpeech.mute(); }")
+    mute.click(None, None, None, js="() => { omniVolume.mute(); }")
     gr.HTML(
         f'<input type="range" min="0" max="1" step="0.05" aria-labelledby="{name}">',
         elem_classes=["volume"],
-        js_on_load="omniSpeech.reflect();",
+        js_on_load="omniVolume.reflect();",
     )
 
 
 def blocked_note(tab: str, words: Words) -> gr.HTML:
-    """Shown by assets/speech.js when the browser's rules kept Gradio's player from starting."""
+    """Shown when the browser's rules kept Gradio's player from starting (gradio_player.js)."""
     return gr.HTML(
         words.static("player-blocked"), elem_id=f"{tab}-blocked", elem_classes=["blocked"]
     )

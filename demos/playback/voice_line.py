@@ -1,7 +1,7 @@
 """The voice line: the sound of a turn on its way to the page, as a streamed response.
 
 Knows: samples of one turn, whether the page plays them, the routes by which it gets them.
-Does not know: where samples come from, how the page plays them (assets/speech.js).
+Does not know: where samples come from, how the page plays them (assets/scripts/speech.js).
 
 Gradio's own streaming sound takes a second from a chunk to the loudspeaker, this takes less than a
 tenth. A ticket (demos.base.tickets) opens one line, once. It travels in a header and so stands in

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from demos.base.browser_values import Changes, Inputs, Values
+from demos.base.word_files import PageLanguage
 from demos.panels.parameters import Change
 from demos.playback.player import VOICE_LINE, chunk
 from demos.tabs.spec import Media, Tab, TabContext
@@ -22,7 +23,7 @@ from demos.turns.chat import Thread, retyped
 from demos.turns.sessions import Session
 from demos.turns.turn import Ask, Task, View, run_turn
 from demos.voices.panel import VoiceChoice
-from omni.conversation import Language, Part, SystemPrompt, Text
+from omni.conversation import Part, SystemPrompt, Text
 from omni.errors import ConversationError, MediaError
 
 Prepare: TypeAlias = Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
@@ -266,7 +267,7 @@ class Actions:
     def _session(self, request: gr.Request) -> Session:
         return self.context.sessions.get(request.session_hash)
 
-    def _language(self, request: gr.Request) -> Language:
+    def _language(self, request: gr.Request) -> PageLanguage:
         return self.context.words.of(request)
 
     def _say(self, request: gr.Request, key: str) -> str:

@@ -55,9 +55,9 @@ def chip_handler(actions: Actions, chip: Chip) -> Callable[[gr.Request, Values],
                 return
             yield from _read(actions, request, given)
             return
-        prompt = words.say(language, f"prompt-{chip.key}")
+        prompt = words.prompt(language, chip.key)
         if chip.takes_text and given.text:
-            prompt = words.say(language, f"prompt-{chip.key}-text", text=given.text)
+            prompt = words.prompt(language, f"{chip.key}-text", text=given.text)
             if not files(given.media):
                 yield from actions.answer(request, given, prompt)
                 return

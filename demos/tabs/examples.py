@@ -1,4 +1,4 @@
-"""Examples that run with one click, per tab and language.
+"""Examples that run with one click, per tab and language of the prompt.
 
 Knows: the table examples/examples.yaml, how an example becomes a message.
 Does not know: how the media were made (finetune/nano/make_examples.py).
@@ -16,18 +16,19 @@ import gradio as gr
 import yaml
 
 from demos.base.browser_values import Changes, Values
-from demos.base.languages import LANGUAGES, Words
+from demos.base.languages import Words
+from demos.base.word_files import PROMPT_LANGUAGES, PromptLanguage
 from demos.tabs.actions import Actions
 from demos.tabs.spec import TabSpec
 from demos.turns.sessions import Session
 from demos.turns.turn import Task
-from omni.conversation import Audio, Image, Language, Part, SystemPrompt, Text, Video
+from omni.conversation import Audio, Image, Part, SystemPrompt, Text, Video
 from omni.shipped import EXAMPLES
 
 
 @dataclass(frozen=True)
 class Variant:
-    """An example in one language: what it shows, plays and asks."""
+    """An example in one language of the prompt: what it shows, plays and asks."""
 
     text: str = ""
     images: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Example:
     """One example; its label is the word ``example-<key>``."""
 
     key: str
-    variants: dict[Language, Variant]
+    variants: dict[PromptLanguage, Variant]
 
 
 def read_examples(folder: Path = EXAMPLES) -> dict[str, tuple[Example, ...]]:
@@ -62,7 +63,7 @@ def read_examples(folder: Path = EXAMPLES) -> dict[str, tuple[Example, ...]]:
     table = yaml.safe_load((folder / "examples.yaml").read_text(encoding="utf-8"))
     return {
         tab: tuple(
-            Example(key, {language: _variant(given[language]) for language in LANGUAGES})
+            Example(key, {language: _variant(given[language]) for language in PROMPT_LANGUAGES})
             for key, given in examples.items()
         )
         for tab, examples in table.items()
@@ -102,7 +103,8 @@ def example_handler(
 
     def run(request: gr.Request, values: Values) -> Iterator[Changes]:
         given = actions.given(values)
-        variant = example.variants[context.words.of(request)]
+        words = context.words
+        variant = example.variants[words.prompt_language(words.of(request))]
         session = context.sessions.get(request.session_hash)
 
         def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:

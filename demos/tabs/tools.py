@@ -17,11 +17,12 @@ import gradio as gr
 from demos.base.browser_values import Changes, download_js
 from demos.base.events import QUIET
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.tabs.actions import Actions
 from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
-from omni.conversation import Audio, Image, Language, Video
+from omni.conversation import Audio, Image, Video
 from omni.errors import OmniError
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def transcript_handler(actions: Actions, tools: Tools) -> Callable[[gr.Request, 
     return write
 
 
-def transcript(thread: Thread, words: Words, language: Language) -> str:
+def transcript(thread: Thread, words: Words, language: PageLanguage) -> str:
     """Who said what, media by their names."""
     lines = []
     for entry in thread.entries:
@@ -181,7 +182,7 @@ def _kind(part: object) -> str:
 def _bridge(name: str, action: str, label: Label) -> gr.HTML:
     """Brings what a person does to one message from the browser: Gradio's chat has no such buttons.
 
-    assets/chat.js puts the buttons there; the text inside is their label.
+    assets/scripts/chat.js puts the buttons there; the text inside is their label.
     """
     return gr.HTML(
         label,

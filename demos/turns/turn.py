@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.turns.chat import Bubble, Entry, Thread, bubble
 from demos.turns.sessions import Session, TurnBusy
-from omni.conversation import Audio, Language, Message, Part, SystemPrompt, Text
+from omni.conversation import Audio, Message, Part, SystemPrompt, Text
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.errors import OmniError
 from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
@@ -64,7 +65,7 @@ class Ask:
     # Makes the message's parts and the system prompt; it may read files.
     prepare: Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
     speech: bool  # whether the answer is to be spoken
-    language: Language  # of the page's sentences, and of those in the prompt
+    language: PageLanguage  # of the page's sentences
     text: str = ""  # given back to the text box if the turn fails
     parts: tuple[Part, ...] = ()  # shown until ``prepare`` is done, if known before
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
@@ -230,7 +231,7 @@ def _events(
         text = next(part for part in reversed(parts) if isinstance(part, Text))
         return engine.read_aloud(text.text, stop, system.voice, ask.change(READING))
     asked = turn.thread.plus(Entry(Message("user", parts)))
-    conversation = asked.conversation(system, ask.language)
+    conversation = asked.conversation(system, turn.words.prompt_language(ask.language))
     return engine.turn(conversation, ask.options, stop, turn.key)
 
 
@@ -316,7 +317,7 @@ def keep_sound(session: Session, sounds: Sequence[np.ndarray]) -> Path | None:
     return path
 
 
-def progress_sentence(words: Words, language: Language, progress: Progress) -> str:
+def progress_sentence(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with how much of it is done."""
     key = f"progress-{progress.stage}"
     if progress.stage == "wait":
@@ -330,7 +331,7 @@ def progress_sentence(words: Words, language: Language, progress: Progress) -> s
     return f"{words.say(language, key)} {amount}"
 
 
-def stats_sentence(words: Words, language: Language, end: TurnEnd) -> str:
+def stats_sentence(words: Words, language: PageLanguage, end: TurnEnd) -> str:
     """The numbers of a turn, as far as there are any, as HTML."""
     stats = end.stats
     pieces = []

@@ -19,6 +19,7 @@ import gradio as gr
 
 from demos.base.browser_values import Changes, Values
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage, PromptLanguage, in_language
 from demos.panels.model_bar import untrained_key
 from demos.turns.sessions import Session, Sessions, TurnBusy
 from demos.turns.turn import progress_sentence
@@ -26,7 +27,6 @@ from demos.voices.archive import export_voices, import_voices
 from demos.voices.catalog import Catalog, Role
 from demos.voices.library import SavedVoice, Use, VoiceLibrary
 from demos.voices.panel import NONE, VoicePanel
-from omni.conversation import Language
 from omni.errors import OmniError
 from omni.events import Progress, TextDelta
 from omni.listening.reference_check import check_voice
@@ -78,8 +78,9 @@ class VoiceActions:
         if by_hand:
             box = gr.update(interactive=True)
         else:
-            chosen = panel.system_choices(values, lambda role: self._role_text(role, language))
-            box = gr.update(value=system_text(chosen, language), interactive=False)
+            spoken = self.words.prompt_language(language)
+            chosen = panel.system_choices(values, lambda role: self._role_text(role, spoken))
+            box = gr.update(value=system_text(chosen, spoken), interactive=False)
         return {
             panel.system_text: box,
             panel.named_voice: gr.update(interactive=not reference),
@@ -256,13 +257,14 @@ class VoiceActions:
         }
         return changes | ({panel.voice_name: chosen} if chosen else {})
 
-    def _system_note(self, language: Language, values: Values) -> str:
+    def _system_note(self, language: PageLanguage, values: Values) -> str:
         """What the prompt puts behind the text."""
         say, panel = self.words.say, self.panel
         if not values[panel.used_reference]:
             return ""
         if values[panel.reference_use] == "system":
-            return note(say(language, "system-after-voice", sentence=VOICE_SENTENCE[language]))
+            sentence = VOICE_SENTENCE[self.words.prompt_language(language)]
+            return note(say(language, "system-after-voice", sentence=sentence))
         says = (values[panel.transcript] or "").strip()
         if not says:
             return refusal(say(language, "system-after-missing"))
@@ -270,18 +272,19 @@ class VoiceActions:
             says = says[:SHOWN_TRANSCRIPT].rstrip() + "…"
         return note(say(language, "system-after-example", transcript=says))
 
-    def _roles(self, language: Language) -> list[tuple[str, str]]:
-        roles = [(role.label[language], role.id) for role in self.catalog.roles.values()]
+    def _roles(self, language: PageLanguage) -> list[tuple[str, str]]:
+        known = self.catalog.roles.values()
+        roles = [(in_language(role.label, language), role.id) for role in known]
         return [(self.words.say(language, "voice-role-none"), NONE), *roles]
 
-    def _role_text(self, role_id: str, language: Language) -> str:
+    def _role_text(self, role_id: str, language: PromptLanguage) -> str:
         role: Role | None = self.catalog.roles.get(role_id)
-        return role.text[language] if role else ""
+        return in_language(role.text, language) if role else ""
 
-    def _named(self, language: Language) -> list[tuple[str, str]]:
+    def _named(self, language: PageLanguage) -> list[tuple[str, str]]:
         found = []
         for voice in self.catalog.voices.values():
-            label = voice.label[language]
+            label = in_language(voice.label, language)
             if voice.documented:
                 label = self.words.say(language, "voice-documented", label=label)
             found.append((label, voice.name))
@@ -298,7 +301,7 @@ class VoiceActions:
     def _session(self, request: gr.Request) -> Session:
         return self.sessions.get(request.session_hash)
 
-    def _refused(self, language: Language, error: Exception) -> str:
+    def _refused(self, language: PageLanguage, error: Exception) -> str:
         if isinstance(error, OmniError):
             return refusal(self.words.error(language, error))
         log.error("the voice panel failed", exc_info=error)

@@ -60,7 +60,7 @@ class Talk:
         language: str = "en",
     ) -> None:
         self.session = sessions.get("person")
-        setup = Setup(Thread(), SystemPrompt(), language, unchanged, camera)  # type: ignore[arg-type]
+        setup = Setup(Thread(), SystemPrompt(), language, language, unchanged, camera)  # type: ignore[arg-type]
         self.live = Live(engine, self.session, setup, Words(), settings, LoudVoice)
         self.plays = plays
         self.got: list[wire.Down] = []

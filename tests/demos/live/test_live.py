@@ -320,7 +320,7 @@ def test_a_detector_that_cannot_be_made_ends_it(sessions: Sessions) -> None:
     def broken() -> Voice:
         raise RuntimeError("no detector")
 
-    setup = Setup(Thread(), SystemPrompt(), "en", unchanged)
+    setup = Setup(Thread(), SystemPrompt(), "en", "en", unchanged)
     live = Live(FakeEngine(), sessions.get("person"), setup, Words(), voice=broken)  # type: ignore[arg-type]
     told: list[wire.Down] = []
     live.start(told.append)

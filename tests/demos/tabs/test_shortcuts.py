@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from demos.base.languages import LANGUAGES, Words
+from demos.base.languages import Words
+from demos.base.word_files import ENGLISH, PROMPT_LANGUAGES
 from demos.build import TABS, build
 from demos.tabs.chips import files
 from demos.tabs.examples import read_examples
@@ -22,6 +23,7 @@ from tests.support.root import ROOT
 
 FOLDER = ROOT / "examples"
 WORDS = Words()
+ENGLISH_WORDS = WORDS.files[ENGLISH]
 EXAMPLES = read_examples()
 
 
@@ -59,7 +61,7 @@ def test_a_chip_without_its_files_fills_the_text_box(
     assert changes["text"] == "图片里有什么？"
     one = [("a.png", None)]
     (changes,) = click(page, "image-chip-compare", pictures=one)
-    assert changes["text"] == WORDS.say("en", "prompt-compare")
+    assert changes["text"] == WORDS.prompt("en", "compare")
     assert told == [
         WORDS.say("zh", "chip-add-first", count=1),
         WORDS.say("en", "chip-add-first", count=2),
@@ -72,7 +74,7 @@ def test_a_chip_with_its_files_runs_at_once(page: gr.Blocks, engine: FakeEngine)
     *_, last = click(page, "image-chip-compare", pictures=pictures)
     *seen, asked = engine.seen[-1].messages[-1].parts
     assert [type(part) for part in seen] == [Image, Image]
-    assert asked == Text(WORDS.say("en", "prompt-compare"))
+    assert asked == Text(WORDS.prompt("en", "compare"))
     assert len(last["thread"].entries) == 2
     assert all((FOLDER / name).exists() for name in ("shapes.png", "stars.png"))
 
@@ -110,10 +112,10 @@ def test_translate_takes_the_text_box_or_what_is_said(
     *_, _ = click(page, "audio-chip-translate", recording=str(sound))
     heard, asked = engine.seen[-1].messages[-1].parts
     assert isinstance(heard, Audio)
-    assert asked == Text(WORDS.say("en", "prompt-translate"))
+    assert asked == Text(WORDS.prompt("en", "translate"))
     assert told == []
     (changes,) = click(page, "audio-chip-translate")
-    assert changes["text"] == WORDS.say("en", "prompt-translate")
+    assert changes["text"] == WORDS.prompt("en", "translate")
     assert told == [WORDS.say("en", "chip-add-first", count=1)]
 
 
@@ -134,17 +136,17 @@ def test_what_counts_as_a_file() -> None:
 
 def test_every_chip_has_its_words() -> None:
     for chip in (chip for tab in TABS for chip in tab.chips):
-        assert f"chip-{chip.key}" in WORDS.ui
-        assert chip.task == "read" or f"prompt-{chip.key}" in WORDS.ui
-        assert not chip.takes_text or f"prompt-{chip.key}-text" in WORDS.ui
+        assert f"chip-{chip.key}" in ENGLISH_WORDS.ui
+        assert chip.task == "read" or chip.key in ENGLISH_WORDS.prompts
+        assert not chip.takes_text or f"{chip.key}-text" in ENGLISH_WORDS.prompts
 
 
 @pytest.mark.parametrize("tab", ["audio", "video", "image"])
 def test_examples_are_complete(tab: str) -> None:
     assert EXAMPLES[tab]
     for example in EXAMPLES[tab]:
-        assert f"example-{example.key}" in WORDS.ui
-        for language in LANGUAGES:
+        assert f"example-{example.key}" in ENGLISH_WORDS.ui
+        for language in PROMPT_LANGUAGES:
             variant = example.variants[language]
             assert variant.text or variant.audio
             for name in variant.files:

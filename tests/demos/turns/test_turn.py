@@ -221,7 +221,7 @@ def test_a_closed_page_stops_the_engine(session: Session) -> None:
 def test_an_error_of_the_person_is_one_sentence(
     session: Session, monkeypatch: pytest.MonkeyPatch, language: str, sentence: str
 ) -> None:
-    monkeypatch.setitem(WORDS.errors, "image-broken", {"zh": "这张图片无法读取。"})
+    monkeypatch.setitem(WORDS.files["zh"].errors, "image-broken", "这张图片无法读取。")  # type: ignore[arg-type]
     engine = FakeEngine()
     *_, last = run(engine, session, ask("broken picture", language=language))
     assert last.notice is not None

@@ -6,19 +6,17 @@ const REPORT_S = 0.1;
 const CUSHION_S = 0.12; // gathered before the first sound and after a gap
 
 class Capture extends AudioWorkletProcessor {
-  constructor() {
-    super();
-    this.piece = new Int16Array(Math.round(sampleRate * PIECE_S));
-    this.filled = 0;
-    this.energy = 0;
-  }
+  piece = new Int16Array(Math.round(sampleRate * PIECE_S));
+  filled = 0;
+  energy = 0;
 
+  /** @param {Float32Array[][]} inputs */
   process(inputs) {
     const channels = inputs[0];
-    if (!channels.length) return true;
+    if (!channels?.[0]) return true;
     for (let i = 0; i < channels[0].length; i++) {
       let sample = 0;
-      for (const channel of channels) sample += channel[i];
+      for (const channel of channels) sample += channel[i] ?? 0;
       sample /= channels.length;
       this.energy += sample * sample;
       this.piece[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32767)));
@@ -37,49 +35,76 @@ class Capture extends AudioWorkletProcessor {
 }
 
 class Playback extends AudioWorkletProcessor {
+  silenced = 0; // answers up to this one are not played
+  answer = 0;
+  /** @type {Int16Array[]} */
+  pieces = [];
+  at = 0; // in the first piece
+  waiting = 0; // samples
+  played = 0;
+  reported = 0;
+  complete = false;
+  running = false;
+
   constructor() {
     super();
-    this.clear(0);
     this.port.onmessage = ({ data }) => {
-      if (data.type === "flush") {
-        const { answer, played } = this;
-        this.clear(answer);
-        this.silenced = Math.max(answer, data.answer);
-        this.port.postMessage({ type: "flushed", answer: data.answer, samples: answer === data.answer ? played : 0 });
-      } else if (data.type === "sent") {
-        if (data.answer === this.answer) this.complete = true;
-      } else if (data.answer > this.silenced) {
-        if (data.answer !== this.answer) this.clear(data.answer);
-        this.pieces.push(data.samples);
-        this.waiting += data.samples.length;
-      }
+      if (data.type === "flush") this.flush(data.answer);
+      else if (data.type === "sent") this.complete ||= data.answer === this.answer;
+      else if (data.answer > this.silenced) this.push(data.answer, data.samples);
     };
   }
 
+  /** @param {number} upTo */
+  flush(upTo) {
+    const { answer, played } = this;
+    this.clear(answer);
+    this.silenced = Math.max(answer, upTo);
+    const samples = answer === upTo ? played : 0;
+    this.port.postMessage({ type: "flushed", answer: upTo, samples });
+  }
+
+  /**
+   * @param {number} answer
+   * @param {Int16Array} samples
+   */
+  push(answer, samples) {
+    if (answer !== this.answer) this.clear(answer);
+    this.pieces.push(samples);
+    this.waiting += samples.length;
+  }
+
+  /** @param {number} answer */
   clear(answer) {
     this.answer = answer;
     this.pieces = [];
-    this.at = 0; // in the first piece
+    this.at = 0;
     this.waiting = 0;
     this.played = 0;
     this.reported = 0;
     this.complete = false;
     this.running = false;
-    this.silenced ??= 0;
   }
 
+  /**
+   * @param {Float32Array[][]} _inputs
+   * @param {Float32Array[][]} outputs
+   */
   process(_inputs, outputs) {
-    const output = outputs[0][0];
+    const output = outputs[0]?.[0];
+    if (!output) return true;
     if (!this.running) {
       if (this.waiting < CUSHION_S * sampleRate && !(this.complete && this.waiting)) return true;
       this.running = true;
       if (!this.played) this.port.postMessage({ type: "began", answer: this.answer });
     }
-    for (let i = 0; i < output.length && this.waiting; i++) {
-      output[i] = this.pieces[0][this.at++] / 32768;
+    for (let i = 0; i < output.length; i++) {
+      const piece = this.pieces[0];
+      if (!piece) break;
+      output[i] = (piece[this.at++] ?? 0) / 32768;
       this.waiting--;
       this.played++;
-      if (this.at === this.pieces[0].length) {
+      if (this.at === piece.length) {
         this.pieces.shift();
         this.at = 0;
       }
