@@ -27,6 +27,7 @@ from benchmarks.lib.rows import Row, table, write_json
 from benchmarks.quality.scoring import exact, score
 from benchmarks.quality.talking import Talker, conversation
 from finetune.nano.domain import facts
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split, stable_hash
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.examples.cast import Cast
@@ -34,7 +35,6 @@ from finetune.nano.examples.parts import Part, Seen, Typed, Watched
 from finetune.nano.pictures import clip_questions, picture_questions
 from finetune.nano.pictures.picture_questions import Asked
 from finetune.nano.pictures.pictures import Layout, Scene
-from omni.conversation import Language
 from omni.engine import Engine
 from omni.settings import EngineSettings
 

@@ -37,12 +37,12 @@ from benchmarks.quality.quality_rows import at_16_khz, spoken_cepstra
 from benchmarks.quality.scoring import style_met
 from finetune.nano.base.checkpoint import fresh_model, fresh_vocoder, load_checkpoint
 from finetune.nano.domain import sentences
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.speech import mel as spoken_mel
 from finetune.nano.speech.synthesis import HEARD_RATE, Utterance, speak
 from finetune.nano.speech.voices import DEFAULT_VOICE, distinct_voices
-from omni.conversation import Language
 from omni.loading.nano import NANO_FOLDER
 from omni.media.mel import log_mel
 from omni.prompting.styles import StyleName

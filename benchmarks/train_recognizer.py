@@ -41,6 +41,7 @@ from benchmarks.quality.recognizer import (
 from finetune.nano.base.loop import Loop, LoopOptions, Losses
 from finetune.nano.base.precision import mixed_precision
 from finetune.nano.domain import sentences
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import stable_hash
 from finetune.nano.domain.styles import ASKED_STYLES
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
@@ -48,7 +49,6 @@ from finetune.nano.speech.augment import draw_recording, record
 from finetune.nano.speech.synthesis import Utterance, speak
 from finetune.nano.speech.texts import draw_text, heard
 from finetune.nano.speech.voices import DEFAULT_VOICE, Voice, draw_voice
-from omni.conversation import Language
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ import numpy as np
 # sentences). What a person and the model speak may be any language.
 PromptLanguage: TypeAlias = Literal["en", "zh"]
 PROMPT_LANGUAGES: tuple[PromptLanguage, ...] = get_args(PromptLanguage)
-Language = PromptLanguage  # the old name
 DEFAULT_SYSTEM_TEXT = "请用【邻家女声】这个声音回答问题。"
 
 

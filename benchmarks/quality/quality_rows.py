@@ -29,11 +29,12 @@ from benchmarks.quality.likeness import cepstra, is_heard, nearest, nearest_voic
 from benchmarks.quality.scoring import MEASURED_STYLES, Score, exact, score, style_change, style_met
 from benchmarks.quality.talking import Talker, conversation
 from finetune.nano.domain import asking
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.width import DomainWidth
 from finetune.nano.examples.parts import Example, Heard, Task
 from finetune.nano.speech import synthesis
 from finetune.nano.speech.voices import DEFAULT_VOICE, Voice, draw_voice
-from omni.conversation import DEFAULT_SYSTEM_TEXT, Conversation, Language, Text
+from omni.conversation import DEFAULT_SYSTEM_TEXT, Conversation, Text
 from omni.events import TurnStats
 
 ENOUGH = 200  # items of a row

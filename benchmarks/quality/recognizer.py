@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.vocabulary import hanzi
-from omni.conversation import Language
 
 WEIGHTS = Path(__file__).with_name("data") / "recognizer.safetensors"
 RATE = 16_000  # Hz

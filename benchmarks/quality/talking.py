@@ -14,6 +14,7 @@ import av
 import numpy as np
 from PIL import Image as Pillow
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.examples.parts import Example, Heard, Part, Seen, Typed, Watched
 from finetune.nano.speech.synthesis import HEARD_RATE
 from omni.conversation import (
@@ -21,7 +22,6 @@ from omni.conversation import (
     Audio,
     Conversation,
     Image,
-    Language,
     Message,
     SystemPrompt,
     Text,

@@ -4,7 +4,7 @@ Knows: the form of assets/words/<language>.yaml, which its English file explains
 Does not know: Gradio, where words are shown, who reads which language.
 
 Three languages are kept apart. The page's is any for which there is a file. The prompt's is one in
-which the model's own sentences are written (omni.conversation.Language). The answer's is the
+which the model's own sentences are written (omni.conversation.PromptLanguage). The answer's is the
 model's choice, and the person's who asks for it.
 """
 
@@ -13,16 +13,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeAlias, TypeVar, get_args
+from typing import TypeAlias, TypeVar
 
 import yaml
 
-from omni.conversation import PromptLanguage
+from omni.conversation import PROMPT_LANGUAGES, PromptLanguage
 from omni.shipped import ASSETS
 
 PageLanguage: TypeAlias = str  # the name of a file of words: en, zh, pt-BR
 ENGLISH = "en"  # what is missing in another language is said in this one
-PROMPT_LANGUAGES: tuple[PromptLanguage, ...] = get_args(PromptLanguage)
 FOLDER = ASSETS / "words"
 # Safe as well; the C parser, where PyYAML has it, needs a tenth of the time.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -17,12 +17,12 @@ import soundfile
 import soxr
 from PIL import Image
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import word
 from finetune.nano.pictures.canvas import PALETTE, Canvas, Look
 from finetune.nano.pictures.clips import ClipScene
 from finetune.nano.pictures.pictures import Scene, Thing, Writing
 from finetune.nano.speech.synthesis import LANGUAGE_VOICES, USUAL_RATE
-from omni.conversation import Language
 from omni.shipped import EXAMPLES
 
 RATE = 16_000  # Hz

@@ -31,6 +31,7 @@ from benchmarks.quality.recognizer import (
     written,
 )
 from benchmarks.quality.talking import Talker, conversation, write_clip
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.width import LANGUAGES
 from finetune.nano.speech.synthesis import Utterance
 from finetune.nano.speech.voices import families
@@ -39,7 +40,6 @@ from omni.conversation import (
     Audio,
     Conversation,
     Image,
-    Language,
     Message,
     Text,
     Video,

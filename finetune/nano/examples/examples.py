@@ -15,13 +15,13 @@ from pathlib import Path
 from random import Random
 from typing import get_args
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import SPLITS, Split, stable_hash
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.examples.cast import Cast
 from finetune.nano.examples.dialogues import DIALOGUES
 from finetune.nano.examples.parts import Example, Task
 from finetune.nano.gallery import print_sizes, write_example
-from omni.conversation import Language
 
 TASKS: tuple[Task, ...] = get_args(Task)
 # How often each task is drawn, of 100.

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import Word
 from finetune.nano.domain.splits import stable_hash
 from finetune.nano.examples.parts import Example, Heard, Said, Seen, System, Turn, Typed, Watched
@@ -31,7 +32,6 @@ from finetune.nano.pictures.row_targets import row_words
 from finetune.nano.speech.synthesis import Utterance, sounds
 from finetune.nano.speech.timing import NOWHERE, frame_places
 from omni.config import OmniConfig, VisualConfig
-from omni.conversation import Language
 from omni.media.audio import audio_pieces
 from omni.media.image import image_patches, resized
 from omni.media.video import thin

@@ -26,11 +26,11 @@ from typing import IO
 import numpy as np
 import soxr
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.styles import STYLES, StyleName
 from finetune.nano.speech.drawn_voices import variant_file
 from finetune.nano.speech.espeak_server import FAILED, HEADER, MISSING
 from finetune.nano.speech.voices import Voice
-from omni.conversation import Language
 from omni.errors import ResourceError
 
 SPOKEN_RATE = 24_000  # Hz, what the model says

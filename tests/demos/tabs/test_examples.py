@@ -13,16 +13,10 @@ from benchmarks.quality.scoring import exact
 from demos.base.languages import Words
 from demos.base.word_files import PROMPT_LANGUAGES
 from demos.tabs.examples import Example, read_examples
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.vocabulary import english_words, hanzi
 from finetune.nano.make_examples import CLIPS, PICTURES, SPOKEN
-from omni.conversation import (
-    DEFAULT_SYSTEM_TEXT,
-    Conversation,
-    Language,
-    Message,
-    SystemPrompt,
-    Text,
-)
+from omni.conversation import DEFAULT_SYSTEM_TEXT, Conversation, Message, SystemPrompt, Text
 from omni.engine import Engine
 from omni.events import TurnEnd
 from omni.settings import EngineSettings

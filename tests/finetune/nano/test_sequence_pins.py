@@ -19,6 +19,7 @@ import torch
 import yaml
 
 from finetune.nano.base.checkpoint import nano_config, nano_tokenizer
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import SPLITS
 from finetune.nano.domain.width import LANGUAGES
 from finetune.nano.examples.examples import TASKS, example
@@ -26,7 +27,6 @@ from finetune.nano.examples.parts import Task
 from finetune.nano.examples.sequences import Sequence, SequenceWriter
 from finetune.nano.speech import synthesis
 from finetune.nano.speech.synthesis import HEARD_RATE, Sound, Utterance
-from omni.conversation import Language
 from omni.media.audio import code_lengths
 
 PINS = Path(__file__).with_name("sequence_pins.yaml")
