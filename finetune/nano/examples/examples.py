@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sizes", action="store_true", help="print the domain's sizes")
     options = parser.parse_args()
-    from finetune.nano.gallery import (  # needs soundfile, which examples do not
+    from finetune.nano.examples.gallery import (  # needs soundfile, which examples do not
         print_sizes,
         write_example,
     )
