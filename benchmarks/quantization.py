@@ -11,24 +11,20 @@ have no outliers; a trained model's errors differ, their order does not.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any, Literal
-
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import bitsandbytes as bnb
 import torch
 from torch import Tensor, nn
 
 from benchmarks.lib.machine import about_machine
-from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.lib.program import command_of, flags_parser, report
+from benchmarks.lib.rows import Row
 from benchmarks.speed.random_model import RandomWeights, load_random
 from benchmarks.speed.wave import relative_error, some_codes, some_noise
 from omni.config import OmniConfig
@@ -272,18 +268,12 @@ def measure(config: str) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags_parser(__doc__)
     parser.add_argument("--config", default="small", help="sizes of the model for the errors")
-    parser.add_argument("--json", type=Path, metavar="FILE")
     flags = parser.parse_args(arguments)
     rows = list(measure(flags.config))
-    print(table(rows))
-    if flags.json:
-        command = f"python -m benchmarks.quantization --config {flags.config}"
-        write_json(flags.json, rows, machine=about_machine(), command=command)
-    return 0
+    command = command_of("benchmarks.quantization", arguments)
+    return report(rows, about_machine(), command, flags.json)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """A small listener that writes down what was said: how intelligible is the speech of a model?
 
-Knows: its own log-mel, the network, greedy CTC decoding, word errors, its weights in
-benchmarks/data. Does not know: how it is trained (:mod:`benchmarks.train_recognizer`), whose
-speech it hears. It learnt from espeak-ng's speech alone and knows the domain's letters and Hanzi.
+Knows: its own log-mel, the network, greedy CTC decoding, word errors, its weights in data/. Does
+not know: how it is trained (:mod:`benchmarks.train_recognizer`), whose speech it hears. It learnt
+from espeak-ng's speech alone and knows the domain's letters and Hanzi.
 """
 
 from __future__ import annotations

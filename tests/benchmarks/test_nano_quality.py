@@ -12,10 +12,10 @@ import pytest
 import soundfile
 from PIL import Image as Pillow
 
-from benchmarks import nano_quality, train_recognizer
+from benchmarks import nano_quality
 from benchmarks.lib.bounds import QUALITY, chinese_bound
 from benchmarks.lib.rows import Bound, Row, read_json
-from benchmarks.quality import quality_rows, recognizer, scoring
+from benchmarks.quality import listener_error, quality_rows, recognizer, scoring
 from benchmarks.quality.held_out import (
     AMONG,
     AMONG_HARD,
@@ -198,7 +198,7 @@ def test_word_errors_of_a_perfect_and_a_silent_engine(
             return hears.get(len(wave), "")
 
     monkeypatch.setattr(recognizer, "load_recognizer", lambda path: Listener())
-    monkeypatch.setattr(train_recognizer, "own_error", lambda *_: 1.25)
+    monkeypatch.setattr(listener_error, "own_error", lambda *_: 1.25)
     for name in ("speech_wer", "zh_speech_wer"):
         language = "zh" if name.startswith("zh") else "en"
         sets = [(number, s) for number, s in enumerate(sentence_sets(language, ITEMS, "core"))]

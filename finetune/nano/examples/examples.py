@@ -21,7 +21,6 @@ from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.examples.cast import Cast
 from finetune.nano.examples.dialogues import DIALOGUES
 from finetune.nano.examples.parts import Example, Task
-from finetune.nano.gallery import print_sizes, write_example
 
 TASKS: tuple[Task, ...] = get_args(Task)
 # How often each task is drawn, of 100.
@@ -75,6 +74,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sizes", action="store_true", help="print the domain's sizes")
     options = parser.parse_args()
+    from finetune.nano.examples.gallery import (  # needs soundfile, which examples do not
+        print_sizes,
+        write_example,
+    )
+
     if options.sizes:
         print_sizes()
     for index in range(options.show):

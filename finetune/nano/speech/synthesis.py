@@ -141,15 +141,6 @@ def espeak_version() -> str:
     return _server().version
 
 
-def espeak_available() -> bool:
-    """Whether espeak-ng is installed."""
-    try:
-        _server()
-    except ResourceError:
-        return False
-    return True
-
-
 def _resampled(wave: np.ndarray, native: int, rate: int) -> np.ndarray:
     resampled = soxr.resample(wave, native, rate, quality="HQ").astype(np.float32)
     peak = float(np.abs(resampled).max(initial=0.0))

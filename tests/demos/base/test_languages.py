@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-import app
+from demos import launch
 from demos.base import word_files
 from demos.base.languages import Words
 from demos.base.word_files import ENGLISH, WordFile, in_language, page_languages, read_words
@@ -214,9 +214,9 @@ def test_a_further_language_is_a_choice_of_the_command(
     third: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(word_files, "FOLDER", third)
-    assert app.parse(["--lang", "de"]).lang == "de"
+    assert launch.parse(["--lang", "de"]).lang == "de"
     with pytest.raises(SystemExit):
-        app.parse(["--lang", "xx"])
+        launch.parse(["--lang", "xx"])
     assert "'en', 'de', 'zh'" in capsys.readouterr().err
 
 
