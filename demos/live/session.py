@@ -161,7 +161,7 @@ class Live:
 
     def _handle_all(self) -> None:
         """Whatever happens, until it is over."""
-        while self.over is None:
+        while self.dialogue.state is not ConversationState.CLOSED:
             closing = self.dialogue.state is ConversationState.CLOSING
             wait_s = self.dialogue.limits.stop_s if closing else SILENT_S
             try:

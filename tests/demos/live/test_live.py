@@ -331,6 +331,37 @@ def test_a_detector_that_cannot_be_made_ends_it(sessions: Sessions) -> None:
     assert "went wrong" in told[-1]["text"]
 
 
+def test_a_fault_of_ours_is_told_and_frees_the_engine(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Path:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("demos.live.answers.keep_sound", broken)
+    engine = FakeEngine()
+    talk = Talk(engine, sessions)
+    talk.say(spoken(0.6), quiet(1.0))
+    talk.until(lambda: talk.live.over == "failed")
+    talk.until(lambda: engine.forgotten == [talk.live.setup.key])
+    assert talk.messages("bye")[0]["reason"] == "failed"
+    assert not engine.busy
+
+
+def test_a_fault_while_it_is_closed_ends_it_too(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Path:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("demos.live.answers.keep_sound", broken)
+    talk = Talk(SlowEngine(), sessions, plays=False)
+    talk.say(spoken(0.6), quiet(1.0))
+    talk.until(lambda: bool(talk.sound))
+    talk.live.end("stopped")
+    talk.until(lambda: talk.live.over == "failed")
+    assert talk.messages("bye")[0]["reason"] == "failed"
+
+
 def test_a_long_part_of_a_turn_is_a_piece_that_stays(sessions: Sessions) -> None:
     engine = FakeEngine()
     talk = Talk(engine, sessions)
