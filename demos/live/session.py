@@ -45,7 +45,7 @@ from omni.dialogue.states import (
 from omni.dialogue.turn_listener import TurnListener
 from omni.events import Progress
 from omni.listening.settings import ListeningSettings
-from omni.listening.voice_activity import SileroVoice, Voice
+from omni.listening.voice_activity import SileroVoiceActivity, VoiceActivity
 
 if TYPE_CHECKING:
     from omni.engine import Engine
@@ -82,7 +82,7 @@ class Live:
         setup: Setup,
         words: Words,
         settings: ListeningSettings | None = None,
-        voice: Callable[[], Voice] = SileroVoice,
+        voice: Callable[[], VoiceActivity] = SileroVoiceActivity,
     ) -> None:
         self.setup = setup
         self.settings = settings or ListeningSettings()

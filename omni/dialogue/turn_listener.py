@@ -12,10 +12,10 @@ import numpy as np
 import soxr
 
 from omni.events import SPEECH_RATE
-from omni.listening.echo import OwnVoice
+from omni.listening.echo import EchoGuard
 from omni.listening.settings import RATE, ListeningSettings
 from omni.listening.turn_detection import Phase, TurnDetector, TurnEvent
-from omni.listening.voice_activity import Voice
+from omni.listening.voice_activity import VoiceActivity
 
 AFTER_ANSWER = RATE // 2  # samples: devices play so much later what they were given
 
@@ -23,9 +23,9 @@ AFTER_ANSWER = RATE // 2  # samples: devices play so much later what they were g
 class TurnListener:
     """One conversation's microphone."""
 
-    def __init__(self, voice: Callable[[], Voice], settings: ListeningSettings) -> None:
+    def __init__(self, voice: Callable[[], VoiceActivity], settings: ListeningSettings) -> None:
         """``voice``: makes the detector of voice, which may load a model."""
-        self.echo_guard = OwnVoice(SPEECH_RATE)
+        self.echo_guard = EchoGuard(SPEECH_RATE)
         self._detector = TurnDetector(voice(), settings, self.echo_guard)
         self._resample: soxr.ResampleStream | None = None
         self._answered_at = -AFTER_ANSWER

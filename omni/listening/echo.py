@@ -141,10 +141,6 @@ class EchoGuard:
         return _correlations(np.diff(window), np.diff(np.pad(reference, ends))), most
 
 
-# The old name, until nothing uses it.
-OwnVoice = EchoGuard
-
-
 def _loudness(window: np.ndarray) -> np.ndarray:
     """The slices' shares of a window's loudness: (slices,), 1 in all."""
     length = len(window) // SLICES

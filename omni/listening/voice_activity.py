@@ -75,8 +75,3 @@ def load_model() -> SileroModel:
             torch.set_num_threads(threads)
         model: SileroModel = load_silero_vad()
         return model
-
-
-# The old names, until nothing uses them.
-Voice = VoiceActivity
-SileroVoice = SileroVoiceActivity

@@ -25,7 +25,7 @@ from omni.dialogue.states import EndReason, Person
 from omni.errors import MediaError
 from omni.events import SPEECH_RATE, SpeechChunk, TextDelta
 from omni.listening.settings import RATE
-from omni.listening.voice_activity import Voice
+from omni.listening.voice_activity import VoiceActivity
 from tests.support.fake_engine import FakeEngine
 from tests.support.live_talk import Talk, quiet, spoken
 
@@ -317,7 +317,7 @@ def test_a_page_that_is_gone_without_a_word(
 
 
 def test_a_detector_that_cannot_be_made_ends_it(sessions: Sessions) -> None:
-    def broken() -> Voice:
+    def broken() -> VoiceActivity:
         raise RuntimeError("no detector")
 
     setup = Setup(Thread(), SystemPrompt(), "en", "en", unchanged)
