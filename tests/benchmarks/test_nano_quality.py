@@ -46,7 +46,7 @@ from omni.conversation import (
     VoicePrompt,
 )
 from omni.events import SPEECH_RATE, EngineEvent, SpeechChunk, TextDelta, TurnEnd, TurnStats
-from omni.media.video import read_frames
+from omni.media.video import iter_frames
 from omni.options import GenerationOptions
 from omni.requests import (
     ReadAloudRequest,
@@ -269,12 +269,12 @@ def test_questions_reach_the_engine_as_files(bench: Bench, engine: KnowingEngine
             with Pillow.open(seen.path) as picture:
                 assert picture.mode == "RGB" and picture.format == "PNG"
         else:
-            assert isinstance(seen, Video) and 4 <= len(read_frames(seen.path, 32)) <= 8
+            assert isinstance(seen, Video) and 4 <= len(list(iter_frames(seen.path, 32))) <= 8
 
 
 def test_a_clip_keeps_its_frames(tmp_path: Path) -> None:
     frames = [Pillow.new("RGB", (117, 83), (40 * n, 200 - 30 * n, 90)) for n in range(5)]
-    seen = read_frames(write_clip(tmp_path / "clip.mp4", frames), 32)
+    seen = list(iter_frames(write_clip(tmp_path / "clip.mp4", frames), 32))
     assert [frame.size for frame in seen] == [(116, 82)] * 5
     for frame, other in zip(seen, frames, strict=True):
         close = np.abs(np.asarray(frame, int) - np.asarray(other, int)[:82, :116])
