@@ -151,4 +151,4 @@ def test_the_page_is_served_with_its_browser_code(address: str) -> None:
         assert f'"title":"{TITLE}"' in answer.read().decode("utf-8")
     with urllib.request.urlopen(f"{address}config", timeout=30) as answer:
         config = json.load(answer)
-    assert (ASSETS / "header.js").read_text(encoding="utf-8") in config["head"]
+    assert (ASSETS / "scripts" / "header.js").read_text(encoding="utf-8") in config["head"]
