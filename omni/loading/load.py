@@ -37,7 +37,7 @@ from omni.loading.plans import Plan
 from omni.loading.quantization import Quantization, check_available, quantization_config
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
-from omni.model.layers.linear import hasten
+from omni.model.layers.linear import use_fast_products
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder.base import VocoderModel, VocoderSizes
 from omni.model.vocoder.checkpoint import load_vocoder
@@ -333,7 +333,7 @@ def tensors_to_model(
     )
     model, info = loaded
     left = {what: names for what, names in info.items() if names}
-    hasten(model)
+    use_fast_products(model)
     return model.requires_grad_(False).eval(), left
 
 
