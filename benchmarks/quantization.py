@@ -29,8 +29,8 @@ from benchmarks.speed.random_model import RandomWeights, load_random
 from benchmarks.speed.wave import relative_error, some_codes, some_noise
 from omni.config import OmniConfig
 from omni.loading.load import LoadedModel
-from omni.loading.memory import PUBLISHED_VOCODER_BYTES, needed, part_bytes
-from omni.loading.plans import PLANS, Part, Plan
+from omni.loading.memory import PUBLISHED_VOCODER_BYTES, component_bytes, needed
+from omni.loading.plans import PLANS, Component, Plan
 from omni.loading.quantization import WEIGHT_BYTES
 from omni.media.image import ImagePatches
 from omni.model.audio.flow_unet import TimeEmbedding
@@ -51,7 +51,7 @@ POSITIONS = 64
 class Probe:
     """How a part's error shows: its modules, and what is computed with them."""
 
-    part: Part
+    part: Component
     modules: tuple[str, ...]
     run: Callable[[LoadedModel], Tensor]
     what: str
@@ -229,7 +229,7 @@ def memory_rows() -> Iterator[Row]:
         state = OmniForCausalLM(config).state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     matrices = _matrix_values(shapes)
-    for part, size in part_bytes(shapes, Plan(), 2).items():
+    for part, size in component_bytes(shapes, Plan(), 2).items():
         if size < 1e6:
             continue
         saved = {
@@ -249,12 +249,12 @@ def memory_rows() -> Iterator[Row]:
 
 def _matrix_values(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """Values in matrices that products read, by part (no tables, no kernels)."""
-    from omni.loading.plans import part_of
+    from omni.loading.plans import component_of
 
     sums: dict[str, int] = {}
     for name, shape in shapes.items():
         if len(shape) == 2 and "embed" not in name and name.endswith("weight"):
-            part = part_of(name)
+            part = component_of(name)
             sums[part] = sums.get(part, 0) + prod(shape)
     return sums
 

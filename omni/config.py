@@ -9,6 +9,7 @@ Does not know: modules, files other than config.json, prompts.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -266,16 +267,37 @@ class VocoderConfig:
         Raises:
             CheckpointError: the file is not a JSON object.
         """
-        try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, AttributeError) as error:
-            raise CheckpointError(
-                "config-broken", "{path} is not a JSON object: fetch it again.", path=path
-            ) from error
+        return cls.from_dict(read_object(path))
+
+    @property
+    def samples_per_frame(self) -> int:
+        """Samples of a mel frame (480): every upsampling step, and the inverse transform's hop."""
+        return math.prod(self.upsample_rates) * self.istft_params.hop_len
 
     def to_dict(self) -> dict[str, Any]:
         """What :meth:`from_dict` reads, as JSON has it."""
         return plain(asdict(self))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        CheckpointError: the file holds no JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _no_object(path) from error
+    if not isinstance(values, dict):
+        raise _no_object(path)
+    return values
+
+
+def _no_object(path: Path) -> CheckpointError:
+    return CheckpointError(
+        "config-broken", "{path} is not a JSON object: fetch it again.", path=path
+    )
 
 
 class OmniConfig(PretrainedConfig):

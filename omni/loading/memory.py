@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from omni.loading.plans import VISITORS, Part, Plan, part_of
+from omni.loading.plans import OFFLOADED_STACKS, Component, Plan, component_of
 from omni.loading.quantization import WEIGHT_BYTES, is_quantized
 from omni.model.layers.whisper import GrowingPair
 
@@ -25,7 +25,7 @@ class Need:
 
     weights: int  # on the device
     host: int  # in the host's memory
-    visitor: int  # the largest layer that visits the device
+    onloaded: int  # the largest of the layers that are on the device just while they run
     cache: int  # keys and values of the language model
     speech: int  # what the flow remembers of a segment
     vocoder: int
@@ -34,7 +34,7 @@ class Need:
     def device(self) -> int:
         """The most that the device holds at a time: while it encodes media, or while it speaks."""
         resident = self.weights + self.vocoder + self.cache + WORKING_BYTES
-        return resident + max(self.visitor, self.speech)
+        return resident + max(self.onloaded, self.speech)
 
 
 def needed(
@@ -56,21 +56,21 @@ def needed(
         keep_unused: whether tensors that nothing reads stay on the device, as on several GPUs.
     """
     weights = host = 0.0
-    visits: dict[str, float] = {}
+    layers: dict[str, float] = {}
     for name, shape in shapes.items():
         size = tensor_bytes(name, shape, plan, dtype_bytes)
         if not plan.on_host(name):
-            weights += size if keep_unused or part_of(name) != "unused" else 0
+            weights += size if keep_unused or component_of(name) != "unused" else 0
             continue
         host += size
-        for module in VISITORS:
+        for module in OFFLOADED_STACKS:
             if name.startswith(f"{module}."):
                 layer = ".".join(name.split(".")[: module.count(".") + 2])
-                visits[layer] = visits.get(layer, 0.0) + size
+                layers[layer] = layers.get(layer, 0.0) + size
     return Need(
         weights=round(weights),
         host=round(host),
-        visitor=round(max(visits.values(), default=0)),
+        onloaded=round(max(layers.values(), default=0)),
         cache=cache_bytes(config, dtype_bytes, positions),
         speech=speech_bytes(config, dtype_bytes, plan.context_frames),
         vocoder=vocoder_bytes,
@@ -82,20 +82,20 @@ def tensor_bytes(name: str, shape: tuple[int, ...], plan: Plan, dtype_bytes: int
     per_value: float = dtype_bytes
     if is_quantized(name, len(shape)):
         per_value = WEIGHT_BYTES.get(plan.quantization, dtype_bytes)
-    elif plan.lm_head_8bit and part_of(name) == "lm_head":
+    elif plan.lm_head_8bit and component_of(name) == "lm_head":
         per_value = WEIGHT_BYTES["8bit"]
     return prod(shape) * per_value
 
 
-def part_bytes(
+def component_bytes(
     shapes: Mapping[str, tuple[int, ...]], plan: Plan, dtype_bytes: int
-) -> dict[Part, int]:
-    """Bytes of each part under ``plan``."""
-    sums: dict[Part, float] = {}
+) -> dict[Component, int]:
+    """Bytes of each component under ``plan``."""
+    sums: dict[Component, float] = {}
     for name, shape in shapes.items():
-        part = part_of(name)
-        sums[part] = sums.get(part, 0.0) + tensor_bytes(name, shape, plan, dtype_bytes)
-    return {part: round(size) for part, size in sums.items()}
+        component = component_of(name)
+        sums[component] = sums.get(component, 0.0) + tensor_bytes(name, shape, plan, dtype_bytes)
+    return {component: round(size) for component, size in sums.items()}
 
 
 def cache_bytes(config: Mapping[str, object], dtype_bytes: int, positions: int) -> int:

@@ -16,7 +16,7 @@ from omni import devices
 from omni.config import OmniConfig
 from omni.errors import ResourceError, gigabytes
 from omni.loading.checkpoint import Checkpoint
-from omni.loading.memory import PUBLISHED_VOCODER_BYTES, Need, needed, part_bytes
+from omni.loading.memory import PUBLISHED_VOCODER_BYTES, Need, component_bytes, needed
 from omni.loading.offload import device_map
 from omni.loading.plans import PLANS, Plan, default_plan
 from omni.loading.quantization import BITS, QUANTIZED_PREFIX, runs_here
@@ -111,7 +111,7 @@ def place(
             continue
         whole = replace(plan, lm_head_8bit=False)  # over several GPUs no plan is carried out
         parts = needed(*sizes, whole, dtype.itemsize, vocoder_bytes, keep_unused=True)
-        blocks = part_bytes(shapes, whole, dtype.itemsize)["layers"] + parts.cache
+        blocks = component_bytes(shapes, whole, dtype.itemsize)["layers"] + parts.cache
         count = config.num_hidden_layers
         try:
             places = spread(count, blocks // count, parts.device - blocks, free)

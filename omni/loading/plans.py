@@ -1,6 +1,6 @@
-"""Plans: how many bits each part gets, and where it waits.
+"""Plans: how many bits each component of the model gets, and where it waits.
 
-Knows: the parts of the architecture by name, the order of plans from the best to the smallest.
+Knows: the components of the architecture by name, the order of plans from the best to the smallest.
 Does not know: files, what a plan takes (:mod:`omni.loading.memory`), how it is carried out
 (:mod:`omni.loading.offload`).
 
@@ -9,7 +9,7 @@ three fifths of the weights and the only part that is read for every text token 
 frame: they are quantized first. The audio head, the quantizer's codebooks and everything between
 codes and sound stay in the model's dtype, so that speech stays intact. The table of token
 embeddings gives one row a token: the host's memory serves it as well. The towers work once a
-picture or recording: their layers visit the device one after the other for that.
+picture or recording: their layers are on the device one after the other, while they run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 
 from omni.loading.quantization import QUANTIZED_PREFIX, Quantization
 
-Part: TypeAlias = Literal[
+Component: TypeAlias = Literal[
     "layers",
     "lm_head",
     "token_table",
@@ -34,7 +34,7 @@ Part: TypeAlias = Literal[
     "unused",
     "other",
 ]
-PART_PREFIXES: Mapping[Part, tuple[str, ...]] = {
+COMPONENT_PREFIXES: Mapping[Component, tuple[str, ...]] = {
     "layers": (QUANTIZED_PREFIX,),
     "lm_head": ("lm_head.",),
     "token_table": ("model.embed_tokens.",),
@@ -58,8 +58,8 @@ _UNUSED_INSIDE = (
     "audio_tokenizer.audio_decoder.post_net.",
 )
 
-TABLES: tuple[str, ...] = ("model.embed_tokens",)  # on the host: a row goes to the device
-VISITORS: tuple[str, ...] = (  # on the host: each layer goes to the device while it works
+HOST_TABLES: tuple[str, ...] = ("model.embed_tokens",)  # rows that are looked up go to the device
+OFFLOADED_STACKS: tuple[str, ...] = (  # each layer goes to the device while it runs
     "model.visual_model.blocks",
     "model.visual_bridge_model",
     "audio_tokenizer.audio_model.layers",
@@ -81,7 +81,7 @@ class Plan:
     @property
     def host_modules(self) -> tuple[str, ...]:
         """Modules whose weights are on the host."""
-        return TABLES + VISITORS if self.offload else ()
+        return HOST_TABLES + OFFLOADED_STACKS if self.offload else ()
 
     @property
     def name(self) -> str:
@@ -102,13 +102,13 @@ PLANS: tuple[Plan, ...] = (
 )
 
 
-def part_of(name: str) -> Part:
-    """The part that the tensor ``name`` belongs to."""
+def component_of(name: str) -> Component:
+    """The component that the tensor ``name`` belongs to."""
     if name.endswith(_UNUSED_ENDINGS) or name.startswith(_UNUSED_INSIDE):
         return "unused"
-    for part, prefixes in PART_PREFIXES.items():
+    for component, prefixes in COMPONENT_PREFIXES.items():
         if name.startswith(prefixes):
-            return part
+            return component
     return "other"
 
 

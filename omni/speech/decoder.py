@@ -139,20 +139,6 @@ class SpeechDecoder(Stream[Codes, Samples, SpeechState]):
                 ready.append(state.joiner.push(state.segment.push(mel)))
         return np.concatenate(ready)
 
-    @torch.inference_mode()
-    def decode(self, codes: Codes) -> Samples:
-        """A whole segment ``(frames, codebooks)`` at once, with the noise of a first segment.
-
-        Raises:
-            ValueError: as :meth:`push`.
-        """
-        rows = torch.as_tensor(codes)
-        if not len(rows):
-            return silence()
-        flow_noise, vocoder_noise = self._generators()
-        mel, _ = self._tokenizer.decode(rows, generator=flow_noise, options=self.options.mel.flow)
-        return _samples(self._vocoder(_for_vocoder(mel[0], self._vocoder), generator=vocoder_noise))
-
     def _generators(self) -> tuple[torch.Generator, torch.Generator]:
         """The flow's and the vocoder's noise: apart, so that neither's cutting shifts the other's.
 

@@ -8,28 +8,33 @@ Does not know: pitch and noise of a sequence, pieces (:mod:`omni.model.vocoder.s
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from omni.config import VocoderConfig
+from omni.model.vocoder.base import VocoderModel
 from omni.model.vocoder.layers import Conv1d, Istft, Layers, NormedKernel, ResBlock, Stft, UpConv1d
-from omni.model.vocoder.source import F0Predictor, HarmonicSource, samples_per_frame
+from omni.model.vocoder.source import F0Predictor, HarmonicSource
 
 PRE_KERNEL = POST_KERNEL = 7
 POST_SLOPE = 0.01  # of the leaky ReLU before the last convolution
 MAX_MAGNITUDE = 100.0
 
 
-class HiFTNetwork(nn.Module):
+class HiFTNetwork(VocoderModel):
     """Modules and parameters, named as in the published ``hift.pt``."""
+
+    config_class = VocoderConfig
+    landmark = "conv_pre.bias"  # in every spelling of weight norm
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.samples_per_frame = samples_per_frame(config)
+        self.samples_per_frame = config.samples_per_frame
         n_fft, hop = config.istft_params.n_fft, config.istft_params.hop_len
         widths = [config.base_channels >> stage for stage in range(len(config.upsample_rates) + 1)]
 
@@ -86,6 +91,15 @@ class HiFTNetwork(nn.Module):
             if isinstance(module, NormedKernel):
                 module.fold()
         return self.requires_grad_(False)
+
+    def for_inference(self) -> Self:
+        """With the weight norm multiplied out."""
+        return self.fold_weight_norm()
+
+    def adapt(self, names: Collection[str]) -> None:
+        """Without weight norm, if it was multiplied out before saving."""
+        if "conv_pre.weight" in names:
+            self.fold_weight_norm()
 
     def stage_resblocks(self, stage: int) -> list[ResBlock]:
         """The parallel residual blocks of an upsampling stage; their mean is the output."""

@@ -20,7 +20,7 @@ from omni.loading import hub
 from omni.loading import load as loading
 from omni.loading.checkpoint import Checkpoint
 from omni.loading.load import LoadedModel
-from omni.loading.plans import part_of
+from omni.loading.plans import component_of
 from omni.settings import EngineSettings
 from tests.support.checkpoints import write_checkpoint
 from tests.support.golden_set import GoldenSet
@@ -82,7 +82,7 @@ def test_every_tensor_is_the_files(whole: Path) -> None:
     state = loaded.model.state_dict()
     file = load_file(whole / "model.safetensors")
     assert state.keys() == file.keys()
-    unused = {name for name in file if part_of(name) == "unused"}
+    unused = {name for name in file if component_of(name) == "unused"}
     assert unused == {name for name, tensor in state.items() if tensor.is_meta}
     assert all(torch.equal(state[name], file[name]) for name in file.keys() - unused)
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
@@ -303,7 +303,7 @@ import torch, bitsandbytes
 from omni import devices
 from omni.loading import load as loading
 from omni.loading.checkpoint import Checkpoint
-from omni.loading.memory import part_bytes
+from omni.loading.memory import component_bytes
 from omni.loading.plans import Plan
 
 def load(folder, dtype, quantization):
@@ -326,7 +326,7 @@ for case in cases:
     before = status("VmRSS")
     checkpoint, model = load(big, dtype, quantization)
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
-    size = sum(part_bytes(shapes, Plan(quantization), dtype.itemsize).values())
+    size = sum(component_bytes(shapes, Plan(quantization), dtype.itemsize).values())
     print(size, status("VmHWM") - before)
     del model
 """

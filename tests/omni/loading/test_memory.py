@@ -18,12 +18,12 @@ from omni.loading.checkpoint import WEIGHTS_FILE, Checkpoint
 from omni.loading.memory import (
     PUBLISHED_VOCODER_BYTES,
     cache_bytes,
+    component_bytes,
     needed,
-    part_bytes,
     speech_bytes,
     tensor_bytes,
 )
-from omni.loading.plans import PLANS, Plan, default_plan, part_of
+from omni.loading.plans import PLANS, Plan, component_of, default_plan
 from omni.loading.quantization import is_quantized
 from omni.model.audio.mel_stream import MelStream, MelStreamOptions
 from omni.model.omni import OmniForCausalLM
@@ -31,7 +31,7 @@ from tests.support.checkpoints import write_checkpoint
 
 GB = 1e9
 SPOKEN_TURN = 1024  # positions: 30 s heard and 30 s spoken are 750, and some text
-SPEECH_PARTS = (
+SPEECH_COMPONENTS = (
     "audio_head",
     "code_tables",
     "audio_encoder",
@@ -60,7 +60,7 @@ def test_a_spoken_turn_of_the_published_model_fits(quantization: str) -> None:
 
 def test_the_parts_are_the_published_ones() -> None:
     shapes, _ = published()
-    values = part_bytes(shapes, Plan(), dtype_bytes=1)
+    values = component_bytes(shapes, Plan(), dtype_bytes=1)
     assert sum(values.values()) == sum(prod(shape) for shape in shapes.values())
     rounded = {part: round(count / GB, 2) for part, count in values.items()}
     assert rounded == {
@@ -77,14 +77,14 @@ def test_the_parts_are_the_published_ones() -> None:
         "unused": 0.10,
         "other": 0.0,
     }
-    assert [name for name in shapes if part_of(name) == "other"] == ["model.norm.weight"]
+    assert [name for name in shapes if component_of(name) == "other"] == ["model.norm.weight"]
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 def test_no_plan_touches_the_weights_of_speech(plan: Plan) -> None:
     shapes, _ = published()
-    before, after = (part_bytes(shapes, which, 2) for which in (Plan(), plan))
-    for part in SPEECH_PARTS:
+    before, after = (component_bytes(shapes, which, 2) for which in (Plan(), plan))
+    for part in SPEECH_COMPONENTS:
         assert after[part] == before[part]  # type: ignore[index]
 
 
@@ -100,12 +100,12 @@ def test_what_waits_on_the_host_is_not_counted_on_the_device() -> None:
     assert here.host == 0
     assert away.weights + away.host == here.weights
     # One layer of a tower at a time: far less than the tower, and more than nothing.
-    assert 0 < away.visitor < away.host / 20
+    assert 0 < away.onloaded < away.host / 20
 
 
 def test_tensors_that_nothing_reads_are_counted_where_they_stay() -> None:
     shapes, config = published()
-    unused = part_bytes(shapes, Plan(), 2)["unused"]
+    unused = component_bytes(shapes, Plan(), 2)["unused"]
     freed, kept = (needed(shapes, config, Plan(), 2, 0, keep_unused=k) for k in (False, True))
     assert kept.weights - freed.weights == kept.device - freed.device == unused > 0
 
@@ -138,8 +138,8 @@ def test_need_grows_with_everything(tmp_path: Path) -> None:
     def need(plan: Plan, dtype_bytes: int, vocoder_bytes: int) -> int:
         return needed(shapes, checkpoint.config, plan, dtype_bytes, vocoder_bytes).device
 
-    weights = sum(part_bytes(shapes, Plan(), 2).values())
-    unused = part_bytes(shapes, Plan(), 2)["unused"]
+    weights = sum(component_bytes(shapes, Plan(), 2).values())
+    unused = component_bytes(shapes, Plan(), 2)["unused"]
     small = need(Plan(), 2, 1000)
     assert small > weights - unused + cache_bytes(checkpoint.config, 2, 4096) + 1000
     assert need(Plan(), 2, 2000) == small + 1000

@@ -12,7 +12,7 @@ from omni.config import OmniConfig
 from omni.errors import ResourceError
 from omni.loading import placement
 from omni.loading.checkpoint import Checkpoint
-from omni.loading.memory import needed, part_bytes
+from omni.loading.memory import component_bytes, needed
 from omni.loading.placement import candidates, choose_model, place, spread
 from omni.loading.plans import PLANS, Plan
 from omni.settings import NANO, PUBLISHED_MODEL
@@ -111,7 +111,7 @@ def test_several_gpus_together(checkpoint: Checkpoint, monkeypatch: pytest.Monke
     config = checkpoint.config
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
     need = needed(shapes, config, Plan(), 2, 1000, keep_unused=True)
-    inside = part_bytes(shapes, Plan(), 2)["layers"] + need.cache
+    inside = component_bytes(shapes, Plan(), 2)["layers"] + need.cache
     rest = need.device - inside
     gpus(monkeypatch, rest + inside // 2, inside)
     found = chosen(checkpoint, "cuda", "none", offload=False)
