@@ -167,7 +167,7 @@ def test_a_good_recording_is_trimmed_and_kept_in_the_session(
     assert named(actions.panel, used) == {"sample": str(path)}
     assert sessions.get("browser").folder in path.parents
     assert soundfile.info(path).duration < soundfile.info(SPEECH).duration - 1
-    assert "can be used" in changes["verdict"]
+    assert "Ready:" in changes["verdict"]
     assert actions.panel.system_prompt([path, "", "system", ""], no_keep).voice is not None
 
 
