@@ -85,7 +85,7 @@ def usable_voice(waveform: np.ndarray, detector: SpeechDetector) -> VoiceSample:
     if not speech.any():
         raise VoiceError(
             "voice-no-speech",
-            "I hear no speech in this recording: record someone who talks, without music.",
+            "No speech was found in this recording: record one person talking, without music.",
         )
     first, last = np.flatnonzero(speech)[[0, -1]]
     margin = round(MARGIN_S * RATE)

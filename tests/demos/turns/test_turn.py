@@ -282,7 +282,7 @@ def test_tabs_and_sessions_wait_for_the_one_engine(session: Session, tmp_path: P
             break
     second = run(engine, other, ask("hello"), tab="image")
     waiting = [next(second).status for _ in range(3)]  # asked, prepared, waiting
-    assert "Waiting" in waiting[-1]
+    assert "ahead of you" in waiting[-1]
     rest: list[View] = []
     thread = threading.Thread(target=lambda: rest.extend(second))
     thread.start()

@@ -182,7 +182,7 @@ def test_a_good_reference_is_trimmed_and_kept_in_the_session(
     assert named(actions.panel, used) == {"used_reference": str(path)}
     assert sessions.get("browser").folder in path.parents
     assert soundfile.info(path).duration < soundfile.info(SPEECH).duration - 1
-    assert "can be used" in changes["checked_note"]
+    assert "Ready:" in changes["checked_note"]
     assert actions.panel.chosen(held(actions.panel, **named(actions.panel, used))).reference == path
 
 
