@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 where a bound is missed."""
     parser = flags_parser(__doc__)
     parser.add_argument("--model", default="nano", help="nano, a folder, or a name on the Hub")
-    parser.add_argument("--turns", type=int, default=5, help="that count, for each player")
+    parser.add_argument("--turns", type=int, default=5, help="counted turns for each player")
     flags = parser.parse_args(arguments)
     about = about_machine()
     rows = list(measure(flags.model, flags.turns))

@@ -54,7 +54,7 @@ class Run:
     wave_s: float
     naive: bool
     natural: bool
-    recorded: bool
+    captured: bool  # whether steps are captured as CUDA graphs
     folder: Path
 
     @property
@@ -74,23 +74,54 @@ def parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--model", help="nano, a folder, or a name on the Hugging Face Hub")
-    what.add_argument("--config", choices=CONFIGS, help="sizes, for --random-weights")
-    add("--random-weights", action="store_true", help="needed with --config, which has no others")
+    what.add_argument("--config", choices=CONFIGS, help="sizes of the model with --random-weights")
+    add(
+        "--random-weights",
+        action="store_true",
+        help="use random weights: the only ones that --config has",
+    )
     add("--device", default="auto", help="auto, cpu, mps, cuda, cuda:N")
     add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     add("--quantization", default="none", choices=QUANTIZATIONS)
-    add("--compile", default="on", choices=("on", "off"), help="record steps as CUDA graphs")
+    add("--compile", default="on", choices=("on", "off"), help="capture steps as CUDA graphs")
     add("--offload", action=argparse.BooleanOptionalAction, help="default: as the plan has it")
-    add("--flow-steps", type=int, metavar="N", help="from codes to mel; default: the checkpoint's")
+    add(
+        "--flow-steps",
+        type=int,
+        metavar="N",
+        help="steps of the flow from codes to mel (default: the checkpoint's own)",
+    )
     add("--naive", action="store_true", help="measure the published way beside ours")
     add("--only", default="", metavar="GROUPS", help=f"some of {','.join(GROUPS)}")
-    add("--question", type=float, default=3.0, metavar="SECONDS", help="of sound asked")
-    add("--text-tokens", type=int, default=10, help="of text before each piece of speech")
-    add("--frames", type=int, default=25, help="of 80 ms in each piece of speech")
+    add(
+        "--question",
+        type=float,
+        default=3.0,
+        metavar="SECONDS",
+        help="length of the spoken question",
+    )
+    add("--text-tokens", type=int, default=10, help="text tokens before each piece of speech")
+    add("--frames", type=int, default=25, help="frames of 80 ms in each piece of speech")
     add("--segments", type=int, default=2, help="pieces of speech in a turn")
-    add("--speed-tokens", type=int, default=48, help="for text tokens a second")
-    add("--speed-frames", type=int, default=32, help="for audio frames a second")
-    add("--wave", type=float, default=5.0, metavar="SECONDS", help="for codes to wave")
+    add(
+        "--speed-tokens",
+        type=int,
+        default=48,
+        help="tokens over which the speed of text is measured",
+    )
+    add(
+        "--speed-frames",
+        type=int,
+        default=32,
+        help="frames over which the speed of speech is measured",
+    )
+    add(
+        "--wave",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="length of speech that is decoded from codes to a wave",
+    )
     return parser
 
 
@@ -187,10 +218,10 @@ def speeds(run: Run, only: Sequence[str]) -> Iterator[Row]:
     """Text tokens and audio frames a second."""
     if "text" in only:
         yield Row(
-            "text_tokens_per_s", turns.our_text_speed(run.loaded, run.speed_tokens, run.recorded)
+            "text_tokens_per_s", turns.our_text_speed(run.loaded, run.speed_tokens, run.captured)
         )
     if "audio" in only:
-        speed = turns.our_audio_speed(run.loaded, run.speed_frames, run.recorded)
+        speed = turns.our_audio_speed(run.loaded, run.speed_frames, run.captured)
         yield Row("audio_frames_per_s", speed, note="12.5 is real time, before codes to sound")
     if run.naive and {"text", "audio"} & set(only):
         text, audio = turns.naive_speeds(

@@ -171,10 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 where a bound is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--conversations", type=int, default=75, help="of each kind")
-    parser.add_argument("--turns", type=int, default=6, help="whose latency is measured")
+    parser.add_argument("--conversations", type=int, default=75, help="conversations of each kind")
+    parser.add_argument("--turns", type=int, default=6, help="turns whose latency is measured")
     parser.add_argument("--only", choices=("detector", "latency"))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
     flags = parser.parse_args(arguments)
     about = about_machine()
     rows: list[Row] = []

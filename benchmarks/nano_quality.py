@@ -37,12 +37,19 @@ from omni.settings import EngineSettings
 
 def parser() -> argparse.ArgumentParser:
     """The flags."""
-    parser = flags_parser(__doc__, json_help="write the rows there, keep its others")
+    parser = flags_parser(
+        __doc__, json_help="write the rows to this file; other rows in it are kept"
+    )
     add = parser.add_argument
     add("--model", default="nano", help="nano, a folder, or a name on the Hugging Face Hub")
     add("--device", default="cpu", help="auto, cpu, mps, cuda, cuda:N")
-    add("--width", choices=get_args(DomainWidth), default="core", help="of the domain")
-    add("--items", type=int, default=ENOUGH, help="of each row; fewer for a quick look")
+    add(
+        "--width",
+        choices=get_args(DomainWidth),
+        default="core",
+        help="how wide the domain is that the questions come from",
+    )
+    add("--items", type=int, default=ENOUGH, help="items in each row; take fewer for a quick look")
     add("--rows", default="", metavar="NAMES", help=f"some of {','.join(ROWS)}")
     add("--answers", type=Path, metavar="FILE", help="write every answer there, as JSON lines")
     return parser

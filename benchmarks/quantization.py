@@ -269,7 +269,9 @@ def measure(config: str) -> Iterator[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     parser = flags_parser(__doc__)
-    parser.add_argument("--config", default="small", help="sizes of the model for the errors")
+    parser.add_argument(
+        "--config", default="small", help="sizes of the model on which errors are measured"
+    )
     flags = parser.parse_args(arguments)
     rows = list(measure(flags.config))
     command = command_of("benchmarks.quantization", arguments)

@@ -114,7 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [job.name for job in JOBS]
     parser.add_argument("--only", default="", metavar="NAMES", help=f"some of {','.join(names)}")
     parser.add_argument("--results", type=Path, help="folder for the JSON files; default: none")
-    parser.add_argument("--from-results", action="store_true", help="measure nothing")
+    parser.add_argument(
+        "--from-results",
+        action="store_true",
+        help="write the tables from earlier results, without measuring again",
+    )
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     flags = parser.parse_args(arguments)
     wanted = [name for name in flags.only.split(",") if name]

@@ -166,7 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, default=NANO_FOLDER, help="a folder of nano's sizes")
     parser.add_argument("--items", type=int, default=48, help="sentences in each language")
     parser.add_argument(
-        "--voices", choices=("train", "test"), default="train", help="whose: heard or held out"
+        "--voices",
+        choices=("train", "test"),
+        default="train",
+        help="voices that training heard, or held-out ones (test)",
     )
     flags = parser.parse_args(arguments)
     if flags.items < 1:

@@ -193,11 +193,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/recognizer"), help="a folder")
-    parser.add_argument("--utterances", type=int, default=POOL, help="in English")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/recognizer"), help="folder for checkpoints and logs"
+    )
+    parser.add_argument("--utterances", type=int, default=POOL, help="utterances in each language")
     parser.add_argument("--steps", type=int, default=OPTIONS.steps)
-    parser.add_argument("--minutes", type=float, default=math.inf, help="this time")
-    parser.add_argument("--target", type=Path, default=WEIGHTS, help="where the weights go")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="stop after so many minutes; go on with the next call",
+    )
+    parser.add_argument(
+        "--target", type=Path, default=WEIGHTS, help="file for the finished weights"
+    )
     parser.add_argument("--test", action="store_true", help="measure the weights, train nothing")
     flags = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

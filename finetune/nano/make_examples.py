@@ -23,6 +23,7 @@ from finetune.nano.pictures.canvas import PALETTE, Canvas, Look
 from finetune.nano.pictures.clips import ClipScene
 from finetune.nano.pictures.pictures import Scene, Thing, Writing
 from finetune.nano.speech.synthesis import LANGUAGE_VOICES, USUAL_RATE
+from omni.media.wav import write_wav
 from omni.shipped import EXAMPLES
 
 RATE = 16_000  # Hz
@@ -91,7 +92,7 @@ def speak(name: str, language: Language, variant: str, text: str) -> None:
     subprocess.run(command, check=True)
     samples, own_rate = soundfile.read(path, dtype="float32")
     samples = soxr.resample(samples, own_rate, RATE, quality="HQ")
-    soundfile.write(path, 0.6 * samples / np.abs(samples).max(), RATE, subtype="PCM_16")
+    write_wav(path, 0.6 * samples / np.abs(samples).max(), RATE)
 
 
 def paper(side: int, color: tuple[int, int, int]) -> Canvas:

@@ -49,24 +49,20 @@ LOOPS: Mapping[Stage, LoopOptions] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A run. ``share`` scales every stage's steps; ``max_s`` bounds each stage of this call.
+    """One training run, possibly in several calls."""
 
-    ``start``: a checkpoint's folder, whose weights stand for those of every stage not trained yet;
-    ``first_example``: the number at which the ``examples`` begin; ``tasks``: theirs, if not all.
-    """
-
-    folder: Path
-    utterances: int = 20_000
-    examples: int = 40_000
+    folder: Path  # for features, examples, checkpoints and logs
+    utterances: int = 20_000  # for the stages of sound
+    examples: int = 40_000  # for the language stage
     width: DomainWidth = "full"
     device: str = "cpu"
-    workers: int = 2
-    share: float = 1.0
-    max_s: float = math.inf
-    target: Path = NANO_FOLDER
-    start: Path | None = None
-    first_example: int = 0
-    tasks: tuple[Task, ...] = ()
+    workers: int = 2  # processes that write features and examples
+    share: float = 1.0  # of every stage's steps
+    max_s: float = math.inf  # seconds for each stage in this call
+    target: Path = NANO_FOLDER  # folder for the finished checkpoint
+    start: Path | None = None  # a checkpoint whose weights stand in for stages not trained yet
+    first_example: int = 0  # the number of the first example
+    tasks: tuple[Task, ...] = ()  # of the examples; empty: all
 
     def loop(self, stage: Stage) -> LoopOptions:
         """The stage's options in this run."""

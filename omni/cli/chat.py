@@ -50,7 +50,7 @@ def add(commands: flags.Commands) -> argparse.ArgumentParser:
         "--language",
         choices=PROMPT_LANGUAGES,
         default="en",
-        help="of the sentences that the program adds to the prompt",
+        help="language of the sentences that the program adds to the prompt",
     )
     command.add_argument("--text-only", action="store_true", help="answer without speech")
     command.add_argument(

@@ -31,14 +31,14 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         "--model", default="auto", help="auto, nano, a folder, or a name on the Hugging Face Hub"
     )
     command.add_argument(
-        "--quantization", choices=QUANTIZATIONS, default="auto", help="of the weights"
+        "--quantization", choices=QUANTIZATIONS, default="auto", help="bits of the weights"
     )
     command.add_argument("--device", default="auto", help="auto, cpu, mps, cuda, cuda:N")
     command.add_argument(
         "--dtype",
         default="auto",
         choices=("auto", "float32", "bfloat16", "float16"),
-        help="of the weights",
+        help="number format of the weights",
     )
     command.add_argument("--seed", type=int, help="the same seed gives the same answer")
     command.add_argument("--verbose", action="store_true", help="log what happens")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import soxr
 from playwright.sync_api import Browser, Playwright, expect
 
 from benchmarks.speed.conversations import RATE, say, silence
+from omni.media.wav import write_wav
 from tests.browser.conftest import write_y4m
 from tests.browser.proxy import Hosts, Proxy
 from tests.browser.server import SWITCHES, Server, chromium
@@ -62,11 +62,7 @@ def write_script(path: Path) -> Path:
         silence(30),
     ]
     sound = soxr.resample(np.concatenate(pieces), RATE, MICROPHONE_RATE)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(MICROPHONE_RATE)
-        file.writeframes((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+    write_wav(path, np.clip(sound, -1, 1), MICROPHONE_RATE)
     return path
 
 

@@ -41,10 +41,11 @@ class Cast:
     """The people of one example.
 
     Args:
-        renderings: in so many ways a text is said by whoever asks; None: never twice the same.
-            A few let an encoder's work be used again in other examples.
+        renderings: in how many ways the person who asks may say a text; None: never twice the
+            same. With a few, an encoder's work can be used again in other examples.
 
-    ``answerer`` is the voice of the answers, ``style`` theirs unless one is asked for.
+    ``answerer`` is the voice of the answers; ``style`` is how they are spoken, unless a style is
+    asked for.
     """
 
     def __init__(

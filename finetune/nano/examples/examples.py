@@ -67,8 +67,12 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description="Look at and listen to training examples.")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="how many to write")
-    parser.add_argument("--out", type=Path, default=Path("runs/examples"), help="folder")
-    parser.add_argument("--task", choices=TASKS, help="default: all by turns")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/examples"), help="folder for the examples"
+    )
+    parser.add_argument(
+        "--task", choices=TASKS, help="one task only (default: all of them in turn)"
+    )
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("--width", choices=get_args(DomainWidth), default="full")
     parser.add_argument("--seed", type=int, default=0)

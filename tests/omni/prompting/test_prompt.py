@@ -25,10 +25,8 @@ from omni.prompting.prompt import PromptBuilder
 from omni.prompting.slots import AudioSlot, CodesSlot, FrameSlot, ImageSlot
 from omni.prompting.system_text import VOICE_SENTENCE
 from omni.prompting.tokenizer import OmniTokenizer
-from tests.support.byte_tokenizer import byte_tokenizer
 from tests.support.prompt_parts import (
     CODES,
-    CONFIG,
     SECOND,
     kinds,
     sentence,
@@ -36,24 +34,7 @@ from tests.support.prompt_parts import (
     spoken,
     talk,
     user,
-    write_media,
 )
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> OmniTokenizer:
-    return byte_tokenizer(tmp_path_factory.mktemp("tokenizer"), CONFIG)
-
-
-@pytest.fixture(scope="module")
-def builder(tokenizer: OmniTokenizer) -> PromptBuilder:
-    return PromptBuilder(tokenizer, CONFIG)
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_media(tmp_path_factory.mktemp("media"))
-
 
 # -- what stands where ------------------------------------------------------------------------
 

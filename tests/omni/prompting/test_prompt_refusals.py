@@ -14,7 +14,7 @@ from omni.prompting import media_slots as module
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.slots import AudioSlot, Prompt
 from omni.prompting.tokenizer import OmniTokenizer
-from tests.support.byte_tokenizer import added_tokens, byte_tokenizer, write_files
+from tests.support.byte_tokenizer import added_tokens, write_files
 from tests.support.prompt_parts import (
     CODES,
     CONFIG,
@@ -24,24 +24,7 @@ from tests.support.prompt_parts import (
     spoken,
     talk,
     user,
-    write_media,
 )
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> OmniTokenizer:
-    return byte_tokenizer(tmp_path_factory.mktemp("tokenizer"), CONFIG)
-
-
-@pytest.fixture(scope="module")
-def builder(tokenizer: OmniTokenizer) -> PromptBuilder:
-    return PromptBuilder(tokenizer, CONFIG)
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_media(tmp_path_factory.mktemp("media"))
-
 
 # -- what a person may type ----------------------------------------------------------------------
 
