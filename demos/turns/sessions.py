@@ -42,6 +42,10 @@ class TurnBusy(RuntimeError):
     """A turn of this tab is still running in this session."""
 
 
+class SessionOver(FileNotFoundError):
+    """The session has ended, and its folder is gone."""
+
+
 @dataclass(frozen=True)
 class _Kept:
     """The copy of an upload, and when the upload was last changed (nanoseconds)."""
@@ -72,7 +76,13 @@ class Session:
         self._last[key] = do
 
     def new_file(self, name: str) -> Path:
-        """A path for a new file called ``name``, alone in a folder whose name is random."""
+        """A path for a new file called ``name``, alone in a folder whose name is random.
+
+        Raises:
+            SessionOver: the session has ended; what was written now would never be removed.
+        """
+        if self.ended:
+            raise SessionOver(name)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         place = self.folder / secrets.token_urlsafe(8)

@@ -310,47 +310,49 @@ class Training:
         return True
 
 
-def main() -> None:
-    """See the module."""
-    parser = argparse.ArgumentParser(description="Train the embedded checkpoint, or go on.")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
+    flags = argparse.ArgumentParser(description="Train the embedded checkpoint, or go on.")
+    add = flags.add_argument
+    add(
         "--out",
         type=Path,
         required=True,
         help="folder for features, examples, checkpoints and logs",
     )
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    parser.add_argument("--utterances", type=int, default=20_000)
-    parser.add_argument("--examples", type=int, default=40_000)
-    parser.add_argument(
+    add("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    add("--utterances", type=int, default=20_000)
+    add("--examples", type=int, default=40_000)
+    add(
         "--first-example",
         type=int,
         default=0,
         metavar="N",
         help="number of the first example, to go on behind those that were learnt before",
     )
-    parser.add_argument(
-        "--tasks", nargs="+", choices=TASKS, default=(), help="write examples of these tasks only"
-    )
-    parser.add_argument("--width", choices=get_args(DomainWidth), default="full")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument(
+    add("--tasks", nargs="+", choices=TASKS, default=(), help="write examples of these tasks only")
+    add("--width", choices=get_args(DomainWidth), default="full")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--workers", type=int, default=2)
+    add(
         "--share", type=float, default=1.0, help="share of the steps that each stage is trained for"
     )
-    parser.add_argument(
+    add(
         "--minutes",
         type=float,
         default=math.inf,
         help="stop each stage after so many minutes; go on with the next call",
     )
-    parser.add_argument(
-        "--target", type=Path, default=NANO_FOLDER, help="folder for the finished checkpoint"
-    )
-    parser.add_argument(
+    add("--target", type=Path, default=NANO_FOLDER, help="folder for the finished checkpoint")
+    add(
         "--start", type=Path, help="begin with the weights of this checkpoint, not with random ones"
     )
-    given = parser.parse_args()
+    return flags
+
+
+def main() -> None:
+    """See the module."""
+    given = parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan = Plan(
         given.out,

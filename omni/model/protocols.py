@@ -15,6 +15,7 @@ from transformers import DynamicCache
 
 from omni.model.layers.key_values import KeyValues, Preallocated
 from omni.model.layers.rotary import Grid
+from omni.model.streaming import WaveStream
 
 Pick = Callable[[int, Tensor], Tensor]
 """A codebook's index and its scores ``(frames, codes)`` to the codes drawn ``(frames,)``."""
@@ -127,19 +128,6 @@ class SpeakingModel(Protocol):
         self, inputs_embeds: Tensor, past_key_values: DynamicCache | Preallocated | None = None
     ) -> Tensor:
         """States ``(batch, positions, hidden)`` after the final norm; extends the past."""
-
-
-class WaveStream(Protocol):
-    """A vocoder's stream, see :class:`omni.model.streaming.Stream`."""
-
-    def push(self, piece: Tensor) -> Tensor:
-        """The next frames ``(batch, mel bins, frames)``; the final samples ``(batch, samples)``."""
-
-    def finish(self) -> Tensor:
-        """The remaining samples ``(batch, samples)``."""
-
-    def preview(self) -> Tensor:
-        """What :meth:`finish` would give now, while the sequence goes on: provisional samples."""
 
 
 @runtime_checkable

@@ -7,7 +7,9 @@ Does not know: what the pieces are, or what is computed from them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from torch import Tensor
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -82,3 +84,16 @@ class Stream(ABC, Generic[Piece, Result, State]):
     def _check_open(self) -> None:
         if self.finished:
             raise StreamFinished("this sequence is finished: reset the stream for another one")
+
+
+class WaveStream(Protocol):
+    """A vocoder's stream, a :class:`Stream` that can be heard before it ends."""
+
+    def push(self, piece: Tensor) -> Tensor:
+        """The next frames ``(batch, mel bins, frames)``; the final samples ``(batch, samples)``."""
+
+    def finish(self) -> Tensor:
+        """The remaining samples ``(batch, samples)``."""
+
+    def preview(self) -> Tensor:
+        """What :meth:`finish` would give now, while the sequence goes on: provisional samples."""

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.model.audio.mel_stream import MelStream, MelStreamOptions
-from omni.model.protocols import Vocoder, WaveStream
-from omni.model.streaming import Stream
+from omni.model.protocols import Vocoder
+from omni.model.streaming import Stream, WaveStream
 from omni.speech.joining import Join, Joiner, Samples, fade, silence
 
 Codes: TypeAlias = Tensor | np.ndarray

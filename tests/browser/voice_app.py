@@ -30,7 +30,9 @@ class TellingEngine(FakeEngine):
     """Answers with the system prompt."""
 
     def run(self, request: Request) -> Iterator[EngineEvent]:
-        assert isinstance(request, TurnRequest)
+        if not isinstance(request, TurnRequest):
+            yield from super().run(request)
+            return
         system = request.conversation.system
         said = f"text({system.text})"
         if system.voice:

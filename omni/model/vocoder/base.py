@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from omni.model.protocols import WaveStream
+from omni.model.streaming import WaveStream
 
 
 class VocoderSizes(Protocol):

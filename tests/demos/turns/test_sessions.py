@@ -240,3 +240,14 @@ def test_a_turn_is_over_when_it_was_ended(sessions: Sessions) -> None:
     assert not over.is_set()
     session.end("audio")
     assert over.is_set() and not session.running("audio")
+
+
+def test_who_comes_late_leaves_nothing_behind(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path, grace_s=0.0)
+    session = sessions.get("browser")
+    session.new_file("a.wav").write_bytes(b"x")
+    sessions.leave("browser")
+    sessions.sweep()
+    with pytest.raises(FileNotFoundError):
+        session.new_file("question.wav")
+    assert not session.folder.exists()
