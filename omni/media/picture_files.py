@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -49,7 +49,7 @@ def open_picture(
     opened: BinaryIO,
     name: str,
     most_pixels: int | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: tuple[str, ...] = FORMATS,
 ) -> Iterator[Pillow.Image]:
     """The picture of an open file, not loaded yet; what is asked of Pillow is within the limits.
 

@@ -180,7 +180,7 @@ class _Track:
         if damaged:
             lost_s = self._lost_s
             if frame.time is not None:  # no more than what is missing on the file's own clock
-                start = float((self._stream.start_time or 0) * self._stream.time_base)
+                start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
                 lost_s = min(lost_s, max(0.0, frame.time - max(start, 0.0) - self._seconds))
             gap = np.zeros((round(lost_s * rate), samples.shape[1]), np.float32)
             samples = np.concatenate([gap, samples])
