@@ -11,9 +11,7 @@ stream, so that Gradio's takes its place.
 
 from __future__ import annotations
 
-import argparse
 import re
-import shlex
 import shutil
 import statistics
 import sys
@@ -23,11 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from benchmarks.lib.machine import about_machine, sentence
-from benchmarks.lib.rows import Bound, Row, table, write_json
+from benchmarks.lib.machine import about_machine
+from benchmarks.lib.program import command_of, flags_parser, report
+from benchmarks.lib.rows import Bound, Row
 from benchmarks.speed.page import serving
 from benchmarks.speed.question import write_question
 
@@ -132,20 +128,13 @@ def measure(model: str, turns: int) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 where a bound is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags_parser(__doc__)
     parser.add_argument("--model", default="nano", help="nano, a folder, or a name on the Hub")
     parser.add_argument("--turns", type=int, default=5, help="that count, for each player")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     flags = parser.parse_args(arguments)
     about = about_machine()
     rows = list(measure(flags.model, flags.turns))
-    command = shlex.join(["python", "-m", "benchmarks.heard", *(arguments or sys.argv[1:])])
-    print(f"{sentence(about)}\n{command}\n\n{table(rows)}")
-    if flags.json:
-        write_json(flags.json, rows, machine=about, command=command)
-    return 1 if any(row.ok is False for row in rows) else 0
+    return report(rows, about, command_of("benchmarks.heard", arguments), flags.json)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,16 @@ Rows by group (``--only``): machine, load, text, audio, wave, turn, memory, page
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:  # python benchmarks/latency.py
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from benchmarks.lib.bounds import bounds_for
 from benchmarks.lib.machine import about_machine, sentence
-from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.lib.program import command_of, flags_parser, report
+from benchmarks.lib.rows import Row
 from benchmarks.speed import turns, wave
 from benchmarks.speed.ceilings import ceiling_rows, weight_bytes
 from benchmarks.speed.page import page_ready_s
@@ -36,8 +33,7 @@ from omni.assistant import Assistant
 from omni.events import FRAMES_PER_SECOND
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
-from omni.loading.quantization import QUANTIZATIONS
-from omni.settings import EngineSettings
+from omni.settings import QUANTIZATIONS, EngineSettings
 
 GROUPS = ("machine", "load", "text", "audio", "wave", "turn", "memory", "page")
 CONFIGS = ("full", "mid", "nano")
@@ -74,9 +70,7 @@ class Run:
 
 def parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     """The flags."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags_parser(description)
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--model", help="nano, a folder, or a name on the Hugging Face Hub")
@@ -97,7 +91,6 @@ def parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add("--speed-tokens", type=int, default=48, help="for text tokens a second")
     add("--speed-frames", type=int, default=32, help="for audio frames a second")
     add("--wave", type=float, default=5.0, metavar="SECONDS", help="for codes to wave")
-    add("--json", type=Path, metavar="FILE", help="write the rows there")
     return parser
 
 
@@ -284,11 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{row.name} {row.cells()[1]}", file=sys.stderr, flush=True)
         rows.append(row)
     about["threads"] = about_machine()["threads"]  # the load sets them
-    command = "python -m benchmarks.latency " + shlex.join(arguments or sys.argv[1:])
-    print(f"\n{sentence(about)}\n{command}\n\n{table(rows)}")
-    if flags.json:
-        write_json(flags.json, rows, machine=about, command=command)
-    return 1 if any(row.ok is False for row in rows) else 0
+    print(file=sys.stderr)
+    return report(rows, about, command_of("benchmarks.latency", arguments), flags.json)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Page:
     """What a browser does: it speaks at the pace of time, and plays what it gets."""
 
     def __init__(self, engine: Engine, sessions: Sessions) -> None:
-        setup = Setup(Thread(), SystemPrompt(), "en", unchanged)
+        setup = Setup(Thread(), SystemPrompt(), "en", "en", unchanged)
         self.live = Live(engine, sessions.get("benchmark"), setup, Words())
         self.first: dict[int, float] = {}  # when an answer's first sound came
         self.sent: dict[int, int] = {}
@@ -99,12 +99,12 @@ class Page:
         elif message["type"] == "flush":
             self.flush.append(now)
             played = self._played(message["answer"], now)
-            self.live.take(wire.Heard(message["answer"], played, True))
+            self.live.take(wire.PlaybackReport(message["answer"], played, True))
 
     def _play(self) -> None:
         for number in list(self.first)[-1:]:
             played = self._played(number, time.monotonic())
-            self.live.take(wire.Heard(number, played, False))
+            self.live.take(wire.PlaybackReport(number, played, False))
 
     def _played(self, number: int, now: float) -> int:
         if number not in self.first:

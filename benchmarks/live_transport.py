@@ -8,18 +8,19 @@ each back at once. Prints the round trip; what devices and the players add is no
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import sys
+from collections.abc import Sequence
 
 import gradio as gr
 from playwright.sync_api import sync_playwright
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from benchmarks.lib.machine import about_machine, sentence
-from benchmarks.lib.rows import Row, table
+from benchmarks.lib.machine import about_machine
+from benchmarks.lib.program import command_of, flags_parser, report
+from benchmarks.lib.rows import Row
 
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 RUN = """
@@ -81,14 +82,14 @@ def measure(pieces: int) -> list[Row]:
     ]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = flags_parser(__doc__)
     parser.add_argument("--pieces", type=int, default=60)
-    flags = parser.parse_args()
+    flags = parser.parse_args(arguments)
     rows = measure(flags.pieces)
-    print(f"{sentence(about_machine())}\n\n{table(rows)}")
-    return 0
+    command = command_of("benchmarks.live_transport", arguments)
+    return report(rows, about_machine(), command, flags.json)
 
 
 if __name__ == "__main__":

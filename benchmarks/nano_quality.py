@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import tempfile
 import time
@@ -23,12 +22,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-if __name__ == "__main__" and not __package__:  # python benchmarks/nano_quality.py
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from benchmarks.lib.bounds import QUALITY, chinese_bound
 from benchmarks.lib.machine import about_machine, sentence
-from benchmarks.lib.rows import Row, read_json, table, write_json
+from benchmarks.lib.program import command_of, flags_parser, report
+from benchmarks.lib.rows import Row, read_json, write_json
 from benchmarks.quality.quality_rows import ENOUGH, ROWS, Bench, Measured, measure
 from benchmarks.quality.talking import Talker
 from finetune.nano.domain.width import DomainWidth
@@ -40,16 +37,13 @@ from omni.settings import EngineSettings
 
 def parser() -> argparse.ArgumentParser:
     """The flags."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags_parser(__doc__, json_help="write the rows there, keep its others")
     add = parser.add_argument
     add("--model", default="nano", help="nano, a folder, or a name on the Hugging Face Hub")
     add("--device", default="cpu", help="auto, cpu, mps, cuda, cuda:N")
     add("--width", choices=get_args(DomainWidth), default="core", help="of the domain")
     add("--items", type=int, default=ENOUGH, help="of each row; fewer for a quick look")
     add("--rows", default="", metavar="NAMES", help=f"some of {','.join(ROWS)}")
-    add("--json", type=Path, metavar="FILE", help="write the rows there, keep its others")
     add("--answers", type=Path, metavar="FILE", help="write every answer there, as JSON lines")
     return parser
 
@@ -129,9 +123,9 @@ def main(arguments: Sequence[str] | None = None, engine: Engine | None = None) -
     """
     program = parser()
     flags = checked(program, program.parse_args(arguments))
-    command = "python -m benchmarks.nano_quality " + shlex.join(arguments or sys.argv[1:])
+    command = command_of("benchmarks.nano_quality", arguments)
     try:
-        rows = table_of(flags, engine, command.strip())
+        rows = table_of(flags, engine, command)
     except (OmniError, ValueError) as error:
         program.error(str(error))
     return 0 if all(row.ok for row in rows) else 1
@@ -162,7 +156,8 @@ def table_of(flags: argparse.Namespace, engine: Engine | None, command: str) -> 
     if flags.answers:
         write_answers(flags.answers, bench)
     shown = bounded(rows.values())
-    print(f"\n{sentence(about)}\n{command}\n{headline(flags, trained)}\n\n{table(shown)}")
+    print(file=sys.stderr)
+    report(shown, about, command, headline=headline(flags, trained))
     return shown
 
 

@@ -11,29 +11,26 @@ have no outliers; a trained model's errors differ, their order does not.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any, Literal
-
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import bitsandbytes as bnb
 import torch
 from torch import Tensor, nn
 
 from benchmarks.lib.machine import about_machine
-from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.lib.program import command_of, flags_parser, report
+from benchmarks.lib.rows import Row
 from benchmarks.speed.random_model import RandomWeights, load_random
 from benchmarks.speed.wave import relative_error, some_codes, some_noise
 from omni.config import OmniConfig
 from omni.loading.load import LoadedModel
-from omni.loading.plans import PLANS, Part, Plan, needed, part_bytes
+from omni.loading.memory import PUBLISHED_VOCODER_BYTES, component_bytes, needed
+from omni.loading.plans import PLANS, Component, Plan
 from omni.loading.quantization import WEIGHT_BYTES
 from omni.media.image import ImagePatches
 from omni.model.audio.flow_unet import TimeEmbedding
@@ -47,7 +44,6 @@ BITS: tuple[Bits, ...] = (8, 4)
 OUTLIERS = 6.0  # activations above it are multiplied in full precision, as LLM.int8() does
 CPU_BLOCK = 32  # outputs of a layer in 4 bits
 SPOKEN_TURN = 1024  # positions of 30 s heard and 30 s spoken
-VOCODER_VALUES = 20_821_295
 POSITIONS = 64
 
 
@@ -55,7 +51,7 @@ POSITIONS = 64
 class Probe:
     """How a part's error shows: its modules, and what is computed with them."""
 
-    part: Part
+    part: Component
     modules: tuple[str, ...]
     run: Callable[[LoadedModel], Tensor]
     what: str
@@ -233,7 +229,7 @@ def memory_rows() -> Iterator[Row]:
         state = OmniForCausalLM(config).state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     matrices = _matrix_values(shapes)
-    for part, size in part_bytes(shapes, Plan(), 2).items():
+    for part, size in component_bytes(shapes, Plan(), 2).items():
         if size < 1e6:
             continue
         saved = {
@@ -244,7 +240,7 @@ def memory_rows() -> Iterator[Row]:
         yield Row(f"memory.{part}_gb", size / 1e9, note="tables" if not saved[8] else note)
     plans = (Plan(), Plan("8bit"), Plan("4bit"), *PLANS[1:])
     for plan in plans:
-        need = needed(shapes, config.to_dict(), plan, 2, 4 * VOCODER_VALUES, SPOKEN_TURN)
+        need = needed(shapes, config.to_dict(), plan, 2, PUBLISHED_VOCODER_BYTES, SPOKEN_TURN)
         name = plan.name.replace(" with ", "_") + ("_lm_head_8bit" if plan.lm_head_8bit else "")
         note = f"weights {need.weights / 1e9:.2f}, speech {need.speech / 1e9:.2f}"
         note += f"; {need.host / 1e9:.2f} on the host" if need.host else ""
@@ -253,12 +249,12 @@ def memory_rows() -> Iterator[Row]:
 
 def _matrix_values(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """Values in matrices that products read, by part (no tables, no kernels)."""
-    from omni.loading.plans import part_of
+    from omni.loading.plans import component_of
 
     sums: dict[str, int] = {}
     for name, shape in shapes.items():
         if len(shape) == 2 and "embed" not in name and name.endswith("weight"):
-            part = part_of(name)
+            part = component_of(name)
             sums[part] = sums.get(part, 0) + prod(shape)
     return sums
 
@@ -272,18 +268,12 @@ def measure(config: str) -> Iterator[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags_parser(__doc__)
     parser.add_argument("--config", default="small", help="sizes of the model for the errors")
-    parser.add_argument("--json", type=Path, metavar="FILE")
     flags = parser.parse_args(arguments)
     rows = list(measure(flags.config))
-    print(table(rows))
-    if flags.json:
-        command = f"python -m benchmarks.quantization --config {flags.config}"
-        write_json(flags.json, rows, machine=about_machine(), command=command)
-    return 0
+    command = command_of("benchmarks.quantization", arguments)
+    return report(rows, about_machine(), command, flags.json)
 
 
 if __name__ == "__main__":

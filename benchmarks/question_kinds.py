@@ -11,22 +11,19 @@ The shares of exact answers are in percent.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from benchmarks.lib.machine import about_machine, sentence
-from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.lib.machine import about_machine
+from benchmarks.lib.program import command_of, flags_parser, report
+from benchmarks.lib.rows import Row
 from benchmarks.quality.scoring import exact, score
 from benchmarks.quality.talking import Talker, conversation
 from finetune.nano.domain import facts
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split, stable_hash
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.examples.cast import Cast
@@ -34,7 +31,6 @@ from finetune.nano.examples.parts import Part, Seen, Typed, Watched
 from finetune.nano.pictures import clip_questions, picture_questions
 from finetune.nano.pictures.picture_questions import Asked
 from finetune.nano.pictures.pictures import Layout, Scene
-from omni.conversation import Language
 from omni.engine import Engine
 from omni.settings import EngineSettings
 
@@ -51,13 +47,10 @@ SEED = 21
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags_parser(__doc__)
     parser.add_argument("--model", default="nano", help="nano or a folder of its kind")
     parser.add_argument("--items", type=int, default=100, help="questions of each kind")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     flags = parser.parse_args(arguments)
     if flags.items < 1:
         parser.error("--items must be 1 or more")
@@ -67,14 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         talker = Talker(engine, Path(folder))
         rows = [row for kind in flags.kinds for row in measure(talker, kind, flags.items)]
-    about = about_machine()
-    command = shlex.join(
-        ["python", "-m", "benchmarks.question_kinds", *(arguments or sys.argv[1:])]
-    )
-    print(f"{sentence(about)}\n{command}\n\n{table(rows)}")
-    if flags.json:
-        write_json(flags.json, rows, machine=about, command=command)
-    return 0
+    command = command_of("benchmarks.question_kinds", arguments)
+    return report(rows, about_machine(), command, flags.json)
 
 
 def measure(talker: Talker, kind: str, items: int) -> Iterator[Row]:

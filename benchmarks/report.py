@@ -18,9 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from benchmarks.lib.machine import sentence
 from benchmarks.lib.rows import read_json, rows_markdown
 

@@ -12,8 +12,6 @@ measures themselves leave.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,23 +24,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from benchmarks.lib.machine import about_machine, sentence
-from benchmarks.lib.rows import Row, table, write_json
+from benchmarks.lib.machine import about_machine
+from benchmarks.lib.program import command_of, flags_parser, report
+from benchmarks.lib.rows import Row
 from benchmarks.quality import recognizer as listening
 from benchmarks.quality.likeness import VoicePrint, cepstra, nearest, nearest_voice, voice_print
 from benchmarks.quality.quality_rows import at_16_khz, spoken_cepstra
 from benchmarks.quality.scoring import style_met
 from finetune.nano.base.checkpoint import fresh_model, fresh_vocoder, load_checkpoint
 from finetune.nano.domain import sentences
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.speech import mel as spoken_mel
 from finetune.nano.speech.synthesis import HEARD_RATE, Utterance, speak
 from finetune.nano.speech.voices import DEFAULT_VOICE, distinct_voices
-from omni.conversation import Language
 from omni.loading.nano import NANO_FOLDER
 from omni.media.mel import log_mel
 from omni.prompting.styles import StyleName
@@ -166,27 +162,19 @@ def _voice_print(said: Utterance) -> VoicePrint:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags_parser(__doc__)
     parser.add_argument("--model", type=Path, default=NANO_FOLDER, help="a folder of nano's sizes")
     parser.add_argument("--items", type=int, default=48, help="sentences in each language")
     parser.add_argument(
         "--voices", choices=("train", "test"), default="train", help="whose: heard or held out"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     flags = parser.parse_args(arguments)
     if flags.items < 1:
         parser.error("--items must be 1 or more")
     recognizer = listening.load_recognizer(listening.WEIGHTS)
     trip = RoundTrip(flags.model)
     rows = list(measure(trip, flags.items, "core", recognizer, flags.voices))
-    about = about_machine()
-    command = shlex.join(["python", "-m", "benchmarks.round_trip", *(arguments or sys.argv[1:])])
-    print(f"{sentence(about)}\n{command}\n\n{table(rows)}")
-    if flags.json:
-        write_json(flags.json, rows, machine=about, command=command)
-    return 0
+    return report(rows, about_machine(), command_of("benchmarks.round_trip", arguments), flags.json)
 
 
 if __name__ == "__main__":

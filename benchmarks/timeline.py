@@ -4,7 +4,7 @@
     python -m benchmarks.timeline --model nano --naive --out timeline.png
 
 Takes the flags of benchmarks.latency. With --naive the published way is drawn below ours, on the
-same axis. Needs matplotlib (requirements-dev.txt).
+same axis. Needs matplotlib (requirements-train.txt).
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks import latency
 from benchmarks.speed import turns

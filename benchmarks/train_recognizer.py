@@ -3,8 +3,8 @@
     python -m benchmarks.train_recognizer --out runs/recognizer
 
 Synthesizes what it learns from (espeak-ng must be installed), trains, measures itself on held-out
-sentences and voices, and writes benchmarks/data/recognizer.safetensors. Called again, it goes on
-where it stopped. It never hears a model's speech.
+sentences and voices, and writes benchmarks/quality/data/recognizer.safetensors. Called again, it
+goes on where it stopped. It never hears a model's speech.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -24,9 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-if __name__ == "__main__" and not __package__:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from benchmarks.quality.listener_error import held_out_utterances, own_error
 from benchmarks.quality.recognizer import (
     RATE,
     RATES,
@@ -34,21 +31,19 @@ from benchmarks.quality.recognizer import (
     WEIGHTS,
     Recognizer,
     encoded,
-    error_rate,
     features,
     output_frames,
 )
 from finetune.nano.base.loop import Loop, LoopOptions, Losses
 from finetune.nano.base.precision import mixed_precision
-from finetune.nano.domain import sentences
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import stable_hash
 from finetune.nano.domain.styles import ASKED_STYLES
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.speech.augment import draw_recording, record
 from finetune.nano.speech.synthesis import Utterance, speak
 from finetune.nano.speech.texts import draw_text, heard
-from finetune.nano.speech.voices import DEFAULT_VOICE, Voice, draw_voice
-from omni.conversation import Language
+from finetune.nano.speech.voices import DEFAULT_VOICE, draw_voice
 
 logger = logging.getLogger(__name__)
 
@@ -176,31 +171,13 @@ def losses(recognizer: Recognizer, pool: Pool, step: int, count: int = BATCH) ->
     return {"loss": loss, language: loss}
 
 
-def test_utterances(
-    language: Language, count: int, width: DomainWidth, voice: Voice | None = None
-) -> list[Utterance]:
-    """Held-out sentences by held-out voices, or by one voice."""
-    rng = Random(stable_hash("recognizer-test", language, SEED, width))
-    texts = [entry.text(language) for entry in sentences.draw_many(count, SEED, "test", width)]
-    if voice:
-        return [Utterance(text, language, voice) for text in texts]
-    return [heard(rng, text, language, draw_voice(rng, "test")) for text in texts]
-
-
-def own_error(recognizer: Recognizer, said: list[Utterance]) -> float:
-    """Word error in percent (Chinese: characters) on espeak-ng's own speech."""
-    language = said[0].language
-    found = [recognizer.hear(speak(entry, RATE), language) for entry in said]
-    return error_rate(found, [entry.text for entry in said], language)
-
-
 def print_errors(recognizer: Recognizer, count: int = TESTED) -> None:
     """Its own word errors."""
     recognizer.eval()
     for width in ("core", "full"):
         for language in LANGUAGES:
             for name, voice in (("held-out voices", None), ("the default voice", DEFAULT_VOICE)):
-                said = test_utterances(language, count, width, voice)
+                said = held_out_utterances(language, count, width, voice)
                 error = own_error(recognizer, said)
                 print(f"{width} {language}, {count} held-out sentences, {name}: {error:.2f} %")
 

@@ -1,5 +1,5 @@
 """The web UI: three tabs that share one engine.
 
 Knows: Gradio, browser sessions, languages. Does not know: torch, tokens, how media are decoded.
-Imports run one way: app.py -> demos.build -> the tabs -> turn, sessions, chat -> omni.
+Imports run one way: launch -> build -> the tabs -> turn, sessions, chat -> omni.
 """

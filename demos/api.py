@@ -9,14 +9,17 @@ the same ``gradio_client.Client``, and to nobody else's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
 
 from demos.base.languages import Words
+from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
 from demos.tabs.video import is_audible
@@ -27,7 +30,6 @@ from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,
     Audio,
     Image,
-    Language,
     Part,
     SystemPrompt,
     Text,
@@ -36,21 +38,12 @@ from omni.conversation import (
 )
 from omni.errors import ConversationError, OmniError
 from omni.events import TurnEnd
-from omni.loading.quantization import QUANTIZATIONS
 from omni.options import GenerationOptions
+from omni.settings import QUANTIZATIONS, QuantizationChoice
 
 if TYPE_CHECKING:
     from omni.engine import Engine
 
-ENDPOINTS = (
-    "chat",
-    "new_conversation",
-    "transcribe",
-    "read_aloud",
-    "model",
-    "load_model",
-    "unload_model",
-)
 TAB = "api"  # the name of a script's turns within its session
 
 
@@ -75,7 +68,7 @@ class Api:
         voice_text: str = "",
         system: str = "",
         speech: bool = True,
-        language: Language = "en",
+        language: PageLanguage = ENGLISH,
         seed: float | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Answer a message; what was said before in this session belongs to it.
@@ -84,7 +77,8 @@ class Api:
         video: a clip that the model sees and hears. voice: a recording to sound like; voice_text:
         what it says (it is then given as an example of speaking). system: the system prompt, ""
         for the default one. speech: whether to answer in speech. language: of messages and
-        errors, en or zh. seed: the same seed gives the same answer, None for a fresh one.
+        errors (en, zh, or another one of the page). seed: the same seed gives the same answer,
+        None for a fresh one.
 
         Returns the answer's text (as far as it has come, while it is produced), the spoken answer
         as a WAV file (at the end), and the statistics of the turn (at the end).
@@ -111,11 +105,11 @@ class Api:
         return Thread()
 
     def transcribe(
-        self, request: gr.Request, audio: str | None = None, language: Language = "en"
+        self, request: gr.Request, audio: str | None = None, language: PageLanguage = ENGLISH
     ) -> Iterator[tuple[Any, ...]]:
         """Write down what a sound file says.
 
-        audio: the file. language: of errors, en or zh. Returns the text and the statistics.
+        audio: the file. language: of errors, as in /chat. Returns the text and the statistics.
         """
         keep = keeper(self._session(request))
 
@@ -131,12 +125,12 @@ class Api:
         text: str,
         voice: str | None = None,
         voice_text: str = "",
-        language: Language = "en",
+        language: PageLanguage = ENGLISH,
         seed: float | None = None,
     ) -> tuple[Any, ...]:
         """Speak a text.
 
-        text: what to say. voice, voice_text: see /chat. language: of errors, en or zh. seed: the
+        text: what to say. voice, voice_text: see /chat. language: of errors, likewise. seed: the
         same seed gives the same speech. Returns a WAV file and the statistics.
         """
         keep = keeper(self._session(request))
@@ -163,7 +157,7 @@ class Api:
         self,
         request: gr.Request,
         model: str = "",
-        quantization: str = "",
+        quantization: QuantizationChoice | Literal[""] = "",
         device: str = "",
     ) -> dict[str, Any]:
         """Load a model now, for everybody.
@@ -172,12 +166,16 @@ class Api:
         quantization: auto, none, 8bit or 4bit. device: auto, cpu, mps, cuda, cuda:N. "": as it is.
         Returns what /model does.
         """
-        changes = {"model": model, "quantization": quantization, "device": device}
-        given = {name: value.strip() for name, value in changes.items() if value.strip()}
+        model, device, own = model.strip(), device.strip(), self.engine.settings
         language = self.words.of(request)
-        if self.fixed and given:
+        if self.fixed and (model or quantization or device):
             raise gr.Error(self.words.say(language, "model-fixed"))
-        settings: Any = replace(self.engine.settings, **given)  # type: ignore[arg-type]
+        settings = replace(
+            own,
+            model=model or own.model,
+            quantization=quantization or own.quantization,
+            device=device or own.device,
+        )
         try:
             for _ in self.engine.load(settings):
                 pass
@@ -233,31 +231,53 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, fixed: bool = Fa
         voice, voice_text = gr.File(label="voice"), gr.Textbox("", label="voice_text")
         system = gr.Textbox("", label="system")
         speech = gr.Checkbox(True, label="speech")
-        language = gr.Radio(["en", "zh"], value="en", label="language")
+        language = gr.Radio(list(words.languages), value=ENGLISH, label="language")
         seed = gr.Number(None, label="seed", precision=0)
         model = gr.Textbox("", label="model")
         quantization = gr.Dropdown(["", *QUANTIZATIONS], value="", label="quantization")
         device = gr.Textbox("", label="device")
         said, spoken = gr.Textbox(label="text"), gr.Audio(label="speech", type="filepath")
         stats, state = gr.JSON(label="statistics"), gr.JSON(label="model")
-        given = [text, audio, images, video, voice, voice_text, system, speech, language, seed]
-        read = [text, voice, voice_text, language, seed]
-        _endpoint(api.chat, [thread, *given], [said, spoken, stats, thread])
-        _endpoint(api.new_conversation, [thread], [thread])
-        _endpoint(api.transcribe, [audio, language], [said, stats])
+        given = {
+            "text": text,
+            "audio": audio,
+            "images": images,
+            "video": video,
+            "voice": voice,
+            "voice_text": voice_text,
+            "system": system,
+            "speech": speech,
+            "language": language,
+            "seed": seed,
+        }
+        read = {name: given[name] for name in ("text", "voice", "voice_text", "language", "seed")}
+        heard = {name: given[name] for name in ("audio", "language")}
+        choices = {"model": model, "quantization": quantization, "device": device}
+        _endpoint(api.chat, {"thread": thread, **given}, [said, spoken, stats, thread])
+        _endpoint(api.new_conversation, {"thread": thread}, [thread])
+        _endpoint(api.transcribe, heard, [said, stats])
         _endpoint(api.read_aloud, read, [spoken, stats])
-        _endpoint(api.model, [], [state])
-        _endpoint(api.load_model, [model, quantization, device], [state])
-        _endpoint(api.unload_model, [], [state])
+        _endpoint(api.model, {}, [state])
+        _endpoint(api.load_model, choices, [state])
+        _endpoint(api.unload_model, {}, [state])
     return api
 
 
-def _endpoint(function: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+def _endpoint(
+    function: Callable[..., Any], inputs: Mapping[str, Block], outputs: list[Component]
+) -> None:
+    """Publish a function.
+
+    Args:
+        inputs: the component of each parameter, in the order that scripts rely on.
+        outputs: in the order in which the function returns their values.
+    """
     name: str = function.__name__
     gr.Button().click(
         function,
-        inputs,
+        None,
         outputs,
+        inputs_kwargs=dict(inputs),
         api_name=name,
         api_description=" ".join((function.__doc__ or "").split()),
         api_visibility="public",

@@ -19,9 +19,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demos.base import theme as look
+from demos.base import theme
+from demos.base.gradio_internals import rest_queue
 from demos.base.languages import Words
 from demos.base.page import routes_beside
+from omni.errors import OmniError
 from omni.loading.checkpoint import Checkpoint
 from omni.settings import NANO
 
@@ -29,25 +31,18 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 FIRST_PORT = 7860
 PORTS_TRIED = 100
-_HUB_NAME = re.compile(
-    r"[\w.-]+/[\w.-]+"
-)  # owner/name (asking omni.loading.hub would import torch)
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
 MAX_UPLOAD = "500mb"
-# Between Gradio's looks into its empty queue. Its own 1 ms takes a tenth of a slow core for ever.
-QUEUE_REST_S = 0.01
+QUEUE_REST_S = 0.01  # between Gradio's looks into its empty queue
 # Whatever a model or a person writes into a bubble, the page fetches nothing from other hosts.
 CONTENT_POLICY = (
     "default-src 'self' blob: data: 'unsafe-inline' 'unsafe-eval'; "
     "connect-src 'self' blob: data: ws: wss:; object-src 'none'; base-uri 'self'"
 )
-NO_MICROPHONE = (
-    "Browsers on other machines give the microphone and the camera to https pages alone: use "
-    "--share there, or put an https proxy before this address."
-)
 
 
-class ServeError(ValueError):
-    """A flag that cannot be followed; the message says what to do."""
+class ServeError(OmniError):
+    """A flag that cannot be followed."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,7 @@ def login(text: str) -> tuple[str, str]:
     """
     user, colon, password = text.partition(":")
     if not (user and colon and password):
-        raise ServeError("--auth must look like user:password.")
+        raise ServeError("login-form", "--auth must look like user:password.")
     return user, password
 
 
@@ -118,7 +113,9 @@ def free_port(host: str, port: int | None) -> int:
         except PortTaken:
             continue
         return candidate
-    raise ServeError(f"No port from {FIRST_PORT} on is free: choose one with --port.")
+    raise ServeError(
+        "ports-taken", "No port from {first} on is free: choose one with --port.", first=FIRST_PORT
+    )
 
 
 class PortTaken(ServeError):
@@ -136,31 +133,38 @@ def _try(host: str, port: int) -> None:
             number = getattr(error, "errno", None)
             if number == errno.EADDRINUSE:
                 raise PortTaken(
-                    f"Port {port} is in use by another program: choose another one with --port."
+                    "port-taken",
+                    "Port {port} is in use by another program: choose another one with --port.",
+                    port=port,
                 ) from error
             if number == errno.EACCES:
                 raise ServeError(
-                    f"Port {port} needs administrator rights: choose one above 1023 with --port."
+                    "port-rights",
+                    "Port {port} needs administrator rights: choose one above 1023 with --port.",
+                    port=port,
                 ) from error
             raise ServeError(
-                f"The address {host}:{port} cannot be used: check --host and --port."
+                "address-unusable",
+                "The address {host}:{port} cannot be used: check --host and --port.",
+                host=host,
+                port=port,
             ) from error
 
 
 def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     """Start serving and return the local address; the caller keeps the process alive."""
     page.queue(default_concurrency_limit=4)
-    page._queue.sleep_when_free = QUEUE_REST_S
+    rest_queue(page, QUEUE_REST_S)
     _, address, _ = page.launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
         auth=list(options.auth) or None,
         i18n=words.i18n(),
-        theme=look.theme(),
-        css_paths=list(look.STYLES),
-        head=look.head(),
-        favicon_path=look.LOGO,
+        theme=theme.theme(),
+        css_paths=list(theme.STYLES),
+        head=theme.head(words.locales()),
+        favicon_path=theme.LOGO,
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         run_history=False,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -22,10 +21,10 @@ from omni.conversation import (
     Conversation,
     Image,
     Message,
+    PromptLanguage,
     Speech,
     Text,
     Video,
-    VoicePrompt,
 )
 from omni.events import (
     SPEECH_RATE,
@@ -39,14 +38,21 @@ from omni.events import (
     TurnEnd,
     TurnStats,
 )
-from omni.generation.loop import Generation
-from omni.generation.loop import Generator as Generating
-from omni.generation.session_cache import SessionMemory
+from omni.generation.loop import GenerationLoop, GenerationRun
+from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.trimming import fitting
+from omni.requests import (
+    PrepareRequest,
+    ReadAloudRequest,
+    Request,
+    TranscribeRequest,
+    TurnRequest,
+    chosen,
+)
 from omni.settings import EngineSettings, LoadReport
 from omni.speech.decoder import SpeechDecoder
 from omni.speech.joining import Samples, pcm16
@@ -64,20 +70,20 @@ def load_assistant(
 
 
 class Assistant:
-    """Runs turns, one at a time. Of a turn with a session, what its next one can use is kept."""
+    """Serves requests, one at a time. What the next turn of a session can use is kept."""
 
     def __init__(self, loaded: LoadedModel, settings: EngineSettings | None = None) -> None:
         settings = settings or EngineSettings()
         self.loaded = loaded
         self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
-        self._memory = SessionMemory(settings.session_bytes)
+        self._session_cache = SessionCache(settings.session_bytes)
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack()
-        self._generator = Generating(
+        self._loop = GenerationLoop(
             loaded.model,
             loaded.tokenizer,
-            memory=self._memory,
-            recorded=settings.compile != "off",
+            session_cache=self._session_cache,
+            capture=settings.compile != "off",
         )
 
     @property
@@ -90,30 +96,36 @@ class Assistant:
         """How the checkpoint likes to answer."""
         return self._within(self.loaded.defaults.options)
 
-    def turn(
-        self,
-        conversation: Conversation,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-        session: str | None = None,
-    ) -> Generator[EngineEvent, None, None]:
-        """Answer the last message. ``options`` None: :attr:`default_options`."""
-        options = self._within(options or self.loaded.defaults.options)
-        clock = TurnClock(started)
-        media = _media_count(conversation, options.speech)
+    def run(self, request: Request) -> Generator[EngineEvent, None, None]:
+        """Serve ``request``; ends with a TurnEnd."""
+        if isinstance(request, TurnRequest):
+            return self._turn(request)
+        if isinstance(request, PrepareRequest):
+            return self._prepare(request)
+        if isinstance(request, TranscribeRequest):
+            return self._transcribe(request)
+        return self._read_aloud(request)
+
+    def forget(self, session: str) -> None:
+        """Drop what is kept for ``session``. May be called from any thread."""
+        self._session_cache.forget(session)
+
+    def _turn(self, request: TurnRequest) -> Generator[EngineEvent, None, None]:
+        options = self._within(chosen(request.options, self.default_options))
+        clock = TurnClock(request.started)
+        media = _media_count(request.conversation, options.speech)
         if media:
             yield Progress("encode", 0, media)
         with clock.encoding():
-            fit = fitting(self._builder, conversation, options.speech)
-            generation = self._generator.run(fit.prompt, options, stop, session)
-        yield from self._events(generation, stop, options.speech, clock, media, fit.forgotten)
+            fit = fitting(self._builder, request.conversation, options.speech)
+            generation = self._loop.run(fit.prompt, options, request.stop, request.session)
+        yield from self._events(
+            generation, request, clock, options.speech, media=media, forgotten=fit.forgotten
+        )
 
-    def prepare(
-        self, conversation: Conversation, stop: threading.Event, started: float, session: str
-    ) -> Generator[EngineEvent, None, None]:
-        """Read ``conversation`` for the next turn of ``session``; ends with a TurnEnd."""
-        clock = TurnClock(started)
+    def _prepare(self, request: PrepareRequest) -> Generator[EngineEvent, None, None]:
+        clock = TurnClock(request.started)
+        conversation = request.conversation
         media = _media_count(conversation, speech=True)
         if media:
             yield Progress("encode", 0, media)
@@ -123,63 +135,51 @@ class Assistant:
         asked = replace(conversation, messages=(*conversation.messages, question))
         with clock.encoding():
             fit = fitting(self._builder, asked, speech=True)
-            generation = self._generator.prepare(fit.prompt, stop, session)
-        yield from self._events(generation, stop, False, clock, media, fit.forgotten)
+            generation = self._loop.prepare(fit.prompt, request.stop, request.session)
+        yield from self._events(
+            generation, request, clock, spoken=False, media=media, forgotten=fit.forgotten
+        )
 
-    def forget(self, session: str) -> None:
-        """Drop what is kept for ``session``. May be called from any thread."""
-        self._memory.forget(session)
-
-    def transcribe(
-        self,
-        path: Path,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-    ) -> Generator[EngineEvent, None, None]:
-        """Write down what a recording says."""
-        options = self._within(options or TRANSCRIBING)
-        clock = TurnClock(started)
+    def _transcribe(self, request: TranscribeRequest) -> Generator[EngineEvent, None, None]:
+        options = self._within(request.options or TRANSCRIBING)
+        clock = TurnClock(request.started)
         yield Progress("encode", 0, 1)
         with clock.encoding():
-            prompt = self._builder.transcription(path)
-            generation = self._generator.transcribe(prompt, options, stop)
-        yield from self._events(generation, stop, False, clock, 1)
+            prompt = self._builder.transcription(request.path)
+            generation = self._loop.transcribe(prompt, options, request.stop)
+        yield from self._events(generation, request, clock, spoken=False, media=1)
 
-    def read_aloud(
-        self,
-        text: str,
-        voice: VoicePrompt | None,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-    ) -> Generator[EngineEvent, None, None]:
-        """Speak a text."""
-        options = self._within(options or READING)
-        clock = TurnClock(started)
-        chinese = any(HAN[0] <= character <= HAN[1] for character in text)
+    def _read_aloud(self, request: ReadAloudRequest) -> Generator[EngineEvent, None, None]:
+        options = self._within(request.options or READING)
+        clock = TurnClock(request.started)
+        chinese = any(HAN[0] <= character <= HAN[1] for character in request.text)
         with clock.encoding():
-            prompts = self._builder.reading(text, voice, "zh" if chinese else "en")
-            generation = self._generator.read_aloud(prompts, options, stop)
-        yield from self._events(generation, stop, True, clock, 0)
+            language: PromptLanguage = "zh" if chinese else "en"
+            prompts = self._builder.reading(request.text, request.voice, language)
+            generation = self._loop.read_aloud(prompts, options, request.stop)
+        yield from self._events(generation, request, clock, spoken=True)
 
     def _within(self, options: GenerationOptions) -> GenerationOptions:
         return self.loaded.defaults.limits.of(options)
 
     def _events(
         self,
-        generation: Generation,
-        stop: threading.Event,
-        spoken: bool,
+        generation: GenerationRun,
+        request: Request,
         clock: TurnClock,
-        media: int,
+        spoken: bool,
+        media: int = 0,
         forgotten: int = 0,
     ) -> Generator[EngineEvent, None, None]:
         """Generation's events with the codes as sound, in the order in which they come.
 
-        ``stop`` also silences what was generated before and is not decoded yet.
+        ``request.stop`` also silences what was generated before and is not decoded yet.
+
+        Args:
+            media: files that the prompt reads.
+            forgotten: messages that the prompt lacks.
         """
-        loaded = self.loaded
+        loaded, stop = self.loaded, request.stop
         speech = SpeechDecoder(
             loaded.model.audio_tokenizer, loaded.vocoder, loaded.speech, generation.seed
         )
@@ -197,7 +197,7 @@ class Assistant:
                 elif isinstance(event, SegmentEnd):
                     jobs.submit(clock.decoding(speech.end_segment))
                 elif isinstance(event, Finished):
-                    if event.reason != "stopped":  # who stopped wants to hear nothing more
+                    if event.reason != "stopped":  # whoever stopped it wants to hear no more
                         jobs.submit(clock.decoding(speech.finish))
                         yield from _until(stop, clock.sound(jobs.rest()))
                     reason = "stopped" if stop.is_set() else event.reason
@@ -207,7 +207,7 @@ class Assistant:
                 yield from _until(stop, clock.sound(jobs.ready()))
         except BaseException as error:
             if devices.is_out_of_memory(error):
-                self._memory.clear()
+                self._session_cache.clear()
             raise
         finally:
             generation.close()
@@ -250,35 +250,35 @@ class TurnClock:
         if self._first_text_s is None:
             self._first_text_s = self.elapsed()
 
-    def decoding(self, decode: Callable[[], Samples | None]) -> Callable[[], Samples | None]:
+    def decoding(self, decode: Callable[[], Samples]) -> Callable[[], Samples | None]:
         """``decode``, its time counted as the vocoder's."""
 
         def timed() -> Samples | None:
-            """The samples, if there are any yet."""
+            """The samples; None where there are none yet."""
             start = time.perf_counter()
             with torch.inference_mode():
                 samples = decode()
             self._vocode_s += time.perf_counter() - start
-            return samples
+            return samples if len(samples) else None
 
         return timed
 
     def sound(self, decoded: Iterator[Samples | None]) -> Iterator[SpeechChunk]:
         """What was decoded to sound, if anything, with the time of the first."""
         for samples in decoded:
-            if samples is None or not len(samples):
+            if samples is None:
                 continue
             if self._first_sound_s is None:
                 self._first_sound_s = self.elapsed()
             self._samples += len(samples)
             yield SpeechChunk(pcm16(samples))
 
-    def stats(self, generation: Generation) -> TurnStats:
+    def stats(self, generation: GenerationRun) -> TurnStats:
         """The numbers of a turn that is over."""
         timings = generation.timings
         return TurnStats(
             prompt_tokens=timings.prompt_tokens,
-            reused_tokens=timings.reused_tokens,
+            cached_tokens=timings.cached_tokens,
             text_tokens=timings.text_tokens,
             audio_frames=timings.audio_frames,
             encode_s=timings.encode_s + self._encode_s,

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-Language: TypeAlias = Literal["en", "zh"]
+# The languages in which the project itself can write into a prompt (omni.prompting has the
+# sentences). What a person and the model speak may be any language.
+PromptLanguage: TypeAlias = Literal["en", "zh"]
+PROMPT_LANGUAGES: tuple[PromptLanguage, ...] = get_args(PromptLanguage)
 DEFAULT_SYSTEM_TEXT = "请用【邻家女声】这个声音回答问题。"
 
 
 @dataclass(frozen=True)
 class Text:
-    """Typed or generated text.
-
-    ``ids`` are the token ids that the model itself generated for ``text`` (so that the history
-    repeats them exactly); None for everything that came from a person or a file.
-    """
+    """Typed or generated text."""
 
     text: str
+    # The token ids that the model itself generated for the text, so that the history repeats them
+    # exactly; None for everything that came from a person or a file.
     ids: tuple[int, ...] | None = None
 
 
@@ -52,14 +53,12 @@ class Video:
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """One spoken piece of the assistant.
+    """One spoken piece of the assistant."""
 
-    ``codes``: int32 (frames, codebooks), as generated, the end frame left out; None when just
-    the sound is known (an imported conversation), which is then encoded again from ``path``.
-    """
-
+    # int32 (frames, codebooks), as generated, without the end frame; None when just the sound is
+    # known (an imported conversation), which is then encoded again from ``path``.
     codes: np.ndarray | None = None
-    path: Path | None = None
+    path: Path | None = None  # the sound file
 
 
 Part: TypeAlias = Text | Image | Audio | Video | Speech
@@ -67,49 +66,41 @@ Part: TypeAlias = Text | Image | Audio | Video | Speech
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of the user or the assistant, parts in the order in which they were given.
-
-    ``spoken``: an assistant's turn that was asked for in speech (its prompt carries the mark
-    that asks for speech). ``cut``: it was interrupted, and ``parts`` are what had been heard.
-    """
+    """What the user or the assistant said at once."""
 
     role: Literal["user", "assistant"]
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...]  # in the order in which they were given
+    # An assistant's message that was asked for in speech: its prompt has the mark that asks for it.
     spoken: bool = False
-    cut: bool = False
+    cut: bool = False  # it was interrupted, and the parts are what had been played by then
 
 
 @dataclass(frozen=True)
 class VoicePrompt:
-    """A reference recording whose voice the assistant should take.
+    """A sample of a voice that the assistant should take."""
 
-    ``use``: "system" puts the recording into the system prompt, "example" into a first exchange
-    in which the assistant has spoken with that voice; the latter needs ``transcript``.
-    """
-
-    path: Path
+    path: Path  # the sound file
+    # system: it stands in the system prompt; example: in a first exchange in which the assistant
+    # has spoken with that voice.
     use: Literal["system", "example"] = "system"
-    transcript: str | None = None
+    transcript: str | None = None  # what it says; needed for "example"
 
 
 @dataclass(frozen=True)
 class SystemPrompt:
     """The system text, with an optional voice prompt."""
 
-    text: str = DEFAULT_SYSTEM_TEXT
-    voice: VoicePrompt | None = None
+    text: str = DEFAULT_SYSTEM_TEXT  # empty: there is no system prompt
+    voice: VoicePrompt | None = None  # goes into the prompt where speech is asked for
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """A system prompt and the messages so far; the last one is the user's when a turn begins.
-
-    ``language`` chooses the sentences that the project itself adds to a prompt.
-    """
+    """A system prompt and the messages so far."""
 
     system: SystemPrompt = field(default_factory=SystemPrompt)
-    messages: tuple[Message, ...] = ()
-    language: Language = "en"
+    messages: tuple[Message, ...] = ()  # the last one is the user's when a turn begins
+    language: PromptLanguage = "en"  # of the sentences that the project itself adds to the prompt
 
     def plus(self, *messages: Message) -> Conversation:
         """The conversation with ``messages`` appended."""

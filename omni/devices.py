@@ -180,7 +180,7 @@ def use_threads(device: str, float32_bytes: int) -> None:
 
 
 def cuda_devices(device: str) -> list[int]:
-    """The indices that ``device`` stands for: all of them for ``cuda``, else the one."""
+    """The indices that ``device`` stands for: all of them for ``cuda``, else that one."""
     index = torch.device(device).index
     return list(range(torch.cuda.device_count())) if index is None else [index]
 
@@ -263,17 +263,6 @@ def release() -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
-
-
-def check_fits(need: int, device: str) -> None:
-    """Refuse a load that cannot succeed, before it takes the machine's memory.
-
-    Raises:
-        ResourceError: ``need`` bytes are more than is free on ``device``.
-    """
-    free = free_bytes(device)
-    if need > free:
-        raise too_large(need, free, device)
 
 
 def too_large(need: int, free: int, device: str) -> ResourceError:

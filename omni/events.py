@@ -17,6 +17,7 @@ from omni.conversation import Message, Part
 SPEECH_RATE = 24_000  # Hz, of every SpeechChunk
 FRAMES_PER_SECOND = 12.5  # of audio codes
 
+# end: the model was done; stopped: somebody stopped it; limit: it reached the most that was allowed
 FinishReason: TypeAlias = Literal["end", "stopped", "limit"]
 
 
@@ -41,10 +42,10 @@ class SegmentEnd:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of generation. ``parts`` is the assistant's message for the history."""
+    """The end of generation."""
 
-    reason: FinishReason
-    parts: tuple[Part, ...]
+    reason: FinishReason  # why it ended here
+    parts: tuple[Part, ...]  # of the assistant's message, for the history
 
 
 GenerationEvent: TypeAlias = TextDelta | AudioFrame | SegmentEnd | Finished
@@ -59,35 +60,32 @@ class SpeechChunk:
 
 @dataclass(frozen=True)
 class Progress:
-    """Long work under way: ``done`` of ``total`` (0 when unknown) in ``unit``s.
+    """Long work under way. Stage ``wait``: others are served first, ``total`` of them."""
 
-    ``wait``: others are served first, ``total`` of them.
-    """
-
-    stage: Literal["wait", "download", "load", "encode"]
-    done: float
-    total: float
-    unit: Literal["bytes", "items"] = "items"
+    stage: Literal["wait", "download", "load", "encode"]  # encode: media to model inputs
+    done: float  # so much of the work is done
+    total: float  # so much there is; 0 when unknown
+    unit: Literal["bytes", "items"] = "items"  # of both numbers
 
 
 @dataclass(frozen=True)
 class TurnStats:
-    """Measured on the engine's clock, in seconds from the call of ``Engine.turn``."""
+    """Measured on the engine's clock, in seconds from when the turn was asked for."""
 
-    prompt_tokens: int = 0
-    reused_tokens: int = 0  # of the prompt, that the session's last turn had computed
-    text_tokens: int = 0
-    audio_frames: int = 0
+    prompt_tokens: int = 0  # ids that the model reads, media included
+    cached_tokens: int = 0  # of the prompt, that the session's last turn had computed
+    text_tokens: int = 0  # generated
+    audio_frames: int = 0  # generated, 12.5 for a second of speech
     encode_s: float = 0.0  # media to model inputs
-    prefill_s: float = 0.0
+    prefill_s: float = 0.0  # the prompt through the language model
     text_s: float = 0.0  # text steps, summed
     audio_s: float = 0.0  # audio steps, summed
     vocode_s: float = 0.0  # codes to sound, summed
-    first_text_s: float | None = None
-    first_sound_s: float | None = None
-    total_s: float = 0.0
+    first_text_s: float | None = None  # until the first text; None: there was none
+    first_sound_s: float | None = None  # until the first sound; None: there was none
+    total_s: float = 0.0  # until the end
     speech_s: float = 0.0  # duration of the sound produced
-    seed: int = 0
+    seed: int = 0  # with which the same turn gives the same answer
 
     @property
     def real_time_factor(self) -> float | None:
@@ -102,15 +100,12 @@ class TurnStats:
 
 @dataclass(frozen=True)
 class TurnEnd:
-    """The last event of a turn: the assistant's message for the history, and the numbers.
+    """The last event of a turn."""
 
-    ``forgotten``: how many of the conversation's first messages the context had no room for.
-    """
-
-    message: Message
-    reason: FinishReason
+    message: Message  # the assistant's, for the history
+    reason: FinishReason  # why it ended here
     stats: TurnStats
-    forgotten: int = 0
+    forgotten: int = 0  # of the conversation's first messages: the context had no room for them
 
 
 EngineEvent: TypeAlias = TextDelta | SpeechChunk | Progress | TurnEnd

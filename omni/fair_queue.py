@@ -1,7 +1,7 @@
 """First come, first served: who may use the one model now.
 
-Knows: tickets and their order. Unlike a lock, a ticket may be taken in one thread and handed back
-in another (a generator is resumed wherever its consumer runs), and a waiting one can be withdrawn.
+Knows: places and their order. Unlike a lock, a place may be taken in one thread and released in
+another (a generator is resumed wherever its consumer runs), and one that waits can be given up.
 Does not know: what is guarded.
 """
 
@@ -10,41 +10,41 @@ from __future__ import annotations
 import threading
 
 
-class Ticket:
-    """A place in the queue."""
+class Place:
+    """Somebody's place in the queue."""
 
 
-class Turnstile:
-    """A queue of tickets; the holder of the first one is inside."""
+class FairQueue:
+    """A queue of places; whoever has the first one is served."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._queue: list[Ticket] = []
+        self._places: list[Place] = []
 
-    def take(self) -> Ticket:
+    def enqueue(self) -> Place:
         """Join the end of the queue."""
-        ticket = Ticket()
+        place = Place()
         with self._changed:
-            self._queue.append(ticket)
-        return ticket
+            self._places.append(place)
+        return place
 
-    def ahead(self, ticket: Ticket) -> int:
-        """How many are served before ``ticket``; 0: it is inside."""
+    def position(self, place: Place) -> int:
+        """How many are served before ``place``; 0: it is served now."""
         with self._changed:
-            return self._queue.index(ticket)
+            return self._places.index(place)
 
-    def wait(self, ticket: Ticket, timeout: float | None = None) -> bool:
-        """Wait at most ``timeout`` seconds until ``ticket`` is inside; whether it is."""
+    def wait(self, place: Place, timeout: float | None = None) -> bool:
+        """Wait at most ``timeout`` seconds until ``place`` is the first; whether it is."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._queue[0] is ticket, timeout)
+            return self._changed.wait_for(lambda: self._places[0] is place, timeout)
 
-    def leave(self, ticket: Ticket) -> None:
-        """Hand ``ticket`` back, from inside or out of the middle of the queue."""
+    def release(self, place: Place) -> None:
+        """Leave the queue, once served or while still waiting."""
         with self._changed:
-            self._queue.remove(ticket)
+            self._places.remove(place)
             self._changed.notify_all()
 
     def __len__(self) -> int:
-        """Those inside and waiting."""
+        """How many are served or wait."""
         with self._changed:
-            return len(self._queue)
+            return len(self._places)

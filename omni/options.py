@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TEXT_MAX_TOKENS = 50
+TEXT_MAX_TOKENS = 50  # of a text call before or between pieces of speech
 TEXT_ONLY_MAX_TOKENS = 1024
 AUDIO_MAX_FRAMES = 500  # 40 s at 12.5 frames a second
 READ_ALOUD_MAX_FRAMES = 700
@@ -19,10 +19,10 @@ MAX_ROUNDS = 100
 class Sampling:
     """One phase's sampling, applied in this order: penalty, temperature, top-k, top-p."""
 
-    temperature: float
-    top_k: int
-    top_p: float
-    repetition_penalty: float
+    temperature: float  # scores are divided by it: below 1 the likely becomes likelier
+    top_k: int  # so many of the likeliest can be drawn
+    top_p: float  # of these, the likeliest that reach this probability together
+    repetition_penalty: float  # scores of what was said before are lowered by it; 1: they are not
     max_new: int  # tokens of a text call, frames of an audio call
     greedy: bool = False  # the highest score after the penalty, no draw
 
@@ -43,13 +43,13 @@ class GenerationOptions:
     """A turn's settings. The defaults are the product's; :data:`PUBLISHED` is the demos'."""
 
     speech: bool = True  # False: text only
-    first_text: Sampling = FIRST_TEXT
-    next_text: Sampling = NEXT_TEXT
-    text_only: Sampling = TEXT_ONLY
-    audio: Sampling = SPEECH
-    max_rounds: int = MAX_ROUNDS
-    first_stops: tuple[str, ...] = ()
-    next_stops: tuple[str, ...] = NEXT_TEXT_STOPS
+    first_text: Sampling = FIRST_TEXT  # the text before the first piece of speech
+    next_text: Sampling = NEXT_TEXT  # the text between pieces of speech
+    text_only: Sampling = TEXT_ONLY  # an answer without speech
+    audio: Sampling = SPEECH  # a piece of speech
+    max_rounds: int = MAX_ROUNDS  # of text and speech by turns
+    first_stops: tuple[str, ...] = ()  # texts at which the first text call pauses for speech
+    next_stops: tuple[str, ...] = NEXT_TEXT_STOPS  # the same of the calls after it
     seed: int | None = None  # None: a fresh one, reported in the statistics
     # Where the product is better than the published loop:
     # The token or frame at which a call stopped stays in the context, which then repeats what was

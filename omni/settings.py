@@ -6,36 +6,37 @@ Knows: plain values. Does not know: how loading works.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-from omni.loading.quantization import QuantizationChoice
+from typing import Literal, TypeAlias, get_args
 
 GIB = 1024**3
 NANO = "nano"
 PUBLISHED_MODEL = "baichuan-inc/Baichuan-Omni-1d5"
 PUBLISHED_BASE = "baichuan-inc/Baichuan-Omni-1d5-Base"
 
+# What a person may ask for; auto: the best plan that fits (omni.loading.plans).
+QuantizationChoice: TypeAlias = Literal["auto", "none", "8bit", "4bit"]
+QUANTIZATIONS: tuple[QuantizationChoice, ...] = get_args(QuantizationChoice)
+
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """``model``: auto (the published one where a GPU holds it, else nano), nano, a folder, or a
-    model's name on the Hugging Face Hub. ``device``: auto, cpu, mps, cuda (all), cuda:N.
-    ``dtype``: auto, float32, bfloat16, float16. ``quantization``: auto is the best plan that fits
-    (:mod:`omni.loading.plans`). ``offload``: the token table and the towers on the host; None: as
-    the plan has it. ``flow_steps``: Euler steps from codes to mel; None: the checkpoint's own,
-    fewer are faster and less exact (docs/performance.md). ``compile``: off runs every step
-    operation by operation; on and auto record steps as CUDA graphs where that is possible.
-    ``session_bytes``: what sessions may keep of their contexts and media from turn to turn, all
-    together.
-    """
+    """What to load, and how."""
 
+    # auto (the published model where a GPU holds it, else nano), nano, a folder, or a model's name
+    # on the Hugging Face Hub
     model: str = "auto"
-    quantization: QuantizationChoice = "auto"
-    device: str = "auto"
-    dtype: str = "auto"
+    quantization: QuantizationChoice = "auto"  # of the weights
+    device: str = "auto"  # auto, cpu, mps, cuda (all GPUs) or cuda:N
+    dtype: str = "auto"  # of the weights: auto, float32, bfloat16 or float16
+    # Whether the token table and the towers stay in the host's memory; None: as the plan has it.
     offload: bool | None = None
+    # Euler steps from codes to mel; None: the checkpoint's own. Fewer are faster and less exact
+    # (docs/performance.md).
     flow_steps: int | None = None
+    # off: every step runs operation by operation; on and auto: steps are captured as CUDA graphs
+    # where that is possible.
     compile: Literal["auto", "on", "off"] = "auto"
+    # What all sessions together may keep of their contexts and media from turn to turn.
     session_bytes: int = GIB
 
 
@@ -46,14 +47,14 @@ class LoadReport:
     checkpoint: str  # nano, a Hub id, or a folder
     parameters: int  # of the model and the vocoder
     dtype: str  # of the model; the vocoder is float32 always
-    dtype_reason: str
-    device: str
-    quantization: str
+    dtype_reason: str  # why this dtype
+    device: str  # where the language model is
+    quantization: str  # of the language model's blocks: none, 8bit or 4bit
     memory_bytes: int  # held after loading: on the GPU, else by the process
-    load_s: float
+    load_s: float  # seconds that loading took
     trained: bool  # False: random weights, for trying the program out
-    device_reason: str = ""
+    device_reason: str = ""  # why this device
     plan: str = ""  # quantization and offload in words
     memory_reason: str = ""  # what was estimated, and what was free
-    speech_dtype: str = ""  # of codes to mel
-    speech_dtype_reason: str = ""
+    speech_dtype: str = ""  # of the modules from codes to mel
+    speech_dtype_reason: str = ""  # why this dtype

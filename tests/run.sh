@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up an environment and runs every check: lint, format, types, tests (the browser's too).
+# Sets up an environment and runs every check: lint, format, types, tests (the browser's and those of
+# the page's scripts too).
 # Environment: OMNI_VENV (default .venv), PYTHON (default python3); arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +9,11 @@ venv=${OMNI_VENV:-.venv}
 if [ ! -x "$venv/bin/python" ]; then
   "${PYTHON:-python3}" -m venv "$venv"
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+  -r requirements.txt -r requirements-train.txt -r requirements-dev.txt -c constraints.txt
+if command -v npm >/dev/null; then
+  npm ci --silent --no-audit --no-fund
+fi
 
 "$venv/bin/python" -m ruff check
 "$venv/bin/python" -m ruff format --check

@@ -14,13 +14,14 @@ from functools import lru_cache
 from random import Random
 
 from finetune.nano.domain import sentences
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import stable_hash
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.examples.cast import Cast
 from finetune.nano.examples.examples import example
 from finetune.nano.examples.parts import Example, Heard, Task
 from finetune.nano.speech.voices import PITCHES, Voice, families
-from omni.conversation import DEFAULT_SYSTEM_TEXT, Language
+from omni.conversation import DEFAULT_SYSTEM_TEXT
 from omni.prompting.styles import STYLES, StyleName
 from omni.prompting.system_text import joined
 

@@ -16,6 +16,7 @@ from statistics import median, quantiles
 import numpy as np
 import soxr
 
+from benchmarks.quality import listener_error
 from benchmarks.quality import recognizer as listening
 from benchmarks.quality.held_out import (
     cloning,
@@ -29,11 +30,12 @@ from benchmarks.quality.likeness import cepstra, is_heard, nearest, nearest_voic
 from benchmarks.quality.scoring import MEASURED_STYLES, Score, exact, score, style_change, style_met
 from benchmarks.quality.talking import Talker, conversation
 from finetune.nano.domain import asking
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.width import DomainWidth
 from finetune.nano.examples.parts import Example, Heard, Task
 from finetune.nano.speech import synthesis
 from finetune.nano.speech.voices import DEFAULT_VOICE, Voice, draw_voice
-from omni.conversation import DEFAULT_SYSTEM_TEXT, Conversation, Language, Text
+from omni.conversation import DEFAULT_SYSTEM_TEXT, Conversation, Text
 from omni.events import TurnStats
 
 ENOUGH = 200  # items of a row
@@ -161,8 +163,6 @@ def _retrieval(
 
 def speech_wer(bench: Bench, language: Language) -> Measured:
     """Word error of the recognizer on what was read; in Chinese characters are counted."""
-    from benchmarks.train_recognizer import own_error, test_utterances
-
     try:
         recognizer = listening.load_recognizer(bench.weights)
     except FileNotFoundError as error:
@@ -175,7 +175,10 @@ def speech_wer(bench: Bench, language: Language) -> Measured:
             "speech_wer", language, *pair, listening.error_rate(pair[1:], pair[:1], language) == 0
         )
     same, other = (
-        own_error(recognizer, test_utterances(language, ENOUGH, bench.width, voice))
+        listener_error.own_error(
+            recognizer,
+            listener_error.held_out_utterances(language, ENOUGH, bench.width, voice),
+        )
         for voice in (DEFAULT_VOICE, None)
     )
     unit = "of characters; " if language == "zh" else ""

@@ -1,8 +1,8 @@
 """A small listener that writes down what was said: how intelligible is the speech of a model?
 
-Knows: its own log-mel, the network, greedy CTC decoding, word errors, its weights in
-benchmarks/data. Does not know: how it is trained (:mod:`benchmarks.train_recognizer`), whose
-speech it hears. It learnt from espeak-ng's speech alone and knows the domain's letters and Hanzi.
+Knows: its own log-mel, the network, greedy CTC decoding, word errors, its weights in data/. Does
+not know: how it is trained (:mod:`benchmarks.train_recognizer`), whose speech it hears. It learnt
+from espeak-ng's speech alone and knows the domain's letters and Hanzi.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.vocabulary import hanzi
-from omni.conversation import Language
 
 WEIGHTS = Path(__file__).with_name("data") / "recognizer.safetensors"
 RATE = 16_000  # Hz

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-import soundfile
 from PIL import Image as Pillow
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.examples.parts import Example, Heard, Part, Seen, Typed, Watched
 from finetune.nano.speech.synthesis import HEARD_RATE
 from omni.conversation import (
@@ -22,7 +22,6 @@ from omni.conversation import (
     Audio,
     Conversation,
     Image,
-    Language,
     Message,
     SystemPrompt,
     Text,
@@ -32,6 +31,7 @@ from omni.conversation import (
 from omni.conversation import Part as Given
 from omni.engine import Engine
 from omni.events import EngineEvent, SpeechChunk, TextDelta, TurnEnd, TurnStats
+from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING
 
 CLIP_QUALITY = "18"  # x264's constant rate factor: what cameras and editors write
@@ -104,7 +104,7 @@ class Talker:
     def sound(self, heard: Heard) -> Path:
         """A recording as a file."""
         path = self._file("wav")
-        soundfile.write(path, heard.waveform(), HEARD_RATE)
+        write_wav(path, heard.waveform(), HEARD_RATE)
         return path
 
     def _file(self, kind: str) -> Path:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from omni.conversation import Audio, Conversation, Message
+from omni.media.wav import write_wav
 
 RATE = 16_000  # Hz
 PITCH = 140.0  # Hz
@@ -24,7 +24,7 @@ def write_question(path: Path, seconds: float) -> Path:
     hum = sum(np.sin(2 * np.pi * PITCH * k * time) / k for k in range(1, HARMONICS + 1))
     rhythm = 0.55 + 0.45 * np.sin(2 * np.pi * SYLLABLES * time)
     breath = np.random.default_rng(0).standard_normal(len(time))
-    soundfile.write(path, 0.1 * rhythm * hum + 0.003 * breath, RATE)
+    write_wav(path, 0.1 * rhythm * hum + 0.003 * breath, RATE)
     return path
 
 

@@ -23,19 +23,18 @@ from omni.config import OmniConfig, VocoderConfig
 from omni.loading.checkpoint import Checkpoint, TensorInfo
 from omni.loading.defaults import GenerationDefaults
 from omni.loading.load import LoadedModel, settle, speech_options, tensors_to_model
+from omni.loading.memory import PUBLISHED_VOCODER_BYTES
 from omni.loading.nano import NANO_FOLDER
 from omni.loading.placement import place
-from omni.loading.quantization import QuantizationChoice
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder.hift import HiFTVocoder
 from omni.prompting.special_tokens import NAMES
 from omni.prompting.tokenizer import OmniTokenizer
-from omni.settings import LoadReport
+from omni.settings import LoadReport, QuantizationChoice
 
 CONFIGS = Path(__file__).parent / "configs"
 SEED = 7
 POOL = 2**21 + 7  # normal values that every weight is cut from; odd, so that rows differ
-VOCODER_BYTES = 83_300_000  # of the published sizes, float32
 NEVER = -1e4  # the score of the class that ends speech
 TEXT_IDS = 151_643  # of the published vocabulary
 ADDED_IDS = 59
@@ -202,7 +201,7 @@ def load_random(
         config,
         choice.name,
         dtype_choice.dtype,
-        VOCODER_BYTES,
+        PUBLISHED_VOCODER_BYTES,
         quantization,
         offload,
     )

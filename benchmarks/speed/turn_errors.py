@@ -25,7 +25,7 @@ NONE, EARLY = Bound(0, at_most=True), Bound(2, at_most=True)  # turns, percent
 
 class Judged:
     """A voice detector's probabilities, one a frame, as a
-    :class:`omni.listening.voice_activity.Voice`."""
+    :class:`omni.listening.voice_activity.VoiceActivity`."""
 
     def __init__(self, probabilities: np.ndarray) -> None:
         self._next = iter(probabilities.tolist())

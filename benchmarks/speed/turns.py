@@ -7,7 +7,6 @@ Does not know: bounds, tables.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from dataclasses import dataclass, field, replace
 
@@ -21,11 +20,12 @@ from omni.assistant import Assistant
 from omni.conversation import Conversation, Message, Text
 from omni.events import SPEECH_RATE, SpeechChunk, TextDelta, TurnEnd, TurnStats
 from omni.generation.inputs import embed_id
-from omni.generation.loop import Generation, Generator
+from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.loading.load import LoadedModel
 from omni.options import GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.slots import Prompt
+from omni.requests import TurnRequest
 
 if sys.platform != "win32":
     import resource
@@ -85,8 +85,9 @@ def our_turn(
 ) -> TurnTimes:
     """A turn as the tabs run it, of somebody who has said nothing before."""
     times = TurnTimes()
-    start = time.perf_counter()
-    for event in assistant.turn(conversation, options, threading.Event(), start):
+    request = TurnRequest(conversation, options)
+    start = request.started
+    for event in assistant.run(request):
         now = time.perf_counter() - start
         if isinstance(event, TextDelta) and times.first_text_s is None:
             times.first_text_s = now
@@ -121,19 +122,19 @@ def _naive_turn(
     return times
 
 
-def our_text_speed(loaded: LoadedModel, tokens: int, recorded: bool = True) -> float:
-    """Text tokens a second after the prefill; ``recorded``: see :class:`Generator`."""
+def our_text_speed(loaded: LoadedModel, tokens: int, captured: bool = True) -> float:
+    """Text tokens a second after the prefill; ``captured``: as CUDA graphs, if possible."""
     options = GenerationOptions(speech=False, seed=0)
     options = replace(options, text_only=replace(options.text_only, max_new=tokens))
-    generation = _warm(loaded, _typed(loaded, False), options, recorded)
+    generation = _warm(loaded, _typed(loaded, False), options, captured)
     # The first token is the prefill's.
     return (generation.timings.text_tokens - 1) / generation.timings.text_s
 
 
-def our_audio_speed(loaded: LoadedModel, frames: int, recorded: bool = True) -> float:
+def our_audio_speed(loaded: LoadedModel, frames: int, captured: bool = True) -> float:
     """Audio frames a second, codes alone (decoding them to sound is measured by itself)."""
     options = Lengths(text_tokens=1, frames=frames, segments=1).options()
-    generation = _warm(loaded, _typed(loaded, True), options, recorded)
+    generation = _warm(loaded, _typed(loaded, True), options, captured)
     return generation.timings.audio_frames / generation.timings.audio_s
 
 
@@ -163,12 +164,12 @@ def _typed(loaded: LoadedModel, speech: bool) -> Prompt:
 
 
 def _warm(
-    loaded: LoadedModel, prompt: Prompt, options: GenerationOptions, recorded: bool
-) -> Generation:
-    """A generation that is over; the second of two where the first one recorded the steps."""
-    generator = Generator(loaded.model, loaded.tokenizer, recorded=recorded)
-    for _ in range(1 if generator.recordings is None else 2):
-        generation = generator.run(prompt, options)
+    loaded: LoadedModel, prompt: Prompt, options: GenerationOptions, captured: bool
+) -> GenerationRun:
+    """A generation that is over; the second of two where the first one captured the steps."""
+    loop = GenerationLoop(loaded.model, loaded.tokenizer, capture=captured)
+    for _ in range(1 if loop.captured is None else 2):
+        generation = loop.run(prompt, options)
         for _ in generation:
             pass
     return generation

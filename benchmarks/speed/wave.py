@@ -82,7 +82,7 @@ def decode_once(
     mel, _ = tokenizer.decode(codes, noise=noise, options=options)
     result = mel[0].float().cpu()
     middle = time.perf_counter()
-    loaded.vocoder(mel.to(loaded.vocoder.conv_pre.bias).transpose(1, 2)).cpu()
+    loaded.vocoder(mel.to(loaded.vocoder.device, loaded.vocoder.dtype).transpose(1, 2)).cpu()
     return result, middle - start, time.perf_counter() - middle
 
 

@@ -1,4 +1,4 @@
-"""One event for many changes: it comes when a moment has passed since the first of them.
+"""Debouncing: one event for many changes, a moment after the first of them.
 
 Knows: how Gradio's events overlap in the browser. Does not know: what is done with the event.
 
@@ -11,14 +11,16 @@ waits for its answer and then takes the newest inputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
+
+from demos.base.events import Event, Listener
 
 
-def settled(name: str, components: Sequence[Component]) -> Any:
+def debounced(name: str, components: Iterable[Block]) -> Listener:
     """The event after changes of ``components``, to be called like ``component.change``.
 
     It is invisible, and must stand where the page always has it (in no folded accordion).
@@ -39,7 +41,9 @@ def settled(name: str, components: Sequence[Component]) -> Any:
         queue=False,
     )
 
-    def event(fn: Any, *arguments: Any, **options: Any) -> Any:
-        return bridge.settled(fn, *arguments, trigger_mode="always_last", **options)
+    def event(
+        fn: Callable[..., Any] | None, inputs: Any = None, outputs: Any = None, **options: Any
+    ) -> Event:
+        return bridge.settled(fn, inputs, outputs, trigger_mode="always_last", **options)
 
     return event

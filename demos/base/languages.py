@@ -1,88 +1,125 @@
-"""The words of the UI in English and Chinese.
+"""Every sentence of the UI, in the language that a person reads.
 
-Knows: the tables words.yaml, which language a person reads. Does not know: where words are shown.
+Knows: the files of words, which language a browser asks for. Does not know: where words are shown.
 Static words follow the browser by themselves (Gradio's I18n) unless --lang fixes the language;
-messages are made on the server in the language that the browser's request asks for. The switch
-of the page (assets/header.js) tells both: it turns Gradio's words, and leaves a cookie for us.
+messages are made on the server in the language that the browser's request asks for. The switch of
+the page (assets/scripts/header.js) tells both: it turns Gradio's words, and leaves a cookie for us.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import gradio as gr
-import yaml
 from gradio.i18n import I18nData
 
-from omni.conversation import Language
+from demos.base import gradio_internals
+from demos.base.word_files import ENGLISH, PageLanguage, PromptLanguage, WordFile, read_words
 from omni.errors import OmniError
 
-Choice: TypeAlias = Literal["auto", "en", "zh"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
-_CHOSEN = re.compile(r"(?:^|;\s*)omni_language=(en|zh)\s*(?:;|$)")  # the cookie of the switch
-_MISSING_IN_GRADIO = "common.webcam"  # the gallery names its camera button so, and no more
-_FOLDER = Path(__file__).parent.parent
-_TABLES = (_FOLDER / "words.yaml", _FOLDER / "live" / "words.yaml")
-# Safe as well; the C parser, where PyYAML has it, needs a tenth of the time.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+AUTO = "auto"  # the browser's language
+_CHOSEN = re.compile(r"(?:^|;\s*)omni_language=([\w-]+)\s*(?:;|$)")  # the cookie of the switch
 
 
 class Words:
-    """Every sentence of the UI by its key, in the language that is asked for."""
+    """Every sentence of the UI by its key, in the language that is asked for.
 
-    def __init__(self, choice: Choice = "auto") -> None:
+    ``choice``: a language of ``folder`` for everybody, or AUTO. ``folder``: of the files of words,
+    None: assets/words.
+    """
+
+    def __init__(self, choice: PageLanguage = AUTO, folder: Path | None = None) -> None:
         self.choice = choice
-        self.ui: dict[str, dict[Language, str]] = {}
-        self.errors: dict[str, dict[Language, str]] = {}
-        for file in _TABLES:
-            table = yaml.load(file.read_text(encoding="utf-8"), _LOADER)
-            self.ui |= table["ui"]
-            self.errors |= table["errors"]
+        self.files = read_words(folder)
+        if choice != AUTO and choice not in self.files:
+            raise ValueError(f"there are no words in {choice}")
+
+    @property
+    def languages(self) -> tuple[PageLanguage, ...]:
+        """All languages of the page, in the order of the switch."""
+        return tuple(self.files)
 
     def static(self, key: str) -> str | I18nData:
         """A label that does not change: translated in the browser, or fixed by --lang."""
-        if self.choice == "auto":
+        if self.choice == AUTO:
             return I18nData(self._key(key))
-        return self.ui[key][self.choice]
+        return self._sentence(self.choice, key)
 
-    def say(self, language: Language, key: str, **values: object) -> str:
+    def say(self, language: PageLanguage, key: str, **values: object) -> str:
         """A sentence made on the server."""
-        return self.ui[key][language].format(**values)
+        return self._sentence(language, key).format(**values)
 
-    def error(self, language: Language, error: OmniError) -> str:
-        """The sentence of an error; English where nobody has translated it yet."""
-        sentence = self.errors.get(error.code, {}).get(language)
+    def prompt(self, language: PageLanguage, key: str, **values: object) -> str:
+        """What the task ``key`` says to the model on a page in ``language``."""
+        prompts = self._file(language).prompts
+        if key not in prompts:
+            prompts = self._file(self.prompt_language(language)).prompts
+        return prompts[key].format(**values)
+
+    def error(self, language: PageLanguage, error: OmniError) -> str:
+        """The sentence of an error; its own, which is English, where nobody has translated it."""
+        errors = {} if language == ENGLISH else self._file(language).errors
+        sentence = errors.get(error.code)
         return str(error) if sentence is None else sentence.format(**error.params)
 
-    def of(self, request: gr.Request | None) -> Language:
+    def prompt_language(self, language: PageLanguage) -> PromptLanguage:
+        """In which language the model is spoken to by a page in ``language``."""
+        return self._file(language).prompt_language
+
+    def of(self, request: gr.Request | None) -> PageLanguage:
         """The language of the person behind a request."""
-        if self.choice != "auto":
+        if self.choice != AUTO:
             return self.choice
         if request is None:
-            return "en"
-        if found := _CHOSEN.search(_header(request, "cookie")):
-            return "zh" if found[1] == "zh" else "en"
-        return preferred(_header(request, "accept-language"))
+            return ENGLISH
+        found = _CHOSEN.search(_header(request, "cookie"))
+        if found and found[1] in self.files:
+            return found[1]
+        return self.preferred(_header(request, "accept-language"))
+
+    def preferred(self, accept_language: str) -> PageLanguage:
+        """The first of our languages that an Accept-Language header names; English without one."""
+        names = {
+            name.lower(): language
+            for language, file in self.files.items()
+            for name in (*file.aliases, file.locale, language)
+        }
+        for tag in _wishes(accept_language):
+            for name in (tag, tag.split("-")[0]):
+                if name in names:
+                    return names[name]
+        return ENGLISH
 
     def i18n(self) -> gr.I18n:
         """All static words, for ``launch``."""
-        tables = {
-            language: {self._key(key): words[language] for key, words in self.ui.items()}
-            | {_MISSING_IN_GRADIO: self.ui["camera"][language]}
-            for language in LANGUAGES
-        }
-        regions = {"zh-CN": tables["zh"], "zh-TW": tables["zh"]}
-        return gr.I18n(**tables, **regions)
+        tables: dict[str, dict[str, str]] = {}
+        keys = self.files[ENGLISH].ui
+        for language, file in self.files.items():
+            words = {self._key(key): self._sentence(language, key) for key in keys}
+            words[gradio_internals.MISSING_WORD] = self._sentence(language, "camera")
+            tables |= dict.fromkeys((language, file.locale, *file.aliases), words)
+        return gr.I18n(**tables)
+
+    def locales(self) -> dict[PageLanguage, str]:
+        """What the browser calls each language."""
+        return {language: file.locale for language, file in self.files.items()}
+
+    def _file(self, language: PageLanguage) -> WordFile:
+        return self.files.get(language, self.files[ENGLISH])
+
+    def _sentence(self, language: PageLanguage, key: str) -> str:
+        return self._file(language).ui.get(key) or self.files[ENGLISH].ui[key]
 
     @staticmethod
     def _key(key: str) -> str:
         return f"omni.{key}"
 
 
-def preferred(accept_language: str) -> Language:
-    """The first of our languages that an Accept-Language header names; English without one."""
+def _wishes(accept_language: str) -> Iterable[str]:
+    """The languages of the header in lower case, the dearest first."""
     wishes = []
     for position, item in enumerate(accept_language.split(",")):
         tag, _, weight = item.strip().partition(";q=")
@@ -90,11 +127,8 @@ def preferred(accept_language: str) -> Language:
             quality = float(weight) if weight else 1.0
         except ValueError:
             quality = 0.0
-        wishes.append((-quality, position, tag.lower().split("-")[0]))
-    for _, _, name in sorted(wishes):
-        if name in LANGUAGES:
-            return name
-    return "en"
+        wishes.append((-quality, position, tag.lower()))
+    return [tag for _, _, tag in sorted(wishes)]
 
 
 def _header(request: gr.Request, name: str) -> str:

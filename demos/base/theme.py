@@ -6,17 +6,27 @@ Does not know: components.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 import gradio as gr
 
 from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
-STYLES = (ASSETS / "style.css", ASSETS / "live.css")
+STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "live", "gradio"))
+# In the order in which they are run: each names what those before it have made.
 SCRIPTS = tuple(
-    ASSETS / f"{name}.js" for name in ("header", "speech", "chat", "page", "keys", "live")
+    ASSETS / "scripts" / f"{name}.js"
+    for name in (
+        *("gradio", "page", "header", "volume", "gradio_player", "speech", "chat"),
+        *("sidebar", "settle", "newest", "keys"),
+        *("live/log", "live/panel", "live/sound", "live/microphone", "live/player"),
+        *("live/camera", "live/connection", "live/live"),
+    )
 )
 # Code that is not run in the page but handed to the browser's audio thread.
-WORKLET = ASSETS / "live_worklet.js"
+WORKLET = ASSETS / "scripts" / "live" / "worklet.js"
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Noto Sans SC", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Consolas", "monospace")
@@ -70,9 +80,11 @@ def theme() -> gr.themes.Base:
     )
 
 
-def head() -> str:
-    """Our browser code as script tags."""
-    scripts = [f"<script>{file.read_text(encoding='utf-8')}</script>" for file in SCRIPTS]
+def head(locales: Mapping[str, str]) -> str:
+    """Our browser code as script tags, the names of languages (for the switch) before it."""
+    table = json.dumps(locales)
+    scripts = [f'<script type="application/json" id="omni-locales">{table}</script>']
+    scripts += [f"<script>{file.read_text(encoding='utf-8')}</script>" for file in SCRIPTS]
     worklet = WORKLET.read_text(encoding="utf-8")
     scripts.append(f'<script type="text/plain" id="omni-live-worklet">{worklet}</script>')
     return "\n".join(scripts)

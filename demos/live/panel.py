@@ -1,26 +1,30 @@
 """The Live panel of a tab: Start, Stop, state, level, thresholds.
 
 Knows: its components and events, how a live session reaches the tab's chat.
-Does not know: how a live session works (demos.live.session), the browser's side (assets/live.js).
+Does not know: how a live session works (demos.live.session), the browser's side
+(assets/scripts/live).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
+from demos.base.browser_values import Changes, Values
+from demos.base.gradio_internals import in_browser_order
+from demos.base.word_files import PageLanguage
 from demos.live.answers import Setup
 from demos.live.route import LiveDesk
 from demos.live.session import Live
-from demos.tabs.spec import Shared, Tab
-from demos.turns.chat import Thread
+from demos.tabs.spec import Tab, TabContext
 from demos.turns.sessions import TurnBusy
 from omni.listening.settings import ListeningSettings
 
@@ -36,10 +40,10 @@ REFUSALS = ("insecure", "refused", "no-device", "device-busy", "no-sound", "old-
 
 @dataclass(frozen=True)
 class Threshold:
-    """One slider: a field of ListeningSettings and its range."""
+    """One slider of the folded panel."""
 
-    field: str
-    words: str
+    field: str  # of ListeningSettings
+    words: str  # the key of its label
     least: float
     most: float
     step: float
@@ -53,11 +57,11 @@ THRESHOLDS = (
 )
 
 
-def settings_of(values: Sequence[Any]) -> ListeningSettings:
+def settings_of(values: Mapping[Threshold, float | None]) -> ListeningSettings:
     """The sliders' values as settings; one that was emptied keeps its default."""
     given = {
         threshold.field: min(max(float(value), threshold.least), threshold.most)
-        for threshold, value in zip(THRESHOLDS, values, strict=True)
+        for threshold, value in values.items()
         if value is not None
     }
     settings = replace(ListeningSettings(), **given)
@@ -70,76 +74,79 @@ class LivePanel:
     """The panel's components and its handler."""
 
     tab: Tab
-    shared: Shared
+    shared: TabContext
     desk: LiveDesk
     camera: bool
     wish: gr.Textbox  # written by the browser: READY, or what is wrong
     ticket: gr.Textbox  # written by the server
     start: gr.Button
     stop: gr.Button
-    sliders: tuple[gr.Slider, ...]
+    sliders: Mapping[Threshold, gr.Slider]
 
     @property
-    def inputs(self) -> list[Component]:
+    def inputs(self) -> list[Block]:
+        """What Start sends. The browser writes the wish, which stands first for it."""
         shared = self.shared
-        settings = [*shared.parameters.inputs, *shared.voice.inputs]
-        return [self.wish, self.tab.thread, *self.sliders, *settings]
+        settings = in_browser_order(shared.parameters.inputs | shared.voice.inputs)
+        return [self.wish, self.tab.thread, *self.sliders.values(), *settings]
 
     @property
     def outputs(self) -> list[Component]:
+        """What a live session may change."""
         tab = self.tab
         return [tab.chat, tab.thread, tab.status, tab.send, self.start, self.stop, self.ticket]
 
-    async def run(self, request: gr.Request, wish: str, thread: Thread, *values: Any):  # type: ignore[no-untyped-def]
-        """Live from Start to its end; yields the values of :attr:`outputs`."""
+    async def run(self, request: gr.Request, *given: Any) -> AsyncIterator[Changes]:
+        """Live from Start to its end."""
+        values: Values = dict(zip(self.inputs, given, strict=True))
         words = self.shared.words
         language = words.of(request)
+        wish = values[self.wish]
         if wish == BUSY:
-            yield self._values()
+            yield self._nothing()
             return
         if wish != READY:
             sentence = words.say(language, f"live-{wish if wish in REFUSALS else 'no-sound'}")
             gr.Warning(sentence)
-            yield self._values(status=sentence)
+            yield {self.tab.status: sentence}
             return
         session = self.shared.sessions.get(request.session_hash)
         try:
             with session.turn(self.tab.spec.name) as stop:
-                live = self._live(session, thread, language, values)
-                async for shown in self._follow(live, stop, request.headers.get("origin")):
-                    yield shown
-        except TurnBusy:  # the status is the other turn's: the page tells it (see assets/live.js)
+                live = self._live(session, language, values)
+                async for changes in self._follow(live, stop, request.headers.get("origin")):
+                    yield changes
+        except TurnBusy:  # the status is the other turn's: the page tells it (see assets/scripts)
             gr.Warning(words.say(language, "live-busy"))
-            yield self._values()
+            yield self._nothing()
 
     def end(self, request: gr.Request) -> None:
         """Stop."""
         self.shared.sessions.get(request.session_hash).stop(self.tab.spec.name)
 
-    def _live(self, session: Session, thread: Thread, language: Any, values: Sequence[Any]) -> Live:
+    def _live(self, session: Session, language: PageLanguage, values: Values) -> Live:
+        """A live session with what stands in the panels."""
         shared = self.shared
-        first = len(self.sliders)
-        second = first + len(shared.parameters.inputs)
-
-        def keep(upload: str) -> Path:
-            return session.keep(Path(upload))
-
         setup = Setup(
-            thread,
-            shared.voice.system_prompt(values[second:], keep),
-            language,
-            shared.parameters.change(values[first:second]),
-            self.camera,
+            thread=values[self.tab.thread],
+            system=shared.voice.chosen(values).system_prompt(),
+            language=language,
+            prompt_language=shared.words.prompt_language(language),
+            change=shared.parameters.change(values),
+            camera=self.camera,
         )
-        return Live(shared.engine, session, setup, shared.words, settings_of(values[:first]))
+        settings = settings_of({one: values[slider] for one, slider in self.sliders.items()})
+        return Live(shared.engine, session, setup, shared.words, settings)
 
     async def _follow(
-        self, live: Live, stop: Any, origin: str | None
-    ) -> AsyncIterator[tuple[Any, ...]]:
+        self, live: Live, stop: threading.Event, origin: str | None
+    ) -> AsyncIterator[Changes]:
+        """What the page shows of ``live``, until it is over."""
         ticket = self.desk.ticket(live, origin)
         sentences = {"lost": live.say("live-end-lost"), "unreached": live.say("live-unreached")}
         offer = json.dumps({"ticket": ticket, **sentences})
-        yield self._values(ticket=offer, on=True, status=live.say("live-preparing"))
+        status = live.say("live-preparing")
+        yield {self.ticket: offer, self.tab.status: status, **self._buttons(on=True)}
         shown = -1
         try:
             while live.over is None:
@@ -153,44 +160,36 @@ class LivePanel:
                     break
                 if live.version != shown and live.over is None:
                     shown = live.version
-                    yield self._values(live=live, status=live.status)
+                    yield {**self._chat(live), self.tab.status: live.status}
         finally:  # also when the page was closed
-            self.desk.claim(ticket)
+            self.desk.over(ticket)
             live.end("left")
         sentence = live.status if live.over == "failed" and live.status else ""
         sentence = sentence or live.say(f"live-end-{live.over or 'stopped'}")
-        yield self._values(live=live, status=sentence, on=False, ticket="")
+        over = {self.tab.status: sentence, self.ticket: "", **self._buttons(on=False)}
+        yield {**self._chat(live), **over}
 
     def _unreached(self, live: Live, ticket: str) -> bool:
         return not live.started and not self.desk.waiting(ticket)
 
-    def _values(
-        self,
-        live: Live | None = None,
-        status: Any = None,
-        on: bool | None = None,
-        ticket: str | None = None,
-    ) -> tuple[Any, ...]:
-        """The values of :attr:`outputs`; None: unchanged."""
-        skip = gr.skip()
-        return (
-            live.bubbles() if live else skip,
-            live.thread if live else skip,
-            skip if status is None else status,
-            skip if on is None else gr.update(interactive=not on),
-            skip if on is None else gr.update(interactive=not on),
-            skip if on is None else gr.update(interactive=on),
-            skip if ticket is None else ticket,
-        )
+    def _chat(self, live: Live) -> Changes:
+        return {self.tab.chat: live.bubbles(), self.tab.thread: live.thread}
+
+    def _buttons(self, on: bool) -> Changes:
+        """Send and Start wait while Live is ``on``."""
+        waiting = gr.update(interactive=not on)
+        return {self.tab.send: waiting, self.start: waiting, self.stop: gr.update(interactive=on)}
+
+    def _nothing(self) -> Changes:
+        """Everything stays as it is; an event has to say something."""
+        return {self.tab.status: gr.skip()}
 
 
 def build_live(
-    tab: Tab, shared: Shared, desk: LiveDesk, changed: Callable[[Any], Any], camera: bool
+    tab: Tab, shared: TabContext, desk: LiveDesk, changed: Callable[[Any], Any], camera: bool
 ) -> LivePanel:
     """Lay the panel out below the tab's inputs and connect it."""
-    place = tab.media[0].parent
-    assert place is not None
-    with place:
+    with tab.media_column:
         panel = _layout(tab, shared, desk, camera)
     name = tab.spec.name
     switch = "true" if camera else "false"
@@ -223,7 +222,7 @@ def build_live(
     return panel
 
 
-def _layout(tab: Tab, shared: Shared, desk: LiveDesk, camera: bool) -> LivePanel:
+def _layout(tab: Tab, shared: TabContext, desk: LiveDesk, camera: bool) -> LivePanel:
     name, words = tab.spec.name, shared.words
     with gr.Accordion(words.static("live"), open=True, elem_id=f"{name}-live-panel"):
         help_key = "live-help-camera" if camera else "live-help"
@@ -249,7 +248,7 @@ def _layout(tab: Tab, shared: Shared, desk: LiveDesk, camera: bool) -> LivePanel
                 flip = gr.Button(words.static("live-flip"), elem_id=f"{name}-live-flip")
                 flip.click(None, None, None, js=f"() => {{ omniLive.flip('{name}'); }}")
         with gr.Accordion(words.static("live-thresholds"), open=False):
-            sliders = tuple(_slider(threshold, shared) for threshold in THRESHOLDS)
+            sliders = {threshold: _slider(threshold, shared) for threshold in THRESHOLDS}
         # For the page, which has it ready in the person's language.
         gr.Markdown(words.static("live-busy"), visible="hidden", elem_id=f"{name}-live-busy")
         wish = gr.Textbox(visible="hidden", elem_id=f"{name}-live-wish")
@@ -257,7 +256,7 @@ def _layout(tab: Tab, shared: Shared, desk: LiveDesk, camera: bool) -> LivePanel
     return LivePanel(tab, shared, desk, camera, wish, ticket, start, stop, sliders)
 
 
-def _slider(threshold: Threshold, shared: Shared) -> gr.Slider:
+def _slider(threshold: Threshold, shared: TabContext) -> gr.Slider:
     return gr.Slider(
         threshold.least,
         threshold.most,

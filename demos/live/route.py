@@ -1,11 +1,10 @@
 """The live connection: a WebSocket beside Gradio's routes.
 
-Knows: tickets, the connection's life. Does not know: what the messages do (demos.live.session).
+Knows: who may connect, the connection's life. Does not know: what the messages do
+(demos.live.session).
 
-A page gets a ticket through a Gradio event, so behind Gradio's login and bound to its session;
-a ticket opens one connection, once, for a short time, for the origin of the page that got it. No
-address of the server is compared: behind a proxy it does not know its own. The ticket travels as a
-subprotocol and so stands in no log of addresses.
+A ticket (demos.base.tickets) opens one connection, for a short time. It travels as a subprotocol
+and so stands in no log of addresses.
 """
 
 from __future__ import annotations
@@ -13,13 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
-import threading
-import time
 
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from demos.base.tickets import TicketDesk
 from demos.live import wire
 from demos.live.session import Live
 
@@ -30,33 +27,29 @@ POLICY_VIOLATION = 1008  # WebSocket close code
 
 
 class LiveDesk:
-    """The live sessions that wait for their connection."""
+    """The live sessions and the tickets to their connections."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: dict[str, tuple[Live, str | None, float]] = {}
+        self._tickets: TicketDesk[Live] = TicketDesk()
 
     def ticket(self, live: Live, origin: str | None = None) -> str:
         """A new ticket for the connection of ``live``; ``origin``: of the page that gets it."""
-        ticket = secrets.token_urlsafe(24)
-        with self._lock:
-            self._waiting[ticket] = (live, origin, time.monotonic() + TICKET_LIFETIME_S)
-        return ticket
+        return self._tickets.issue(live, origin, TICKET_LIFETIME_S)
 
     def waiting(self, ticket: str) -> bool:
-        """Whether nobody has come with the ticket yet, and may still."""
-        with self._lock:
-            _, _, due = self._waiting.get(ticket, (None, None, 0.0))
-        return due > time.monotonic()
+        """Whether nobody has connected with the ticket yet, and may still."""
+        return self._tickets.waiting(ticket)
 
     def claim(self, ticket: str, origin: str | None = None) -> Live | None:
         """The session of a ticket, which is used up; None for one that is not valid.
 
         ``origin``: as the connection names it; None: no browser's, for those always do.
         """
-        with self._lock:
-            live, given, due = self._waiting.pop(ticket, (None, None, 0.0))
-        return live if due > time.monotonic() and origin in (given, None) else None
+        return self._tickets.claim(ticket, origin)
+
+    def over(self, ticket: str) -> None:
+        """The session of the ticket is over."""
+        self._tickets.over(ticket)
 
     def route(self) -> WebSocketRoute:
         """To be served at :data:`PATH`."""

@@ -8,19 +8,21 @@ from __future__ import annotations
 import logging
 
 from demos.base.languages import Words
-from demos.live.answers import Answer
+from demos.base.word_files import PageLanguage
 from demos.turns.turn import progress_sentence
-from omni.conversation import Language
+from omni.dialogue.exchange import Exchange
 from omni.errors import OmniError
 from omni.events import Progress
 
 log = logging.getLogger(__name__)
 
+_BELOW = {"cut": "live-cut", "limit": "note-limit"}  # outcome of an exchange -> its sentence
+
 
 class Sentences:
     """One person's."""
 
-    def __init__(self, words: Words, language: Language) -> None:
+    def __init__(self, words: Words, language: PageLanguage) -> None:
         self._words, self._language = words, language
 
     def say(self, key: str, **values: object) -> str:
@@ -38,12 +40,9 @@ class Sentences:
         """What is waited for."""
         return progress_sentence(self._words, self._language, progress)
 
-    def below(self, answer: Answer) -> str:
+    def below(self, exchange: Exchange) -> str:
         """What stands below an answer that is over: why it ends where it does."""
-        if answer.error is not None:
-            return self.error(answer.error)
-        if answer.silenced:
-            return self.say("live-cut")
-        if answer.end is not None and answer.end.reason == "limit":
-            return self.say("note-limit")
-        return ""
+        if exchange.error is not None:
+            return self.error(exchange.error)
+        key = _BELOW.get(exchange.outcome)
+        return self.say(key) if key else ""

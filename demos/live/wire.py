@@ -14,16 +14,15 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+
+from omni.dialogue.states import EndReason
 
 SOUND, FRAME = 1, 2
 LARGEST_MESSAGE = 1 << 20  # bytes
 RATES = range(8_000, 192_001)  # Hz that a microphone may have
-
-EndReason: TypeAlias = Literal["stopped", "lost", "microphone", "left", "failed"]
-State: TypeAlias = Literal["preparing", "listening", "hearing", "thinking", "speaking"]
 
 
 class WireError(ValueError):
@@ -52,7 +51,7 @@ class Hello:
 
 
 @dataclass(frozen=True)
-class Heard:
+class PlaybackReport:
     """How many samples of an answer were played; ``flushed``: no more of it will be."""
 
     answer: int
@@ -72,7 +71,7 @@ class Over:
     reason: EndReason
 
 
-Up: TypeAlias = Sound | Picture | Hello | Heard | Ping | Over
+Up: TypeAlias = Sound | Picture | Hello | PlaybackReport | Ping | Over
 Down: TypeAlias = "bytes | dict[str, Any]"
 
 
@@ -104,7 +103,7 @@ def _read_text(message: str) -> Up:
             return Hello(int(fields["rate"]))
         if kind in ("played", "flushed"):
             number, samples = int(fields["answer"]), max(0, int(fields["samples"]))
-            return Heard(number, samples, kind == "flushed")
+            return PlaybackReport(number, samples, kind == "flushed")
         if kind == "ping":
             return Ping()
         if kind == "end":

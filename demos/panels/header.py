@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import gradio as gr
 
-from demos.base.languages import LANGUAGES, Words
+from demos.base.languages import AUTO, Words
 from demos.base.theme import logo_svg
 
-NAMES = {"en": "EN", "zh": "中文"}
 CHOOSE_JS = "(language) => { omniHeader.choose(language); return language; }"
 SHADE_JS = "() => { omniHeader.shade(); }"
 
@@ -18,7 +17,7 @@ SHADE_JS = "() => { omniHeader.shade(); }"
 def build_header(words: Words) -> gr.Radio:
     """Lay the head out where the caller is; the switch for the language (hidden if it is fixed).
 
-    The switch has no value before :func:`current` gave it the visitor's language.
+    The switch has no value before the page has loaded and the visitor's language is known.
     """
     with gr.Row(elem_classes=["page-header"]):
         gr.HTML(logo_svg(), elem_classes=["logo"])
@@ -26,10 +25,10 @@ def build_header(words: Words) -> gr.Radio:
             gr.Markdown(words.static("title"), elem_classes=["page-title"])
             gr.Markdown(words.static("subtitle"), elem_classes=["hint"])
         switch = gr.Radio(
-            [(NAMES[language], language) for language in LANGUAGES],
+            [(file.label, language) for language, file in words.files.items()],
             label=words.static("language"),
             container=False,
-            visible=words.choice == "auto",
+            visible=words.choice == AUTO,
             min_width=0,
             interactive=True,
             elem_id="language",

@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.components import Component
 
-from demos.base.debounce import settled
+from demos.base.browser_values import Changes, Inputs, Values
+from demos.base.debounce import debounced
+from demos.base.events import QUIET, Event
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.turns.turn import progress_sentence
-from omni.conversation import Language
 from omni.errors import OmniError
 from omni.events import Progress
 from omni.loading import nano
-from omni.loading.quantization import QUANTIZATIONS, QuantizationChoice
-from omni.settings import NANO, PUBLISHED_BASE, PUBLISHED_MODEL, EngineSettings
+from omni.settings import (
+    NANO,
+    PUBLISHED_BASE,
+    PUBLISHED_MODEL,
+    QUANTIZATIONS,
+    EngineSettings,
+    QuantizationChoice,
+)
 
 if TYPE_CHECKING:
     from omni.engine import Engine, LoadReport
@@ -36,7 +44,7 @@ MODELS = (AUTO, NANO, PUBLISHED_MODEL, PUBLISHED_BASE)
 DEVICES = (AUTO, "cpu", "cuda", "cuda:0", "mps")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelBar:
     """The bar's components and how they show the engine's state."""
 
@@ -46,38 +54,67 @@ class ModelBar:
     banner: gr.HTML
     load: gr.Button
     unload: gr.Button
-    choices: tuple[gr.Dropdown, ...]  # model, quantization, device
-    fixed: bool
+    model: gr.Dropdown
+    quantization: gr.Dropdown
+    device: gr.Dropdown
+    fixed: bool  # whether visitors cannot load another model or unload this one
 
     @property
-    def outputs(self) -> list[Component]:
+    def state(self) -> list[Component]:
+        """What shows the engine's state."""
         return [self.status, self.banner, self.load, self.unload]
 
-    def render(self, request: gr.Request, *values: Any) -> tuple[Any, ...]:
-        """The engine's state as the values of :attr:`outputs`, for the choices that are shown."""
-        return self.view(self.words.of(request), values)
+    @property
+    def choices(self) -> Inputs:
+        """What says which model to load, and how."""
+        return {self.model, self.quantization, self.device}
 
     @property
-    def all_outputs(self) -> list[Component]:
-        """:attr:`outputs`, and the choices."""
-        return [*self.outputs, *self.choices]
+    def all(self) -> list[Component]:
+        """Every component."""
+        return [*self.state, self.model, self.quantization, self.device]
 
-    def render_all(self, request: gr.Request) -> tuple[Any, ...]:
-        """The engine's state as the values of :attr:`all_outputs`."""
+    def render(self, request: gr.Request, values: Values) -> Changes:
+        """The engine's state, for the choices that are shown."""
+        return self.view(self.words.of(request), self.chosen(values))
+
+    def render_all(self, request: gr.Request) -> Changes:
+        """The engine's state, and the choices that it was loaded with."""
         return self.view_all(self.words.of(request))
 
-    def view_all(self, language: Language) -> tuple[Any, ...]:
+    def view(self, language: PageLanguage, chosen: EngineSettings) -> Changes:
+        """See :meth:`render`."""
+        report = self.engine.report
+        sentence = self._sentence(report, language)
+        key = untrained_key(self.engine) or small_key(self.engine)
+        banner = self.words.say(language, key) if key else ""
+        return {
+            self.status: html.escape(sentence),
+            self.banner: gr.update(value=html.escape(banner), visible=bool(banner)),
+            self.load: gr.update(interactive=self._is_news(chosen)),
+            self.unload: gr.update(interactive=report is not None),
+        }
+
+    def view_all(self, language: PageLanguage) -> Changes:
         """See :meth:`render_all`."""
         settings = self.engine.settings
-        chosen = (settings.model, settings.quantization, settings.device)
-        shown = [gr.update(value=value, interactive=True) for value in chosen]
-        return (*self.view(language, chosen), *shown)
+        return {
+            **self.view(language, settings),
+            self.model: gr.update(value=settings.model, interactive=True),
+            self.quantization: gr.update(value=settings.quantization, interactive=True),
+            self.device: gr.update(value=settings.device, interactive=True),
+        }
 
-    def chosen(self, values: Sequence[Any]) -> EngineSettings:
+    def view_loading(self, sentence: str) -> Changes:
+        """A load under way: nothing can be chosen."""
+        off = dict.fromkeys((self.load, self.unload, *self.choices), gr.update(interactive=False))
+        return {self.status: sentence, **off}
+
+    def chosen(self, values: Values) -> EngineSettings:
         """What the choices say."""
-        model: str | None = values[0]
-        quantization: QuantizationChoice | None = values[1]
-        device: str | None = values[2]
+        model: str | None = values[self.model]
+        quantization: QuantizationChoice | None = values[self.quantization]
+        device: str | None = values[self.device]
         return replace(
             self.engine.settings,
             model=(model or "").strip() or AUTO,
@@ -85,35 +122,18 @@ class ModelBar:
             device=(device or "").strip() or AUTO,
         )
 
-    def offer(self, *values: Any) -> Any:
-        """Whether Load would do something, for its button."""
-        new = self.engine.report is None or self.chosen(values) != self.engine.settings
-        return gr.update(interactive=new)
+    def offer(self, values: Values) -> Changes:
+        """Load can be pressed if it would do something."""
+        return {self.load: gr.update(interactive=self._is_news(self.chosen(values)))}
 
-    def follow(self, event: Any) -> None:
+    def follow(self, event: Event) -> None:
         """Show the state anew when ``event`` (a turn) is over."""
-        event.then(
-            self.render,
-            list(self.choices),
-            self.outputs,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        event.then(self.render, self.choices, self.state, **QUIET)
 
-    def view(self, language: Language, values: Sequence[Any]) -> tuple[Any, ...]:
-        """See :meth:`render`."""
-        report = self.engine.report
-        sentence = self._sentence(report, language)
-        key = untrained_key(self.engine) or small_key(self.engine)
-        banner = self.words.say(language, key) if key else ""
-        return (
-            html.escape(sentence),
-            gr.update(value=html.escape(banner), visible=bool(banner)),
-            self.offer(*values),
-            gr.update(interactive=report is not None),
-        )
+    def _is_news(self, chosen: EngineSettings) -> bool:
+        return self.engine.report is None or chosen != self.engine.settings
 
-    def _sentence(self, report: LoadReport | None, language: Language) -> str:
+    def _sentence(self, report: LoadReport | None, language: PageLanguage) -> str:
         say = self.words.say
         if report is None:
             model = self.engine.settings.model
@@ -154,22 +174,17 @@ def build_model_bar(engine: Engine, words: Words, fixed: bool = False) -> ModelB
             )
         choices = _choices(engine, words, fixed)
     banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
-    return ModelBar(engine, words, status, banner, load, unload, choices, fixed)
+    return ModelBar(engine, words, status, banner, load, unload, **choices, fixed=fixed)
 
 
-def connect_model_bar(bar: ModelBar, loaded: Callable[[Any], None]) -> None:
+def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:
     """Let the bar work; ``loaded`` is called with the event of a load (to chain)."""
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    choices = list(bar.choices)
-    loading = bar.load.click(
-        _load_handler(bar), choices, bar.all_outputs, api_name="bar_load", **quiet
-    )
-    loaded(loading)
-    bar.unload.click(_unload_handler(bar), choices, bar.outputs, api_name="bar_unload", **quiet)
-    settled("model-choice", choices)(bar.offer, choices, bar.load, queue=False, **quiet)
+    loaded(bar.load.click(_load_handler(bar), bar.choices, bar.all, api_name="bar_load", **QUIET))
+    bar.unload.click(_unload_handler(bar), bar.choices, bar.state, api_name="bar_unload", **QUIET)
+    debounced("model-choice", bar.choices)(bar.offer, bar.choices, bar.load, queue=False, **QUIET)
 
 
-def _choices(engine: Engine, words: Words, fixed: bool) -> tuple[gr.Dropdown, ...]:
+def _choices(engine: Engine, words: Words, fixed: bool) -> dict[str, gr.Dropdown]:
     settings = engine.settings
     accordion = gr.Accordion(
         words.static("model-choice"), open=False, visible=not fixed, elem_id="model-choice"
@@ -199,18 +214,16 @@ def _choices(engine: Engine, words: Words, fixed: bool) -> tuple[gr.Dropdown, ..
             allow_custom_value=True,
             elem_id="model-device",
         )
-    return model, quantization, device
+    return {"model": model, "quantization": quantization, "device": device}
 
 
-def _load_handler(bar: ModelBar) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    def load(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Changes]]:
+    def load(request: gr.Request, values: Values) -> Iterator[Changes]:
         language = bar.words.of(request)
-        off = gr.update(interactive=False)
-        rest = [gr.skip(), off, off, *[off] * len(bar.choices)]
-        yield bar.words.say(language, "model-loading"), *rest
+        yield bar.view_loading(bar.words.say(language, "model-loading"))
         try:
             for progress in bar.engine.load(None if bar.fixed else bar.chosen(values)):
-                yield progress_html(bar.words, language, progress), *rest
+                yield bar.view_loading(progress_html(bar.words, language, progress))
         except OmniError as error:
             gr.Warning(bar.words.error(language, error))
         except Exception:
@@ -221,7 +234,7 @@ def _load_handler(bar: ModelBar) -> Callable[..., Iterator[tuple[Any, ...]]]:
     return load
 
 
-def progress_html(words: Words, language: Language, progress: Progress) -> str:
+def progress_html(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with a bar."""
     sentence = html.escape(progress_sentence(words, language, progress))
     if not progress.total or progress.stage == "wait":
@@ -230,14 +243,14 @@ def progress_html(words: Words, language: Language, progress: Progress) -> str:
     return f'{sentence} <progress max="1" value="{share:.3f}" aria-label="{sentence}"></progress>'
 
 
-def _unload_handler(bar: ModelBar) -> Callable[..., tuple[Any, ...]]:
-    def unload(request: gr.Request, *values: Any) -> tuple[Any, ...]:
+def _unload_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Changes]:
+    def unload(request: gr.Request, values: Values) -> Changes:
         language = bar.words.of(request)
         if bar.engine.busy:
             gr.Warning(bar.words.say(language, "model-busy"))
         else:
             bar.engine.unload()
-        return bar.view(language, values)
+        return bar.view(language, bar.chosen(values))
 
     return unload
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import gradio as gr
 from gradio.components import Component
 
+from demos.base.browser_values import Changes, Inputs, Values
+from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from omni.options import GenerationOptions, Sampling
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 Change: TypeAlias = Callable[[GenerationOptions], GenerationOptions]
 Phase: TypeAlias = Literal["text", "speech"]
+Shown: TypeAlias = dict[str, float]  # the default of each knob by its name
 SEED_LIMIT = 2**31
 MAX_ANSWER_TOKENS = 2048
 MAX_SPOKEN_FRAMES = 750  # a spoken piece of a minute
@@ -44,6 +47,7 @@ class Knob:
 
     @property
     def name(self) -> str:
+        """Its name in the page."""
         return f"{self.phase}-{self.field.replace('_', '-')}"
 
     def of(self, options: GenerationOptions) -> float:
@@ -54,21 +58,21 @@ class Knob:
             return float(options.text_only.max_new)
         return float(getattr(options.first_text, self.field))
 
-    def turn(self, options: GenerationOptions, value: float) -> GenerationOptions:
+    def set(self, options: GenerationOptions, value: float) -> GenerationOptions:
         """``options`` with this knob at ``value``."""
         if self.phase == "speech":
-            return replace(options, audio=self._set(options.audio, value))
-        text_only = self._set(options.text_only, value)
+            return replace(options, audio=self._changed(options.audio, value))
+        text_only = self._changed(options.text_only, value)
         if self.field == "max_new":  # spoken answers pause for speech; their calls stay short
             return replace(options, text_only=text_only)
         return replace(
             options,
             text_only=text_only,
-            first_text=self._set(options.first_text, value),
-            next_text=self._set(options.next_text, value),
+            first_text=self._changed(options.first_text, value),
+            next_text=self._changed(options.next_text, value),
         )
 
-    def _set(self, sampling: Sampling, value: float) -> Sampling:
+    def _changed(self, sampling: Sampling, value: float) -> Sampling:
         whole = isinstance(getattr(sampling, self.field), int)
         return replace(sampling, **{self.field: int(value) if whole else float(value)})  # type: ignore[arg-type]
 
@@ -87,73 +91,83 @@ KNOBS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameters:
     """The panel's components. ``shown``: the defaults that the sliders started from."""
 
     engine: Engine
     seed: gr.Textbox
-    knobs: tuple[gr.Slider, ...]
-    shown: gr.State
+    sliders: Mapping[Knob, gr.Slider]
+    shown: gr.State  # Shown
     reset: gr.Button
 
     @property
-    def inputs(self) -> list[Component]:
-        return [self.shown, self.seed, *self.knobs]
-
-    def change(self, values: Sequence[Any]) -> Change:
-        """How the values of :attr:`inputs` change a checkpoint's own options."""
-        return change_of(values)
-
-    def follow(self, event: Any) -> None:
-        """Show the defaults of what is loaded when ``event`` is over."""
-        event.then(
-            self.following,
-            self.inputs,
-            self.outputs,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+    def inputs(self) -> Inputs:
+        """What the options of a turn are made from."""
+        return set(self.outputs)
 
     @property
     def outputs(self) -> list[Component]:
-        return self.inputs
+        """What follows the checkpoint that is loaded."""
+        return [self.shown, self.seed, *self.sliders.values()]
 
-    def defaults(self) -> tuple[Any, ...]:
-        """Everything back to the defaults of what is loaded, as the values of :attr:`outputs`."""
-        now = [knob.of(self.engine.default_options) for knob in KNOBS]
-        return (now, "", *now)
+    def change(self, values: Values) -> Change:
+        """How the values of :attr:`inputs` change a checkpoint's own options."""
+        shown: Shown = values[self.shown]
+        return change_of(moved(shown, self._stand(values)), values[self.seed])
 
-    def following(self, shown: Sequence[float], _seed: Any, *knobs: Any) -> tuple[Any, ...]:
+    def follow(self, event: Event) -> None:
+        """Show the defaults of what is loaded when ``event`` is over."""
+        event.then(self.following, self.inputs, self.outputs, **QUIET)
+
+    def defaults(self) -> Changes:
+        """Everything back to the defaults of what is loaded."""
+        now = defaults_of(self.engine.default_options)
+        sliders: Changes = {slider: now[knob.name] for knob, slider in self.sliders.items()}
+        return {self.shown: now, self.seed: "", **sliders}
+
+    def following(self, values: Values) -> Changes:
         """The defaults of what is loaded now; what the person moved is left alone."""
-        now = [knob.of(self.engine.default_options) for knob in KNOBS]
-        if now == list(shown):  # nothing to do
-            return tuple(gr.skip() for _ in self.outputs)
-        values = [
-            gr.skip() if value is not None and _moved(value, old) else new
-            for value, old, new in zip(knobs, shown, now, strict=True)
-        ]
-        return (now, gr.skip(), *values)
+        shown: Shown = values[self.shown]
+        now = defaults_of(self.engine.default_options)
+        if now == shown:  # nothing to do
+            return {self.shown: gr.skip()}
+        kept = moved(shown, self._stand(values))  # it may have been moved again by now
+        left = {knob: slider for knob, slider in self.sliders.items() if knob not in kept}
+        sliders: Changes = {slider: now[knob.name] for knob, slider in left.items()}
+        return {self.shown: now, **sliders}
+
+    def _stand(self, values: Values) -> dict[Knob, float | None]:
+        """At what each slider stands."""
+        return {knob: values[slider] for knob, slider in self.sliders.items()}
 
 
-def change_of(values: Sequence[Any]) -> Change:
-    """See :meth:`Parameters.change`; values: shown defaults, seed, one for each of KNOBS."""
-    shown, seed, *knobs = values
-    moved = [
-        (knob, float(value))
-        for knob, value, default in zip(KNOBS, knobs, shown, strict=True)
-        if value is not None and _moved(value, default)
-    ]
+def defaults_of(options: GenerationOptions) -> Shown:
+    """At what the sliders stand for a checkpoint's own options."""
+    return {knob.name: knob.of(options) for knob in KNOBS}
+
+
+def moved(shown: Shown, stand: Mapping[Knob, float | None]) -> dict[Knob, float]:
+    """The sliders that stand elsewhere than at the shown defaults; None: one that was emptied."""
+    return {
+        knob: float(value)
+        for knob, value in stand.items()
+        if value is not None and not math.isclose(value, shown[knob.name], abs_tol=1e-6)
+    }
+
+
+def change_of(knobs: Mapping[Knob, float], seed: object = None) -> Change:
+    """How moved sliders and a seed change a checkpoint's own options."""
 
     def change(options: GenerationOptions) -> GenerationOptions:
-        for knob, value in moved:
-            options = knob.turn(options, min(max(value, knob.least), knob.most))
+        for knob, value in knobs.items():
+            options = knob.set(options, min(max(value, knob.least), knob.most))
         return replace(options, seed=seed_of(seed))
 
     return change
 
 
-def seed_of(value: Any) -> int | None:
+def seed_of(value: object) -> int | None:
     """A seed that a person typed: a number, or any text; None: a fresh one for each answer."""
     text = "" if value is None else str(value).strip()
     if not text:
@@ -166,8 +180,8 @@ def seed_of(value: Any) -> int | None:
 
 def build_parameters(engine: Engine, words: Words) -> Parameters:
     """Lay the folded panel out where the caller is, and connect Reset."""
-    defaults = [knob.of(engine.default_options) for knob in KNOBS]
-    sliders = []
+    defaults = defaults_of(engine.default_options)
+    sliders = {}
     with gr.Accordion(words.static("parameters"), open=False, elem_id="parameters"):
         gr.Markdown(words.static("parameters-help"), elem_classes=["hint"])
         seed = gr.Textbox(  # a Number cannot be empty
@@ -179,14 +193,12 @@ def build_parameters(engine: Engine, words: Words) -> Parameters:
         )
         for phase in ("text", "speech"):
             gr.Markdown(words.static(f"parameters-{phase}"), elem_classes=["panel-part"])
-            for knob, default in zip(KNOBS, defaults, strict=True):
+            for knob in KNOBS:
                 if knob.phase == phase:
-                    sliders.append(_slider(knob, default, words))
+                    sliders[knob] = _slider(knob, defaults[knob.name], words)
         reset = gr.Button(words.static("reset"), size="sm", elem_id="parameters-reset")
-    panel = Parameters(engine, seed, tuple(sliders), gr.State(defaults), reset)
-    reset.click(
-        panel.defaults, None, panel.outputs, show_progress="hidden", api_visibility="private"
-    )
+    panel = Parameters(engine, seed, sliders, gr.State(defaults), reset)
+    reset.click(panel.defaults, None, panel.outputs, **QUIET)
     return panel
 
 
@@ -201,7 +213,3 @@ def _slider(knob: Knob, default: float, words: Words) -> gr.Slider:
         buttons=[],
         elem_id=f"parameter-{knob.name}",
     )
-
-
-def _moved(value: Any, default: float) -> bool:
-    return not math.isclose(float(value), default, abs_tol=1e-6)

@@ -9,34 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import gradio as gr
 from gradio.components import Component
 
-from demos.playback.player import EAR, chunk
-from demos.tabs.spec import Shared, Tab
+from demos.base.browser_values import Changes, Inputs, Values
+from demos.base.word_files import PageLanguage
+from demos.panels.parameters import Change
+from demos.playback.player import VOICE_LINE, chunk
+from demos.tabs.spec import Media, Tab, TabContext
 from demos.turns.chat import Thread, retyped
 from demos.turns.sessions import Session
 from demos.turns.turn import Ask, Task, View, run_turn
-from omni.conversation import Language, Part, SystemPrompt, Text
+from demos.voices.panel import VoiceChoice
+from omni.conversation import Part, SystemPrompt, Text
 from omni.errors import ConversationError, MediaError
 
-Values: TypeAlias = tuple[Any, ...]  # of Actions.outputs
 Prepare: TypeAlias = Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
 
 
 @dataclass(frozen=True)
-class Given:
-    """The values of :attr:`Actions.inputs`."""
+class TurnInputs:
+    """What stands in the inputs of a tab and in the panels when a turn begins."""
 
-    thread: Thread
-    text: str
-    speak: bool
-    ear: str
-    parameters: Sequence[Any]
-    voice: Sequence[Any]
-    media: Sequence[Any]
+    thread: Thread  # the chat so far
+    text: str  # as typed, without spaces around it
+    speak: bool  # whether the answer is to be spoken
+    plays_voice_line: bool  # whether the page can play a voice line
+    change: Change  # of the checkpoint's own options, by the parameters panel
+    voice: VoiceChoice  # what the voice panel says
+    media: Media
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,74 +47,74 @@ class Actions:
     """The event handlers of one tab."""
 
     tab: Tab
-    shared: Shared
+    context: TabContext
 
     @property
-    def inputs(self) -> list[Component]:
+    def inputs(self) -> Inputs:
         """What every turn gets."""
-        tab, shared = self.tab, self.shared
-        settings = [*shared.parameters.inputs, *shared.voice.inputs]
-        return [tab.thread, tab.text, tab.speak, tab.ear, *settings, *tab.media]
+        tab, context = self.tab, self.context
+        own: Inputs = {tab.thread, tab.text, tab.speak, tab.playback_support, *tab.media.values()}
+        return own | context.parameters.inputs | context.voice.inputs
 
     @property
     def outputs(self) -> list[Component]:
-        """What every turn changes."""
+        """What a turn may change."""
         tab = self.tab
         shown = [tab.chat, tab.player, tab.status, tab.thread, tab.send, tab.stop, tab.text]
-        return [*shown, *tab.media, tab.ticket]
+        return [*shown, *tab.media.values(), tab.ticket]
 
-    def given(self, values: Sequence[Any]) -> Given:
-        """The values of :attr:`inputs`, taken apart."""
-        thread, text, speak, ear, *rest = values
-        first = len(self.shared.parameters.inputs)
-        second = first + len(self.shared.voice.inputs)
-        panels = rest[:first], rest[first:second], rest[second:]
-        return Given(thread, (text or "").strip(), speak, ear, *panels)
+    def given(self, values: Values) -> TurnInputs:
+        """The values of :attr:`inputs` by their meaning."""
+        tab, context = self.tab, self.context
+        return TurnInputs(
+            thread=values[tab.thread],
+            text=(values[tab.text] or "").strip(),
+            speak=values[tab.speak],
+            plays_voice_line=values[tab.playback_support] == VOICE_LINE,
+            change=context.parameters.change(values),
+            voice=context.voice.chosen(values),
+            media={name: values[component] for name, component in tab.media.items()},
+        )
 
-    def send(self, request: gr.Request, *values: Any) -> Iterator[Values]:
+    def send(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         """Answer what stands in the inputs."""
         given = self.given(values)
         yield from self.answer(request, given, given.text)
 
     def answer(
-        self, request: gr.Request, given: Given, text: str, task: Task = "chat"
-    ) -> Iterator[Values]:
+        self, request: gr.Request, given: TurnInputs, text: str, task: Task = "chat"
+    ) -> Iterator[Changes]:
         """Answer the media in the inputs and ``text``; both are in the chat then."""
         prepare = self._prepare_inputs(request, given, text)
         ask = replace(self.ask(request, given, prepare, text), task=task)
         yield from self.run(request, given, ask, sent=True)
 
-    def fill(self, text: str | None) -> Values:
-        """Nothing happens, but ``text`` (if any) goes into the text box."""
-        components = self.outputs
-        values = [gr.skip()] * len(components)
-        if text is not None:
-            values[components.index(self.tab.text)] = text
-        return tuple(values)
+    def fill(self, text: str) -> Changes:
+        """Nothing happens, but ``text`` goes into the text box."""
+        return {self.tab.text: text}
 
-    def system_prompt(self, request: gr.Request, given: Given) -> SystemPrompt:
-        """What the voice panel says."""
-        return self.shared.voice.system_prompt(given.voice, keeper(self._session(request)))
+    def nothing(self) -> Changes:
+        """Nothing changes."""
+        return {self.tab.text: gr.skip()}
 
-    def retry(self, request: gr.Request, event: gr.RetryData, *values: Any) -> Iterator[Values]:
+    def retry(self, request: gr.Request, event: gr.RetryData, values: Values) -> Iterator[Changes]:
         """Answer a question of the chat again."""
-        yield from self._again(request, self.given(values), place(event.index), None)
+        yield from self._again(request, self.given(values), entry_index(event.index), None)
 
-    def edit(self, request: gr.Request, event: gr.EditData, *values: Any) -> Iterator[Values]:
+    def edit(self, request: gr.Request, event: gr.EditData, values: Values) -> Iterator[Changes]:
         """Put a question differently, and answer that; what came after it goes."""
-        yield from self._again(
-            request, self.given(values), place(event.index), retyped(str(event.value)).strip()
-        )
+        text = retyped(str(event.value)).strip()
+        yield from self._again(request, self.given(values), entry_index(event.index), text)
 
-    def undo(self, request: gr.Request, event: gr.UndoData, thread: Thread) -> Values:
+    def undo(self, request: gr.Request, event: gr.UndoData, thread: Thread) -> Changes:
         """Take the last question and its answer back; its text returns to the text box."""
-        index = place(event.index)
+        index = entry_index(event.index)
         if self._session(request).running(self.tab.spec.name) or index >= len(thread.entries):
             return self._unchanged(thread)
         text = thread.entries[index].text
         return self._changed(request, thread, thread.before(index), text)
 
-    def delete(self, request: gr.Request, event: gr.EventData, thread: Thread) -> Values:
+    def delete(self, request: gr.Request, event: gr.EventData, thread: Thread) -> Changes:
         """Take one question and its answer out of the middle of the chat."""
         if self._session(request).running(self.tab.spec.name):
             gr.Warning(self._say(request, "turn-busy"))
@@ -122,24 +125,32 @@ class Actions:
         """End the running turn."""
         self._session(request).stop(self.tab.spec.name)
 
-    def clear(self, request: gr.Request, thread: Thread) -> Values:
+    def clear(self, request: gr.Request, thread: Thread) -> Changes:
         """Empty the chat and the inputs, and remove the files, once the running turn is over."""
-        session = self._session(request)
-        session.end(self.tab.spec.name)
+        session, tab = self._session(request), self.tab
+        session.end(tab.spec.name)
         session.forget(thread.files())
-        self.shared.engine.forget(session.key(self.tab.spec.name))
-        media = [emptied(component) for component in self.tab.media]
-        send, stop = gr.update(interactive=True), gr.update(interactive=False)
-        return ([], None, "", Thread(), send, stop, "", *media, "")
+        self.context.engine.forget(session.key(tab.spec.name))
+        return {
+            tab.chat: [],
+            tab.player: None,
+            tab.status: "",
+            tab.thread: Thread(),
+            tab.send: gr.update(interactive=True),
+            tab.stop: gr.update(interactive=False),
+            tab.text: "",
+            tab.ticket: "",
+            **emptied_media(tab),
+        }
 
     def run(
         self,
         request: gr.Request,
-        given: Given,
+        given: TurnInputs,
         ask: Ask,
         sent: bool = False,
         before: Thread | None = None,
-    ) -> Iterator[Values]:
+    ) -> Iterator[Changes]:
         """Run a turn in ``given.thread``.
 
         Args:
@@ -150,27 +161,32 @@ class Actions:
         thread, lost = still_there(given.thread)
         if lost:
             gr.Info(self._say(request, "session-over"))
-        shared = self.shared
-        heard = given.ear == EAR and ask.speech
-        with shared.desk.line(heard, request.headers.get("origin")) as line:
-            ticket = line.ticket if line else ""
+        context = self.context
+        wanted = given.plays_voice_line and ask.speech
+        with context.voice_lines.line(wanted, request.headers.get("origin")) as line:
             first = True
-            for view in run_turn(shared.engine, session, name, thread, ask, shared.words, line):
+            for view in run_turn(context.engine, session, name, thread, ask, context.words, line):
                 if view.notice:
                     gr.Warning(view.notice)
                 if view.thread is not None:
                     self._forget(session, before or given.thread, view.thread)
-                begun = first and not view.notice
-                yield (*self._outputs(view, first, first and sent), ticket if begun else gr.skip())
+                changes = self._shown(view, first, first and sent)
+                if first and not view.notice:
+                    changes[self.tab.ticket] = line.ticket if line else ""
+                yield changes
                 first = False
 
-    def show(self, request: gr.Request, before: Thread, now: Thread) -> Values:
+    def show(self, request: gr.Request, before: Thread, now: Thread) -> Changes:
         """Another thread takes the place of ``before``."""
         return self._changed(request, before, now, None)
 
+    def ask(self, request: gr.Request, given: TurnInputs, prepare: Prepare, text: str) -> Ask:
+        """A turn with the settings of the panels."""
+        return Ask(prepare, given.speak, self._language(request), text, change=given.change)
+
     def _again(
-        self, request: gr.Request, given: Given, index: int, text: str | None
-    ) -> Iterator[Values]:
+        self, request: gr.Request, given: TurnInputs, index: int, text: str | None
+    ) -> Iterator[Changes]:
         entries = given.thread.entries
         if index >= len(entries) or self._session(request).running(self.tab.spec.name):
             gr.Warning(self._say(request, "turn-busy"))
@@ -185,18 +201,13 @@ class Actions:
             return
 
         def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-            return asked, self.system_prompt(request, given)
+            return asked, given.voice.system_prompt()
 
         shorter = replace(given, thread=given.thread.before(index))
         ask = replace(self.ask(request, given, prepare, ""), parts=asked)
         yield from self.run(request, shorter, ask, before=given.thread)
 
-    def ask(self, request: gr.Request, given: Given, prepare: Prepare, text: str) -> Ask:
-        """A turn with the settings of the panels."""
-        change = self.shared.parameters.change(given.parameters)
-        return Ask(prepare, given.speak, self._language(request), text, change=change)
-
-    def _prepare_inputs(self, request: gr.Request, given: Given, text: str) -> Prepare:
+    def _prepare_inputs(self, request: gr.Request, given: TurnInputs, text: str) -> Prepare:
         """Makes the message's parts and the system prompt; runs in the turn's own thread."""
         keep = keeper(self._session(request))
 
@@ -209,39 +220,44 @@ class Actions:
                     "nothing-given",
                     "There is nothing to answer: type, record or add something first.",
                 )
-            return parts, self.system_prompt(request, given)
+            return parts, given.voice.system_prompt()
 
         return prepare
 
     def _changed(
         self, request: gr.Request, before: Thread, now: Thread, text: str | None
-    ) -> Values:
+    ) -> Changes:
         self._forget(self._session(request), before, now)
-        return (*self._outputs(View(now.bubbles(), "", thread=now, text=text), False), "")
+        shown = self._shown(View(now.bubbles(), "", thread=now, text=text), first=False)
+        return {**shown, self.tab.ticket: ""}
 
-    def _unchanged(self, thread: Thread) -> Values:
+    def _unchanged(self, thread: Thread) -> Changes:
         """The chat as it is (the page may have shown a change that did not happen)."""
-        skipped = [gr.skip()] * (len(self.outputs) - 1)
-        return (thread.bubbles(), *skipped)
+        return {self.tab.chat: thread.bubbles()}
 
-    def _outputs(self, view: View, first: bool, sent: bool = False) -> Values:
-        """A view as the values of :attr:`outputs`, without the last one, the ticket."""
-        over = view.thread is not None
-        media: list[Any] = [gr.skip()] * len(self.tab.media)
-        text: Any = gr.skip() if view.text is None else view.text
-        if sent:  # what was sent is in the chat now
-            media = [emptied(component) for component in self.tab.media]
-            text = "" if view.text is None else view.text
-        return (
-            view.bubbles,
-            chunk(view.sound),
-            view.status,
-            view.thread if over else gr.skip(),
-            gr.update(interactive=over) if first or over else gr.skip(),
-            gr.update(interactive=not over) if first or over else gr.skip(),
-            text,
-            *media,
-        )
+    def _shown(self, view: View, first: bool, sent: bool = False) -> Changes:
+        """A view on the components.
+
+        Args:
+            first: it is the turn's first one.
+            sent: what stood in the inputs is in the chat now.
+        """
+        tab, over = self.tab, view.thread is not None
+        changes: Changes = {
+            tab.chat: view.bubbles,
+            tab.player: chunk(view.sound),
+            tab.status: view.status,
+        }
+        if over:
+            changes[tab.thread] = view.thread
+        if first or over:
+            changes[tab.send] = gr.update(interactive=over)
+            changes[tab.stop] = gr.update(interactive=not over)
+        if sent:
+            changes |= {tab.text: "", **emptied_media(tab)}
+        if view.text is not None:
+            changes[tab.text] = view.text
+        return changes
 
     def _forget(self, session: Session, before: Thread, now: Thread) -> None:
         """Remove the files that no bubble shows any more."""
@@ -249,16 +265,16 @@ class Actions:
         session.forget([path for path in before.files() if path not in kept])
 
     def _session(self, request: gr.Request) -> Session:
-        return self.shared.sessions.get(request.session_hash)
+        return self.context.sessions.get(request.session_hash)
 
-    def _language(self, request: gr.Request) -> Language:
-        return self.shared.words.of(request)
+    def _language(self, request: gr.Request) -> PageLanguage:
+        return self.context.words.of(request)
 
     def _say(self, request: gr.Request, key: str) -> str:
-        return self.shared.words.say(self._language(request), key)
+        return self.context.words.say(self._language(request), key)
 
 
-def place(index: int | Sequence[int]) -> int:
+def entry_index(index: int | Sequence[int]) -> int:
     """The entry that an event of the chat is about."""
     return index if isinstance(index, int) else index[0]
 
@@ -282,9 +298,9 @@ def keeper(session: Session) -> Callable[[str], Path]:
     return keep
 
 
-def emptied(component: Component) -> Any:
-    """The value after sending: media inputs are emptied, switches stay."""
-    return gr.skip() if isinstance(component, gr.Checkbox) else None
+def emptied_media(tab: Tab) -> Changes:
+    """What the media inputs hold after sending: nothing, but switches stay."""
+    return {part: None for part in tab.media.values() if not isinstance(part, gr.Checkbox)}
 
 
 def still_there(thread: Thread) -> tuple[Thread, bool]:

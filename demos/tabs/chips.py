@@ -1,49 +1,30 @@
 """Task chips: what people often want, one click each.
 
-Knows: which tasks a tab offers, and what each needs. Does not know: how a turn runs.
+Knows: what a click on a chip does. Does not know: which chips a tab has (its spec says so), how a
+turn runs.
 
 With the media there, a chip runs at once; else its prompt goes into the text box. Transcribing and
 reading aloud use the model's own forms for that, which also checkpoints follow that do not chat.
-Translating takes what was said, or what stands in the text box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import gradio as gr
 
+from demos.base.browser_values import Changes, Values
 from demos.base.languages import Words
-from demos.tabs.actions import Actions, Given, Values
-from demos.turns.turn import Task
+from demos.tabs.actions import Actions, TurnInputs
+from demos.tabs.spec import Chip, Media, TabSpec
 from omni.conversation import Part, SystemPrompt, Text
 
 
-@dataclass(frozen=True)
-class Chip:
-    """One task. ``needs``: how many files at least (0: just what stands in the text box)."""
-
-    key: str
-    needs: int = 1
-    task: Task = "chat"
-
-
-CHIPS: Mapping[str, tuple[Chip, ...]] = {
-    "audio": (
-        Chip("transcribe", task="transcribe"),
-        Chip("translate"),
-        Chip("summarize-speech"),
-        Chip("read-aloud", needs=0, task="read"),
-    ),
-    "video": (Chip("summarize-clip"), Chip("what-changed"), Chip("describe-clip")),
-    "image": (Chip("describe"), Chip("read-text"), Chip("compare", needs=2)),
-}
-
-
-def build_chips(tab: str, words: Words) -> list[tuple[Chip, gr.Button]]:
+def build_chips(spec: TabSpec, words: Words) -> list[tuple[Chip, gr.Button]]:
     """Lay the chips of a tab out where the caller is."""
+    if not spec.chips:
+        return []
     gr.Markdown(words.static("chips"), elem_classes=["hint"])
     with gr.Row(elem_classes=["chips"]):
         return [
@@ -54,29 +35,29 @@ def build_chips(tab: str, words: Words) -> list[tuple[Chip, gr.Button]]:
                     size="sm",
                     min_width=0,
                     elem_classes=["chip"],
-                    elem_id=f"{tab}-chip-{chip.key}",
+                    elem_id=f"{spec.name}-chip-{chip.key}",
                 ),
             )
-            for chip in CHIPS[tab]
+            for chip in spec.chips
         ]
 
 
-def chip_handler(actions: Actions, chip: Chip) -> Callable[..., Iterator[Values]]:
+def chip_handler(actions: Actions, chip: Chip) -> Callable[[gr.Request, Values], Iterator[Changes]]:
     """What a click on ``chip`` does, with the values of ``actions.inputs``."""
-    words = actions.shared.words
+    words = actions.context.words
 
-    def run(request: gr.Request, *values: Any) -> Iterator[Values]:
+    def run(request: gr.Request, values: Values) -> Iterator[Changes]:
         given, language = actions.given(values), words.of(request)
         if chip.task == "read":
             if not given.text:
                 gr.Info(words.say(language, "chip-type-first"))
-                yield actions.fill(None)
+                yield actions.nothing()
                 return
             yield from _read(actions, request, given)
             return
-        prompt = words.say(language, f"prompt-{chip.key}")
-        if chip.key == "translate" and given.text:
-            prompt = words.say(language, "prompt-translate-text", text=given.text)
+        prompt = words.prompt(language, chip.key)
+        if chip.takes_text and given.text:
+            prompt = words.prompt(language, f"{chip.key}-text", text=given.text)
             if not files(given.media):
                 yield from actions.answer(request, given, prompt)
                 return
@@ -89,18 +70,17 @@ def chip_handler(actions: Actions, chip: Chip) -> Callable[..., Iterator[Values]
     return run
 
 
-def _read(actions: Actions, request: gr.Request, given: Given) -> Iterator[Values]:
+def _read(actions: Actions, request: gr.Request, given: TurnInputs) -> Iterator[Changes]:
     """Read what stands in the text box aloud."""
 
     def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-        return (Text(given.text),), actions.system_prompt(request, given)
+        return (Text(given.text),), given.voice.system_prompt()
 
     ask = actions.ask(request, given, prepare, given.text)
     yield from actions.run(request, given, replace(ask, task="read", speech=True), sent=True)
 
 
-def files(media: Sequence[Any]) -> int:
+def files(media: Media) -> int:
     """How many files the media inputs hold; switches are none."""
-    counts = [len(value) if isinstance(value, list) else 1 for value in media if value]
-    switches = sum(value is True for value in media)
-    return sum(counts) - switches
+    held = [value for value in media.values() if value and value is not True]
+    return sum(len(value) if isinstance(value, list) else 1 for value in held)

@@ -1,7 +1,7 @@
-"""Examples that run with one click, per tab and language.
+"""Examples that run with one click, per tab and language of the prompt.
 
 Knows: the table examples/examples.yaml, how an example becomes a message.
-Does not know: how the media were made (examples/make_examples.py).
+Does not know: how the media were made (finetune/nano/make_examples.py).
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from typing import Any
 import gradio as gr
 import yaml
 
-from demos.base.languages import LANGUAGES, Words
-from demos.tabs.actions import Actions, Values
+from demos.base.browser_values import Changes, Values
+from demos.base.languages import Words
+from demos.base.word_files import PROMPT_LANGUAGES, PromptLanguage
+from demos.tabs.actions import Actions
+from demos.tabs.spec import TabSpec
 from demos.turns.sessions import Session
 from demos.turns.turn import Task
-from omni.conversation import Audio, Image, Language, Part, SystemPrompt, Text, Video
+from omni.conversation import Audio, Image, Part, SystemPrompt, Text, Video
 from omni.shipped import EXAMPLES
 
 
 @dataclass(frozen=True)
 class Variant:
-    """An example in one language: what it shows, plays and asks."""
+    """An example in one language of the prompt: what it shows, plays and asks."""
 
     text: str = ""
     images: tuple[str, ...] = ()
@@ -52,15 +55,15 @@ class Example:
     """One example; its label is the word ``example-<key>``."""
 
     key: str
-    variants: dict[Language, Variant]
+    variants: dict[PromptLanguage, Variant]
 
 
 def read_examples(folder: Path = EXAMPLES) -> dict[str, tuple[Example, ...]]:
-    """The examples of each tab."""
+    """The examples of each key."""
     table = yaml.safe_load((folder / "examples.yaml").read_text(encoding="utf-8"))
     return {
         tab: tuple(
-            Example(key, {language: _variant(given[language]) for language in LANGUAGES})
+            Example(key, {language: _variant(given[language]) for language in PROMPT_LANGUAGES})
             for key, given in examples.items()
         )
         for tab, examples in table.items()
@@ -71,8 +74,10 @@ def _variant(given: dict[str, Any]) -> Variant:
     return Variant(**given | {"images": tuple(given.get("images", ()))})
 
 
-def build_examples(tab: str, words: Words) -> list[tuple[Example, gr.Button]]:
+def build_examples(spec: TabSpec, words: Words) -> list[tuple[Example, gr.Button]]:
     """Lay the examples of a tab out where the caller is."""
+    if spec.examples is None:
+        return []
     gr.Markdown(words.static("examples"), elem_classes=["hint"])
     with gr.Row(elem_classes=["chips"]):
         return [
@@ -83,25 +88,28 @@ def build_examples(tab: str, words: Words) -> list[tuple[Example, gr.Button]]:
                     size="sm",
                     min_width=0,
                     elem_classes=["chip", "runs"],
-                    elem_id=f"{tab}-example-{example.key}",
+                    elem_id=f"{spec.name}-example-{example.key}",
                 ),
             )
-            for example in read_examples()[tab]
+            for example in read_examples()[spec.examples]
         ]
 
 
-def example_handler(actions: Actions, example: Example) -> Callable[..., Iterator[Values]]:
+def example_handler(
+    actions: Actions, example: Example
+) -> Callable[[gr.Request, Values], Iterator[Changes]]:
     """What a click on ``example`` does, with the values of ``actions.inputs``."""
-    shared = actions.shared
+    context = actions.context
 
-    def run(request: gr.Request, *values: Any) -> Iterator[Values]:
+    def run(request: gr.Request, values: Values) -> Iterator[Changes]:
         given = actions.given(values)
-        variant = example.variants[shared.words.of(request)]
-        session = shared.sessions.get(request.session_hash)
+        words = context.words
+        variant = example.variants[words.prompt_language(words.of(request))]
+        session = context.sessions.get(request.session_hash)
 
         def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
             parts = variant.parts(lambda name: _copied(session, name))
-            return parts, actions.system_prompt(request, given)
+            return parts, given.voice.system_prompt()
 
         ask = replace(actions.ask(request, given, prepare, ""), task=variant.task)
         if variant.task == "read":

@@ -5,20 +5,19 @@ Knows: its inputs. Does not know: everything that the tabs share (demos.tabs.tab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import gradio as gr
 from gradio.components import Component
 
 from demos.base.languages import Words
-from demos.tabs.spec import Keep, TabSpec
+from demos.tabs.spec import Chip, Keep, Media, TabSpec
 from omni.conversation import Audio, Image, Part
 
 
-def _inputs(words: Words) -> Sequence[Component]:
-    return [
-        gr.Gallery(
+def _inputs(words: Words) -> Mapping[str, Component]:
+    return {
+        "pictures": gr.Gallery(
             label=words.static("pictures"),
             type="filepath",
             interactive=True,
@@ -29,8 +28,8 @@ def _inputs(words: Words) -> Sequence[Component]:
             buttons=[],
             elem_id="image-pictures",
         ),
-        spoken_question("image", words),
-    ]
+        "question": spoken_question("image", words),
+    }
 
 
 def spoken_question(tab: str, words: Words) -> gr.Audio:
@@ -45,12 +44,17 @@ def spoken_question(tab: str, words: Words) -> gr.Audio:
     )
 
 
-def _parts(values: Sequence[Any], keep: Keep) -> tuple[Part, ...]:
-    pictures, question = values
-    parts: list[Part] = [Image(keep(path)) for path, _caption in pictures or ()]
-    if question:
-        parts.append(Audio(keep(question)))
+def _parts(media: Media, keep: Keep) -> tuple[Part, ...]:
+    parts: list[Part] = [Image(keep(path)) for path, _caption in media["pictures"] or ()]
+    if media["question"]:
+        parts.append(Audio(keep(media["question"])))
     return tuple(parts)
 
 
-IMAGE = TabSpec("image", _inputs, _parts)
+IMAGE = TabSpec(
+    "image",
+    _inputs,
+    _parts,
+    chips=(Chip("describe"), Chip("read-text"), Chip("compare", needs=2)),
+    examples="image",
+)

@@ -5,10 +5,10 @@ Knows: names and types. Does not know: layout, events, how a turn runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import gradio as gr
 from gradio.components import Component
@@ -17,6 +17,7 @@ from demos.base.languages import Words
 from demos.panels.parameters import Parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.turns.sessions import Sessions
+from demos.turns.turn import Task
 from demos.voices.panel import VoicePanel
 from omni.conversation import Part
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from omni.engine import Engine
 
 Keep: TypeAlias = Callable[[str], Path]  # an upload's path -> the session's own copy
+Media: TypeAlias = Mapping[str, Any]  # the values of a tab's media inputs, by their names
+LiveInput: TypeAlias = Literal["microphone", "camera"]
 
 
 @dataclass(frozen=True)
-class Shared:
+class TabContext:
     """What all tabs have in common."""
 
     engine: Engine
@@ -35,16 +38,36 @@ class Shared:
     words: Words
     voice: VoicePanel
     parameters: Parameters
-    desk: VoiceDesk
+    voice_lines: VoiceDesk
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A task that people often want, one click each.
+
+    Its label is the word ``chip-<key>``, what it asks the model the word ``prompt-<key>``.
+    """
+
+    key: str
+    needs: int = 1  # files at least; 0: just what stands in the text box
+    task: Task = "chat"
+    # Whether it also works on what stands in the text box; the word is prompt-<key>-text then.
+    takes_text: bool = False
 
 
 @dataclass(frozen=True)
 class TabSpec:
-    """One tab. ``inputs`` makes its media components; ``parts`` turns their values into parts."""
+    """One tab: everything in which it differs from the others.
 
-    name: str
-    inputs: Callable[[Words], Sequence[Component]]
-    parts: Callable[[Sequence[Any], Keep], tuple[Part, ...]]
+    Its words are ``tab-<name>`` (the label) and ``chat-empty-<name>`` (what an empty chat says).
+    """
+
+    name: str  # of the tab for the browser, sessions and endpoints
+    inputs: Callable[[Words], Mapping[str, Component]]  # makes the media inputs, by their names
+    parts: Callable[[Media, Keep], tuple[Part, ...]]  # what they hold as parts of a message
+    chips: tuple[Chip, ...] = ()
+    examples: str | None = None  # its key in examples/examples.yaml; None: it has none
+    live: LiveInput | None = None  # what a conversation without pressing takes; None: there is none
 
 
 @dataclass(frozen=True)
@@ -52,7 +75,9 @@ class Tab:
     """The components of a built tab."""
 
     spec: TabSpec
-    media: Sequence[Component]
+    page: gr.Tab
+    media_column: gr.Column  # where more can be laid out, below the media inputs
+    media: Mapping[str, Component]
     text: gr.Textbox
     speak: gr.Checkbox
     send: gr.Button
@@ -60,7 +85,7 @@ class Tab:
     clear: gr.Button
     chat: gr.Chatbot
     player: Component
-    ear: gr.Textbox  # written by the browser: EAR if the page can play a voice line
-    ticket: gr.Textbox  # written by the server: of the line
+    playback_support: gr.Textbox  # written by the browser: VOICE_LINE if the page can play one
+    ticket: gr.Textbox  # written by the server: of the turn's voice line
     status: gr.HTML
     thread: gr.State

@@ -1,4 +1,4 @@
-"""What the three tabs share: layout, and which button or event does what.
+"""What the tabs share: layout, and which button or event does what.
 
 Knows: Gradio components and events. Does not know: which media a tab takes (its spec says so),
 what the handlers do (demos.tabs.actions).
@@ -6,105 +6,144 @@ what the handlers do (demos.tabs.actions).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gradio as gr
 
+from demos.base.browser_values import Changes, Values, constants_js, place_of
+from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from demos.playback.player import (
     blocked_note,
-    empty_js,
+    build_page_player,
     listen_js,
+    silence,
     silence_js,
     speech_player,
-    voice_line,
 )
-from demos.tabs.actions import Actions
+from demos.tabs.actions import Actions, emptied_media
 from demos.tabs.chips import build_chips, chip_handler
 from demos.tabs.examples import build_examples, example_handler
-from demos.tabs.spec import Keep, Shared, Tab, TabSpec
-from demos.tabs.tools import Tools, build_tools, connect_tools
+from demos.tabs.spec import Tab, TabContext, TabSpec
+from demos.tabs.tools import build_tools, connect_tools
 from demos.turns.chat import Thread
 
-__all__ = ["Keep", "Shared", "Tab", "TabSpec", "build_tab"]
+if TYPE_CHECKING:
+    from gradio.events import Dependency
 
 MAX_TURNS_AT_ONCE = 16  # waiting ones included; each holds one of the server's 40 threads
-# Buttons that run a turn, and what makes their handlers from the tab's actions.
-Shortcuts: TypeAlias = list[tuple[gr.Button, Callable[[Actions], Callable[..., Any]]]]
 CHAT_HEIGHT = "clamp(18rem, calc(100vh - 31rem), 48rem)"
 
+Handler: TypeAlias = Callable[[gr.Request, Values], Iterator[Changes]]
 
-def build_tab(spec: TabSpec, shared: Shared, changed: Callable[[Any], Any]) -> Tab:
+
+@dataclass(frozen=True)
+class Shortcut:
+    """A button that runs a turn. ``handler`` makes what it does from the tab's actions."""
+
+    button: gr.Button
+    handler: Callable[[Actions], Handler]
+
+
+def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], None]) -> Tab:
     """Lay out one tab and connect it; ``changed`` is called with the turn's event (to chain)."""
-    with gr.Tab(shared.words.static(f"tab-{spec.name}"), id=spec.name, elem_id=f"{spec.name}-tab"):
-        tab, tools, shortcuts = _layout(spec, shared.words)
-    actions = Actions(tab, shared)
+    words, name = context.words, spec.name
+    with (
+        gr.Tab(words.static(f"tab-{name}"), id=name, elem_id=f"{name}-tab") as page,
+        gr.Row(elem_classes=["tab-columns"]),
+    ):
+        with gr.Column(scale=4, min_width=320) as media_column:
+            media = spec.inputs(words)
+            shortcuts = _shortcuts(spec, words)
+        with gr.Column(scale=8, min_width=320, elem_classes=["talk"]):
+            talk = _chat(spec, words)
+            tools = build_tools(name, words)
+    tab = Tab(spec, page, media_column, media, **talk)
+    actions = Actions(tab, context)
     _connect(tab, actions, shortcuts, changed)
     connect_tools(tools, actions)
     return tab
 
 
-def _layout(spec: TabSpec, words: Words) -> tuple[Tab, Tools, Shortcuts]:
+def _shortcuts(spec: TabSpec, words: Words) -> list[Shortcut]:
+    """Lay the buttons of chips and examples out."""
+    chips = [
+        Shortcut(button, partial(chip_handler, chip=chip))
+        for chip, button in build_chips(spec, words)
+    ]
+    examples = [
+        Shortcut(button, partial(example_handler, example=example))
+        for example, button in build_examples(spec, words)
+    ]
+    return chips + examples
+
+
+def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
+    """Lay the chat out with what belongs to it; the components by their names in Tab."""
     name = spec.name
-    with gr.Row(elem_classes=["tab-columns"]):
-        with gr.Column(scale=4, min_width=320):
-            media = spec.inputs(words)
-            chips, examples = build_chips(name, words), build_examples(name, words)
-        with gr.Column(scale=8, min_width=320, elem_classes=["talk"]):
-            chat = gr.Chatbot(
-                label=words.static("chat"),
-                placeholder=str(words.static(f"chat-empty-{name}")),
-                height=CHAT_HEIGHT,
-                buttons=["copy"],
-                editable="user",
-                feedback_options=None,
-                latex_delimiters=[],
-                allow_tags=False,
-                elem_id=f"{name}-chat",
-            )
-            player = speech_player(name, words.static("player"))
-            ear, ticket = voice_line(name, words)
-            blocked_note(name, words)
-            status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["status"])
-            text = gr.Textbox(
-                label=words.static("text"),
-                show_label=False,
-                container=False,
-                placeholder=words.static("text-hint"),
-                lines=1,  # so that Enter sends and Shift+Enter makes a new line
-                max_lines=8,
-                elem_id=f"{name}-text",
-            )
-            with gr.Row(elem_classes=["buttons"]):
-                speak = gr.Checkbox(
-                    True, label=words.static("speak"), container=False, elem_id=f"{name}-speak"
-                )
-                send = gr.Button(words.static("send"), variant="primary", elem_id=f"{name}-send")
-                stop = gr.Button(
-                    words.static("stop"), variant="stop", interactive=False, elem_id=f"{name}-stop"
-                )
-                clear = gr.Button(words.static("clear"), elem_id=f"{name}-clear")
-            tools = build_tools(name, words)
-    thread = gr.State(Thread())
-    talk = speak, send, stop, clear, chat, player, ear, ticket, status, thread
-    tab = Tab(spec, media, text, *talk)
-    shortcuts: Shortcuts = [(button, partial(chip_handler, chip=chip)) for chip, button in chips]
-    shortcuts += [(button, partial(example_handler, example=one)) for one, button in examples]
-    return tab, tools, shortcuts
+    chat = gr.Chatbot(
+        label=words.static("chat"),
+        placeholder=str(words.static(f"chat-empty-{name}")),
+        height=CHAT_HEIGHT,
+        buttons=["copy"],
+        editable="user",
+        feedback_options=None,
+        latex_delimiters=[],
+        allow_tags=False,
+        elem_id=f"{name}-chat",
+    )
+    player = speech_player(name, words.static("player"))
+    page_player = build_page_player(name, words)
+    blocked_note(name, words)
+    status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["status"])
+    text = gr.Textbox(
+        label=words.static("text"),
+        show_label=False,
+        container=False,
+        placeholder=words.static("text-hint"),
+        lines=1,  # so that Enter sends and Shift+Enter makes a new line
+        max_lines=8,
+        elem_id=f"{name}-text",
+    )
+    return {
+        "chat": chat,
+        "player": player,
+        "playback_support": page_player.support,
+        "ticket": page_player.ticket,
+        "status": status,
+        "text": text,
+        "thread": gr.State(Thread()),
+        **_buttons(name, words),
+    }
+
+
+def _buttons(name: str, words: Words) -> dict[str, Any]:
+    """Lay the buttons below the text box out; by their names in Tab."""
+    with gr.Row(elem_classes=["buttons"]):
+        return {
+            "speak": gr.Checkbox(
+                True, label=words.static("speak"), container=False, elem_id=f"{name}-speak"
+            ),
+            "send": gr.Button(words.static("send"), variant="primary", elem_id=f"{name}-send"),
+            "stop": gr.Button(
+                words.static("stop"), variant="stop", interactive=False, elem_id=f"{name}-stop"
+            ),
+            "clear": gr.Button(words.static("clear"), elem_id=f"{name}-clear"),
+        }
 
 
 def _connect(
-    tab: Tab, actions: Actions, shortcuts: Shortcuts, changed: Callable[[Any], Any]
+    tab: Tab, actions: Actions, shortcuts: list[Shortcut], changed: Callable[[Event], None]
 ) -> None:
     name, inputs, outputs = tab.spec.name, actions.inputs, actions.outputs
     running: dict[str, Any] = {
-        "js": listen_js(name, actions.inputs.index(tab.ear)),
-        "show_progress": "hidden",
+        **QUIET,
+        "js": listen_js(name, place_of(tab.playback_support, inputs)),
         "concurrency_limit": MAX_TURNS_AT_ONCE,
         "concurrency_id": "turn",
-        "api_visibility": "private",
     }
     turns = [
         gr.on(
@@ -119,29 +158,34 @@ def _connect(
         tab.chat.edit(actions.edit, inputs, outputs, api_name=f"{name}_edit", **running),
     ]
     turns += [
-        button.click(handler(actions), inputs, outputs, api_name=button.elem_id, **running)
-        for button, handler in shortcuts
+        shortcut.button.click(
+            shortcut.handler(actions),
+            inputs,
+            outputs,
+            api_name=shortcut.button.elem_id,
+            **running,
+        )
+        for shortcut in shortcuts
     ]
     for turn in turns:
         changed(turn)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    tab.chat.undo(actions.undo, tab.thread, outputs, api_name=f"{name}_undo", **quiet)
-    now: dict[str, Any] = {**quiet, "js": silence_js(name), "queue": False}
-    tab.stop.click(actions.stop, None, None, api_name=f"{name}_stop", **now)
-    # The page is empty at once; then the server answers, after all that was still on its way.
-    media = [part for part in tab.media if not isinstance(part, gr.Checkbox)]
-    empty: dict[Any, Any] = {tab.chat: [], tab.status: "", tab.text: "", **dict.fromkeys(media)}
+    tab.chat.undo(actions.undo, tab.thread, outputs, api_name=f"{name}_undo", **QUIET)
+    now: dict[str, Any] = {**QUIET, "queue": False}
+    tab.stop.click(actions.stop, None, None, api_name=f"{name}_stop", js=silence_js(name), **now)
+    _connect_clear(tab, actions, turns)
+
+
+def _connect_clear(tab: Tab, actions: Actions, turns: list[Dependency]) -> None:
+    """The page is empty at once; then the server answers, after all that was still on its way."""
+    now: dict[str, Any] = {**QUIET, "queue": False}
+    empty: Changes = {tab.chat: [], tab.status: "", tab.text: "", **emptied_media(tab)}
+    code = constants_js(empty, silence(tab.spec.name))
     gr.on(
         [tab.clear.click, tab.chat.clear],
         None,
         None,
-        list(empty),
+        code.outputs,
         cancels=turns,
-        **(now | {"js": empty_js(name, list(empty.values()))}),
-    ).then(
-        actions.clear,
-        tab.thread,
-        outputs,
-        api_name=f"{name}_clear",
-        **(now | {"js": None}),
-    )
+        js=code.js,
+        **now,
+    ).then(actions.clear, tab.thread, actions.outputs, api_name=f"{tab.spec.name}_clear", **now)

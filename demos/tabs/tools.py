@@ -10,18 +10,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
-from gradio.i18n import I18nData
 
+from demos.base.browser_values import Changes, download_js
+from demos.base.events import QUIET
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.tabs.actions import Actions
 from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
-from omni.conversation import Audio, Image, Language, Video
+from omni.conversation import Audio, Image, Video
 from omni.errors import OmniError
+
+if TYPE_CHECKING:
+    from demos.base.gradio_internals import Label
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,8 @@ class Tools:
     load: gr.UploadButton
     write: gr.Button
     transcript: gr.Textbox
-    keep: gr.HTML
-    discard: gr.HTML
+    save_message: gr.HTML  # what a person does to one message, from the browser
+    delete_exchange: gr.HTML
 
 
 def build_tools(name: str, words: Words) -> Tools:
@@ -61,46 +66,46 @@ def build_tools(name: str, words: Words) -> Tools:
             elem_id=f"{name}-transcript",
         )
     _bridge(name, "copy", words.static("copy-message"))
-    keep = _bridge(name, "keep", words.static("keep-message"))
-    discard = _bridge(name, "discard", words.static("delete-exchange"))
-    return Tools(export, file, load, write, transcript, keep, discard)
+    save = _bridge(name, "keep", words.static("keep-message"))
+    delete = _bridge(name, "discard", words.static("delete-exchange"))
+    return Tools(export, file, load, write, transcript, save, delete)
 
 
 def connect_tools(tools: Tools, actions: Actions) -> None:
     """Let the tools act on the chat of ``actions``."""
     thread = actions.tab.thread
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     name = actions.tab.spec.name
     saved = tools.export.click(
-        export_handler(actions), thread, tools.file, api_name=f"{name}_export", **quiet
+        export_handler(actions), thread, tools.file, api_name=f"{name}_export", **QUIET
     )
-    saved.then(None, tools.file, None, js=_download_js(name), **quiet)
+    saved.then(None, tools.file, None, js=download_js(f"{name}.zip"), **QUIET)
     tools.load.upload(
         import_handler(actions),
-        [tools.load, thread],
+        None,
         actions.outputs,
+        inputs_kwargs={"upload": tools.load, "thread": thread},
         api_name=f"{name}_import",
-        **quiet,
+        **QUIET,
     )
-    kept = tools.keep.keep(
-        keep_handler(actions), thread, tools.file, api_name=f"{name}_keep", **quiet
+    kept = tools.save_message.keep(
+        save_handler(actions), thread, tools.file, api_name=f"{name}_keep", **QUIET
     )
-    kept.then(None, tools.file, None, js=_download_js(name), **quiet)
-    tools.discard.discard(
-        actions.delete, thread, actions.outputs, api_name=f"{name}_delete", **quiet
+    kept.then(None, tools.file, None, js=download_js(f"{name}.zip"), **QUIET)
+    tools.delete_exchange.discard(
+        actions.delete, thread, actions.outputs, api_name=f"{name}_delete", **QUIET
     )
-    tools.write.click(transcript_handler(actions), thread, tools.transcript, **quiet)
+    tools.write.click(transcript_handler(actions, tools), thread, tools.transcript, **QUIET)
 
 
-def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
+def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | None]:
     """Writes the conversation into a file of the session."""
-    shared = actions.shared
+    context = actions.context
 
-    def export(request: gr.Request, thread: Thread) -> Any:
+    def export(request: gr.Request, thread: Thread) -> str | None:
         if not thread.entries:
-            gr.Info(shared.words.say(shared.words.of(request), "chat-is-empty"))
+            gr.Info(context.words.say(context.words.of(request), "chat-is-empty"))
             return None
-        session = shared.sessions.get(request.session_hash)
+        session = context.sessions.get(request.session_hash)
         path = session.new_file(f"conversation-{time.strftime('%Y%m%d-%H%M%S')}.zip")
         write_conversation(thread, path)
         return str(path)
@@ -108,50 +113,51 @@ def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
     return export
 
 
-def keep_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread], str | None]:
+def save_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread], str | None]:
     """Writes one message into a file of the session."""
-    sessions = actions.shared.sessions
+    sessions = actions.context.sessions
 
-    def keep(request: gr.Request, event: gr.EventData, thread: Thread) -> str | None:
+    def save(request: gr.Request, event: gr.EventData, thread: Thread) -> str | None:
         rows, row = thread.rows(), int(event.row)
         if not 0 <= row < len(rows):
             return None
         path = write_message(rows[row], sessions.get(request.session_hash).new_file)
         return str(path) if path else None
 
-    return keep
+    return save
 
 
-def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], tuple[Any, ...]]:
+def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Changes]:
     """Puts an exported conversation in the place of the one that is shown."""
-    shared = actions.shared
+    context = actions.context
 
-    def load(request: gr.Request, upload: str, thread: Thread) -> tuple[Any, ...]:
-        session, language = shared.sessions.get(request.session_hash), shared.words.of(request)
+    def load(request: gr.Request, upload: str, thread: Thread) -> Changes:
+        session, language = context.sessions.get(request.session_hash), context.words.of(request)
         if session.running(actions.tab.spec.name):
-            gr.Warning(shared.words.say(language, "turn-busy"))
+            gr.Warning(context.words.say(language, "turn-busy"))
             return actions.show(request, thread, thread)
         try:
             now = read_conversation(Path(upload), session.new_file, is_audible)
         except OmniError as error:
-            gr.Warning(shared.words.error(language, error))
+            gr.Warning(context.words.error(language, error))
             return actions.show(request, thread, thread)
         return actions.show(request, thread, now)
 
     return load
 
 
-def transcript_handler(actions: Actions) -> Callable[[gr.Request, Thread], Any]:
+def transcript_handler(actions: Actions, tools: Tools) -> Callable[[gr.Request, Thread], Changes]:
     """Shows the conversation as text."""
-    words = actions.shared.words
+    words = actions.context.words
 
-    def write(request: gr.Request, thread: Thread) -> Any:
-        return gr.update(value=transcript(thread, words, words.of(request)), visible=True)
+    def write(request: gr.Request, thread: Thread) -> Changes:
+        text = transcript(thread, words, words.of(request))
+        return {tools.transcript: gr.update(value=text, visible=True)}
 
     return write
 
 
-def transcript(thread: Thread, words: Words, language: Language) -> str:
+def transcript(thread: Thread, words: Words, language: PageLanguage) -> str:
     """Who said what, media by their names."""
     lines = []
     for entry in thread.entries:
@@ -173,10 +179,10 @@ def _kind(part: object) -> str:
     return "transcript-sound" if isinstance(part, Audio) else "transcript-clip"
 
 
-def _bridge(name: str, action: str, label: str | I18nData) -> gr.HTML:
+def _bridge(name: str, action: str, label: Label) -> gr.HTML:
     """Brings what a person does to one message from the browser: Gradio's chat has no such buttons.
 
-    assets/chat.js puts the buttons there; the text inside is their label.
+    assets/scripts/chat.js puts the buttons there; the text inside is their label.
     """
     return gr.HTML(
         label,
@@ -187,14 +193,3 @@ def _bridge(name: str, action: str, label: str | I18nData) -> gr.HTML:
           omniChat.watch("{name}", "{action}", label, (row) => trigger("{action}", {{row}}));
         """,
     )
-
-
-def _download_js(name: str) -> str:
-    """Saves the file that the hidden download button got, if it got one."""
-    return f"""(file) => {{
-      if (!file?.url) return;
-      const link = document.createElement("a");
-      link.href = file.url;
-      link.download = file.orig_name ?? "{name}.zip";
-      link.click();
-    }}"""

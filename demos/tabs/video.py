@@ -5,23 +5,22 @@ Knows: its inputs. Does not know: everything that the tabs share (demos.tabs.tab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
 from demos.base.languages import Words
 from demos.tabs.image import spoken_question
-from demos.tabs.spec import Keep, TabSpec
+from demos.tabs.spec import Chip, Keep, Media, TabSpec
 from omni.conversation import Audio, Part, Video
 from omni.errors import MediaError
 
 
-def _inputs(words: Words) -> Sequence[Component]:
-    return [
-        gr.Video(
+def _inputs(words: Words) -> Mapping[str, Component]:
+    return {
+        "clip": gr.Video(
             label=words.static("clip"),
             sources=["upload", "webcam"],
             include_audio=True,
@@ -29,23 +28,22 @@ def _inputs(words: Words) -> Sequence[Component]:
             buttons=[],
             elem_id="video-clip",
         ),
-        gr.Checkbox(
+        "with_sound": gr.Checkbox(
             True, label=words.static("clip-sound"), container=False, elem_id="video-clip-sound"
         ),
-        spoken_question("video", words),
-    ]
+        "question": spoken_question("video", words),
+    }
 
 
-def _parts(values: Sequence[Any], keep: Keep) -> tuple[Part, ...]:
-    clip, with_sound, question = values
+def _parts(media: Media, keep: Keep) -> tuple[Part, ...]:
     parts: list[Part] = []
-    if clip:
-        path = keep(clip)
+    if media["clip"]:
+        path = keep(media["clip"])
         parts.append(Video(path))
-        if with_sound and is_audible(path):
+        if media["with_sound"] and is_audible(path):
             parts.append(Audio(path))
-    if question:
-        parts.append(Audio(keep(question)))
+    if media["question"]:
+        parts.append(Audio(keep(media["question"])))
     return tuple(parts)
 
 
@@ -68,4 +66,11 @@ def is_audible(clip: Path) -> bool:
     return True
 
 
-VIDEO = TabSpec("video", _inputs, _parts)
+VIDEO = TabSpec(
+    "video",
+    _inputs,
+    _parts,
+    chips=(Chip("summarize-clip"), Chip("what-changed"), Chip("describe-clip")),
+    examples="video",
+    live="camera",
+)

@@ -17,9 +17,9 @@ from omni.conversation import (
     Audio,
     Conversation,
     Image,
-    Language,
     Message,
     Part,
+    PromptLanguage,
     Speech,
     SystemPrompt,
     Text,
@@ -75,7 +75,7 @@ class Thread:
         """The thread with ``entries`` appended."""
         return replace(self, entries=self.entries + entries)
 
-    def conversation(self, system: SystemPrompt, language: Language) -> Conversation:
+    def conversation(self, system: SystemPrompt, language: PromptLanguage) -> Conversation:
         """What the model gets: everything that did not fail and is not forgotten."""
         messages = tuple(
             entry.message for entry in self.entries if not (entry.failed or entry.forgotten)

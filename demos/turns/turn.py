@@ -15,7 +15,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage
 from demos.turns.chat import Bubble, Entry, Thread, bubble
 from demos.turns.sessions import Session, TurnBusy
-from omni.conversation import Audio, Language, Message, Part, SystemPrompt, Text
+from omni.conversation import Audio, Message, Part, SystemPrompt, Text
+from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.errors import OmniError
 from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
-from omni.media.wav import WavWriter
+from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 
 if TYPE_CHECKING:
@@ -58,18 +60,17 @@ def unchanged(options: GenerationOptions) -> GenerationOptions:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a person gave for one turn. ``prepare`` makes the parts (it may read files).
+    """What a person gave for one turn."""
 
-    ``task``: chat answers in the conversation; transcribe writes down the first sound among the
-    parts, read speaks the last text among them (both without the conversation).
-    """
-
+    # Makes the message's parts and the system prompt; it may read files.
     prepare: Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
-    speech: bool
-    language: Language
+    speech: bool  # whether the answer is to be spoken
+    language: PageLanguage  # of the page's sentences
     text: str = ""  # given back to the text box if the turn fails
     parts: tuple[Part, ...] = ()  # shown until ``prepare`` is done, if known before
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
+    # chat: answer in the conversation; transcribe: write down the first sound among the parts;
+    # read: speak the last text among them. The last two are done without the conversation.
     task: Task = "chat"
 
     def options(self, own: GenerationOptions) -> GenerationOptions:
@@ -79,29 +80,16 @@ class Ask:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What the screen shows after a step.
+    """What the screen shows after a step."""
 
-    ``bubbles``: the whole chat; ``sound``: new samples, int16 (samples,) at SPEECH_RATE;
-    ``thread``: the chat so far, None while the turn runs; ``notice``: a sentence to point at;
-    ``text``: what the text box should hold, None: leave it; ``end``: of a turn that went well.
-    """
-
-    bubbles: list[Bubble]
-    status: str
-    sound: np.ndarray | None = None
-    thread: Thread | None = None
-    notice: str | None = None
-    text: str | None = None
+    bubbles: list[Bubble]  # the whole chat
+    status: str  # the line below it, HTML
+    sound: np.ndarray | None = None  # new samples to play: int16 (samples,) at SPEECH_RATE
+    thread: Thread | None = None  # the new chat; None while the turn runs
+    notice: str | None = None  # a sentence to point at
+    text: str | None = None  # what the text box should hold; None: leave it
     said: str = ""  # the answer's text so far
-    end: TurnEnd | None = None
-
-
-_Item: TypeAlias = "EngineEvent | _Prepared | Exception | None"
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    parts: tuple[Part, ...]
+    end: TurnEnd | None = None  # of a turn that went well
 
 
 @dataclass
@@ -113,58 +101,43 @@ class _Turn:
     thread: Thread
     key: str  # under which the engine keeps what the chat's next turn can use
     line: VoiceLine | None = None
-    parts: tuple[Part, ...] = ()
-    said: str = ""
-    sounds: list[np.ndarray] = field(default_factory=list)
-    new_sounds: list[np.ndarray] = field(default_factory=list)
+    so_far: AnswerSoFar = field(default_factory=AnswerSoFar)
+    unplayed: list[np.ndarray] = field(default_factory=list)  # sound that no view has brought yet
     status: str = ""
-    end: TurnEnd | None = None
-    error: Exception | None = None
 
-    def take(self, item: EngineEvent | _Prepared | Exception) -> None:
-        """Note what one item brings."""
-        if isinstance(item, _Prepared):
-            self.parts = item.parts
-        elif isinstance(item, TextDelta):
-            self.said += item.text
-            self.status = self.say("answering")
-        elif isinstance(item, SpeechChunk):
-            self.sounds.append(item.samples)
-            self.new_sounds.append(item.samples)
+    def take(self, item: Item) -> None:
+        """Note what one item brings, and what the status says of it."""
+        self.so_far = self.so_far.plus(item)
+        if isinstance(item, SpeechChunk):
+            self.unplayed.append(item.samples)
+        if isinstance(item, (TextDelta, SpeechChunk)):
             self.status = self.say("answering")
         elif isinstance(item, Progress):
             self.status = progress_sentence(self.words, self.ask.language, item)
-        elif isinstance(item, TurnEnd):
-            self.end = item
-        else:
-            self.error = item
 
     def view(self) -> View:
         """The screen while the turn runs."""
-        samples = self.new_sound()
-        bubbles = [*self.thread.bubbles(), bubble(self.question())]
-        answer = Entry(
-            Message("assistant", (Text(self.said),)), note="" if self.said else self.status
-        )
-        bubbles.append(bubble(answer))
-        return View(bubbles, self.status, samples, said=self.said)
+        said = self.so_far.text
+        answer = Entry(Message("assistant", (Text(said),)), note="" if said else self.status)
+        bubbles = [*self.thread.bubbles(), bubble(self.question()), bubble(answer)]
+        return View(bubbles, self.status, sound=self.new_sound(), said=said)
 
     def new_sound(self, last: bool = False) -> np.ndarray | None:
         """What Gradio's player has to play now: nothing where the line carries the sound.
 
         Kept back until it is known who plays it; ``last``: until then this waits.
         """
-        carried = self.line.carries(wait=last) if self.line and self.sounds else False
+        carried = self.line.carries(wait=last) if self.line and self.so_far.sounds else False
         if carried is None:
             return None
-        samples = np.concatenate(self.new_sounds) if self.new_sounds and not carried else None
-        self.new_sounds.clear()
+        samples = np.concatenate(self.unplayed) if self.unplayed and not carried else None
+        self.unplayed.clear()
         return samples
 
     def question(self) -> Entry:
         """The person's bubble; just their text as long as their media are not there yet."""
         typed = (Text(self.ask.text),) if self.ask.text else ()
-        parts = self.parts or self.ask.parts or typed
+        parts = self.so_far.question or self.ask.parts or typed
         return Entry(Message("user", parts))
 
     def say(self, key: str, **values: object) -> str:
@@ -198,7 +171,7 @@ def run_turn(
 
 def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -> Iterator[View]:
     turn.status = turn.say("thinking")
-    items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+    items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
     worker = threading.Thread(
         target=_work, args=(engine, turn, stop, items), name="omni-turn", daemon=True
     )
@@ -208,7 +181,7 @@ def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -
         for batch in _batches(items, sounded=turn.line is not None):
             for item in batch:
                 turn.take(item)
-            if turn.end is None and turn.error is None:
+            if not turn.so_far.made:
                 yield from _in_pieces(turn.view())
         yield _last_view(turn, session)
     finally:  # also when the page was closed; runs on the server's event loop then: no waiting
@@ -226,12 +199,12 @@ def _in_pieces(view: View) -> Iterator[View]:
 
 
 def _work(
-    engine: Engine, turn: _Turn, stop: threading.Event, items: queue.SimpleQueue[_Item]
+    engine: Engine, turn: _Turn, stop: threading.Event, items: queue.SimpleQueue[Item | None]
 ) -> None:
     """The worker thread: prepare, generate, report everything."""
     try:
         parts, system = turn.ask.prepare()
-        items.put(_Prepared(parts))
+        items.put(Prepared(parts))
         for event in _events(engine, turn, parts, system, stop):
             if turn.line is not None and isinstance(event, SpeechChunk):
                 turn.line.push(event.samples)  # past all that the screen waits for
@@ -258,19 +231,17 @@ def _events(
         text = next(part for part in reversed(parts) if isinstance(part, Text))
         return engine.read_aloud(text.text, stop, system.voice, ask.change(READING))
     asked = turn.thread.plus(Entry(Message("user", parts)))
-    conversation = asked.conversation(system, ask.language)
+    conversation = asked.conversation(system, turn.words.prompt_language(ask.language))
     return engine.turn(conversation, ask.options, stop, turn.key)
 
 
-def _batches(
-    items: queue.SimpleQueue[_Item], sounded: bool = False
-) -> Iterator[list[EngineEvent | _Prepared | Exception]]:
+def _batches(items: queue.SimpleQueue[Item | None], sounded: bool = False) -> Iterator[list[Item]]:
     """Items as they come: text for REDRAW_S together, the first sound with what follows it (see
     FIRST_SOUND_S), later sound and the end at once.
 
     ``sounded``: no sound is the first one for Gradio's player.
     """
-    batch: list[EngineEvent | _Prepared | Exception] = []
+    batch: list[Item] = []
     due = 0.0
     while True:
         try:
@@ -298,60 +269,55 @@ def _batches(
             batch = []
 
 
-def _seconds(batch: list[EngineEvent | _Prepared | Exception]) -> float:
+def _seconds(batch: list[Item]) -> float:
     """How much sound a batch brings."""
     return sum(item.samples.size for item in batch if isinstance(item, SpeechChunk)) / SPEECH_RATE
 
 
 def _last_view(turn: _Turn, session: Session) -> View:
     thread, rest = turn.thread, turn.new_sound(last=True)
-    if turn.end is None:
+    end, language = turn.so_far.end, turn.ask.language
+    if end is None:
         return _failed_view(turn, thread, rest)
-    end, language = turn.end, turn.ask.language
     notes = [turn.say(f"note-{end.reason}")] if end.reason != "end" else []
     notes += [turn.say("note-forgotten")] if end.forgotten else []
     unsaid = not end.message.parts
     question = replace(turn.question(), failed=unsaid)
-    answer = Entry(end.message, _keep_sound(session, turn.sounds), " ".join(notes), failed=unsaid)
+    sound = keep_sound(session, turn.so_far.sounds)
+    answer = Entry(end.message, sound, " ".join(notes), failed=unsaid)
     now = thread.forget(end.forgotten).plus(question, answer)
-    return View(
-        now.bubbles(),
-        stats_sentence(turn.words, language, end),
-        rest,
-        now,
-        None,
-        None,
-        turn.said,
-        end,
-    )
+    status = stats_sentence(turn.words, language, end)
+    said = turn.so_far.text
+    return View(now.bubbles(), status, sound=rest, thread=now, said=said, end=end)
 
 
 def _failed_view(turn: _Turn, thread: Thread, rest: np.ndarray | None) -> View:
-    if isinstance(turn.error, OmniError):
-        sentence = turn.words.error(turn.ask.language, turn.error)
+    error = turn.so_far.error
+    if isinstance(error, OmniError):
+        sentence = turn.words.error(turn.ask.language, error)
     else:
-        log.error("a turn failed", exc_info=turn.error)
+        log.error("a turn failed", exc_info=error)
         sentence = turn.say("unexpected")
     question = replace(turn.question(), failed=True)
-    said: tuple[Part, ...] = (Text(turn.said),) if turn.said else ()
-    answer = Entry(Message("assistant", said), note=sentence, failed=True)
+    answer = Entry(turn.so_far.message, note=sentence, failed=True)
     entries = (question, answer) if question.message.parts else (answer,)
     now = thread.plus(*entries)
-    return View(now.bubbles(), "", rest, now, notice=sentence, text=turn.ask.text)
+    return View(now.bubbles(), "", sound=rest, thread=now, notice=sentence, text=turn.ask.text)
 
 
-def _keep_sound(session: Session, sounds: list[np.ndarray]) -> Path | None:
-    """The whole spoken answer as a file of the session; None without sound."""
-    if not sounds or session.ended:
+def keep_sound(session: Session, sounds: Sequence[np.ndarray]) -> Path | None:
+    """A whole spoken answer, int16 (samples,) each, as a file of the session.
+
+    None: there is no sound, or no session any more.
+    """
+    if session.ended or not any(len(samples) for samples in sounds):
         return None
     path = session.new_file(ANSWER_NAME)
-    with WavWriter(path) as file:
-        for samples in sounds:
-            file.write(samples)
+    write_wav(path, np.concatenate(sounds))
     return path
 
 
-def progress_sentence(words: Words, language: Language, progress: Progress) -> str:
+def progress_sentence(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with how much of it is done."""
     key = f"progress-{progress.stage}"
     if progress.stage == "wait":
@@ -365,7 +331,7 @@ def progress_sentence(words: Words, language: Language, progress: Progress) -> s
     return f"{words.say(language, key)} {amount}"
 
 
-def stats_sentence(words: Words, language: Language, end: TurnEnd) -> str:
+def stats_sentence(words: Words, language: PageLanguage, end: TurnEnd) -> str:
     """The numbers of a turn, as far as there are any, as HTML."""
     stats = end.stats
     pieces = []

@@ -1,8 +1,8 @@
 """What happens when a person uses the voice panel.
 
 Knows: the handlers and which components they change; sentences in the person's language.
-Does not know: layout, how a recording is judged (omni.listening.reference_check), how voices are
-kept (demos.voices).
+Does not know: layout, how a reference recording is checked (omni.listening.reference_check), how
+voices are kept (demos.voices.library).
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import gradio as gr
-from gradio.components import Component
 
+from demos.base.browser_values import Changes, Values
 from demos.base.languages import Words
+from demos.base.word_files import PageLanguage, PromptLanguage, in_language
 from demos.panels.model_bar import untrained_key
 from demos.turns.sessions import Session, Sessions, TurnBusy
 from demos.turns.turn import progress_sentence
 from demos.voices.archive import export_voices, import_voices
 from demos.voices.catalog import Catalog, Role
-from demos.voices.library import SavedVoice, VoiceLibrary
-from demos.voices.panel import NONE, VoicePanel, choices
-from omni.conversation import Language
+from demos.voices.library import SavedVoice, Use, VoiceLibrary
+from demos.voices.panel import NONE, VoicePanel
 from omni.errors import OmniError
 from omni.events import Progress, TextDelta
 from omni.listening.reference_check import check_voice
@@ -41,12 +41,14 @@ TASK = "voice"  # the name under which a session's transcription runs
 SHOWN_TRANSCRIPT = 60  # characters of it in the note below the system prompt
 SAMPLE_NAME = "voice.wav"
 
-Changes: TypeAlias = dict[Component, Any]
-
 
 @dataclass(frozen=True, eq=False)
 class VoiceActions:
-    """The event handlers of the panel. ``library`` None: each session has its own, for a while."""
+    """The event handlers of the panel.
+
+    ``library``: where the machine's owner keeps voices; None: each session has a library of its
+    own, for a while.
+    """
 
     panel: VoicePanel
     engine: Engine
@@ -63,108 +65,105 @@ class VoiceActions:
         sentences = [self.words.error(language, problem) for problem in problems]
         return {
             self.panel.role: gr.update(choices=self._roles(language)),
-            self.panel.named: gr.update(choices=self._named(language)),
-            self.panel.saved: gr.update(choices=self._saved(request)),
-            self.panel.shelf: note(self.words.say(language, key)),
+            self.panel.named_voice: gr.update(choices=self._named(language)),
+            self.panel.saved_voice: gr.update(choices=self._saved(request)),
+            self.panel.library_note: note(self.words.say(language, key)),
             self.panel.problems: refusal("\n".join(sentences)),
         }
 
-    def compile(self, request: gr.Request, *values: Any) -> Changes:
-        """The system prompt from the controls, unless it is edited by hand.
-
-        Args:
-            values: of by_hand, transcript, use, and the panel's controls.
-        """
-        by_hand, transcript, use, *controls = values
+    def write_system_text(self, request: gr.Request, values: Values) -> Changes:
+        """The system prompt from the controls, unless it is edited by hand."""
         panel, language = self.panel, self.words.of(request)
-        chosen = choices(controls, lambda role: self._role_text(role, language))
-        sample = controls[2]
-        text = gr.skip() if by_hand else system_text(chosen, language)
+        by_hand, reference = values[panel.by_hand], values[panel.used_reference]
+        if by_hand:
+            box = gr.update(interactive=True)
+        else:
+            spoken = self.words.prompt_language(language)
+            chosen = panel.system_choices(values, lambda role: self._role_text(role, spoken))
+            box = gr.update(value=system_text(chosen, spoken), interactive=False)
         return {
-            panel.system: gr.update(interactive=by_hand)
-            if by_hand
-            else gr.update(value=text, interactive=False),
-            panel.named: gr.update(interactive=not sample),
-            panel.after: self._after(language, sample, use, transcript),
+            panel.system_text: box,
+            panel.named_voice: gr.update(interactive=not reference),
+            panel.system_note: self._system_note(language, values),
         }
 
     def choose_role(self, request: gr.Request, role_id: str) -> Changes:
         """A role may bring a voice; its style the browser has set already (demos.voices.build)."""
         role = self.catalog.roles.get(role_id)
-        if role and role.recording:
-            return self.choose_saved(request, role.recording)
-        if role and role.voice:
-            self.forget(request)
-        return {self.panel.check: gr.skip()}
+        if role and role.saved_voice:
+            return self.choose_saved(request, role.saved_voice)
+        if role and role.named_voice:
+            self.forget_reference(request)
+        return {self.panel.reference_note: gr.skip()}
 
     def choose_saved(self, request: gr.Request, name: str) -> Changes:
-        """A saved voice takes the place of the recording; none: no recording."""
+        """A saved voice takes the place of the reference; none: no reference."""
         panel, language = self.panel, self.words.of(request)
-        self.forget(request)
-        gone = {panel.reference: None, **panel.no_recording}
+        self.forget_reference(request)
+        gone: Changes = {panel.reference: None, **panel.no_reference}
         if not name:
             return gone
         session = self._session(request)
         try:
-            voice, wav = self._shelf(session).get(name)
+            voice, wav = self._library_of(session).get(name)
             copy = session.new_file(f"{voice.name}.wav")
             copy.write_bytes(wav.read_bytes())
         except (OmniError, OSError) as error:
             names = gr.update(choices=self._saved(request), value=NONE)
             sentence = self._refused(language, error)
-            return gone | {panel.saved: names, panel.check: sentence}
+            return gone | {panel.saved_voice: names, panel.reference_note: sentence}
         return {
-            panel.saved: gr.update(choices=self._saved(request)),
+            panel.saved_voice: gr.update(choices=self._saved(request)),
             panel.reference: str(copy),
             panel.transcript: voice.transcript,
-            panel.use: voice.use,
-            panel.name: voice.name,
-            panel.check: note(self.words.say(language, "voice-chosen", name=voice.name)),
+            panel.reference_use: voice.use,
+            panel.voice_name: voice.name,
+            panel.reference_note: note(self.words.say(language, "voice-chosen", name=voice.name)),
         }
 
-    def hear(self, request: gr.Request, upload: str | None, number: int) -> Changes:
-        """Judge a new recording; it is shown as it will be used, or a sentence says why not.
+    def check_reference(self, request: gr.Request, upload: str | None, number: int) -> Changes:
+        """Check a new reference; it is shown as it will be used, or a sentence says why not.
 
         The page shows it if it has that ``number`` still (demos.voices.build).
         """
         panel, language, session = self.panel, self.words.of(request), self._session(request)
         session.stop(TASK)
-        judged: Changes = {panel.judged_number: number}
+        numbered: Changes = {panel.checked_number: number}
         if not upload:
-            return {**judged, panel.judged: None, panel.verdict: ""}
+            return {**numbered, panel.checked_file: None, panel.checked_note: ""}
         try:
             sample = check_voice(session.keep(Path(upload)))
             path = session.new_file(SAMPLE_NAME)
             sample.save(path)
             usable = self.words.say(language, "voice-usable", seconds=sample.seconds)
-            shown, sentence = str(path), note(usable)
         except (OmniError, OSError) as error:
-            shown, sentence = None, self._refused(language, error)
-        return {**judged, panel.judged: shown, panel.verdict: sentence}
+            sentence = self._refused(language, error)
+            return {**numbered, panel.checked_file: None, panel.checked_note: sentence}
+        return {**numbered, panel.checked_file: str(path), panel.checked_note: note(usable)}
 
-    def adopt(self, request: gr.Request, shown: str | None) -> Changes:
+    def use_reference(self, request: gr.Request, shown: str | None) -> Changes:
         """What the player shows is what is used, once it was checked: it is the session's then."""
         own = shown and self._session(request).folder in Path(shown).parents
-        return {self.panel.sample: shown if own else None}
+        return {self.panel.used_reference: shown if own else None}
 
-    def forget(self, request: gr.Request) -> None:
-        """The player was emptied; what still runs for its recording is over."""
+    def forget_reference(self, request: gr.Request) -> None:
+        """The player was emptied; what still runs for its reference is over."""
         self._session(request).stop(TASK)
 
-    def transcribe(self, request: gr.Request, sample: str | None) -> Iterator[Changes]:
-        """Let the model write down what the recording says."""
+    def transcribe(self, request: gr.Request, reference: str | None) -> Iterator[Changes]:
+        """Let the model write down what the reference says."""
         panel, language, session = self.panel, self.words.of(request), self._session(request)
         say = self.words.say
-        if not sample:
-            yield {panel.check: refusal(say(language, "voice-save-nothing"))}
+        if not reference:
+            yield {panel.reference_note: refusal(say(language, "voice-save-nothing"))}
             return
         if untrained_key(self.engine):
-            yield {panel.check: refusal(say(language, "voice-transcribe-untrained"))}
+            yield {panel.reference_note: refusal(say(language, "voice-transcribe-untrained"))}
             return
         try:
             with session.turn(TASK) as stop:
                 said = ""
-                for event in self.engine.transcribe(Path(sample), stop):
+                for event in self.engine.transcribe(Path(reference), stop):
                     if stop.is_set():
                         break
                     if isinstance(event, TextDelta):
@@ -172,124 +171,137 @@ class VoiceActions:
                         yield {panel.transcript: said}
                     elif isinstance(event, Progress):
                         sentence = progress_sentence(self.words, language, event)
-                        yield {panel.check: note(sentence)}
+                        yield {panel.reference_note: note(sentence)}
             done = "voice-transcribed" if said.strip() else "voice-transcribed-none"
             if not stop.is_set():
-                yield {panel.transcript: said.strip(), panel.check: note(say(language, done))}
+                yield {
+                    panel.transcript: said.strip(),
+                    panel.reference_note: note(say(language, done)),
+                }
         except TurnBusy:
-            yield {panel.check: note(say(language, "turn-busy"))}
+            yield {panel.reference_note: note(say(language, "turn-busy"))}
         except Exception as error:
-            yield {panel.check: self._refused(language, error)}
+            yield {panel.reference_note: self._refused(language, error)}
 
     def save(
-        self, request: gr.Request, name: str, sample: str | None, words: str, use: Any, old: str
+        self,
+        request: gr.Request,
+        name: str | None,
+        reference: str | None,
+        transcript: str | None,
+        use: Use,
+        chosen: str,
     ) -> Changes:
-        """Keep the recording under a name; the name of the chosen voice saves it anew."""
+        """Keep the reference under a name; the name of the ``chosen`` voice saves it anew."""
         panel, language = self.panel, self.words.of(request)
-        if not sample:
-            return {panel.shelf: refusal(self.words.say(language, "voice-save-nothing"))}
-        again = old if old and old.casefold() == (name or "").strip().casefold() else None
+        if not reference:
+            return {panel.library_note: refusal(self.words.say(language, "voice-save-nothing"))}
+        again = chosen and chosen.casefold() == (name or "").strip().casefold()
         try:
-            voice = SavedVoice(name or "", (words or "").strip(), use)
-            shelf = self._shelf(self._session(request))
-            saved = shelf.save(voice, Path(sample), again).name
+            voice = SavedVoice(name or "", (transcript or "").strip(), use)
+            library = self._library_of(self._session(request))
+            saved = library.save(voice, Path(reference), chosen if again else None).name
         except (OmniError, OSError) as error:
-            return {panel.shelf: self._refused(language, error)}
-        return self._shelved(request, saved, "voice-was-saved", name=saved)
+            return {panel.library_note: self._refused(language, error)}
+        return self._library_changed(request, saved, "voice-was-saved", name=saved)
 
-    def rename(self, request: gr.Request, old: str, name: str) -> Changes:
+    def rename(self, request: gr.Request, chosen: str, name: str | None) -> Changes:
         """Give the chosen voice the typed name."""
         panel, language = self.panel, self.words.of(request)
-        if not old:
-            return {panel.shelf: refusal(self.words.say(language, "voice-choose-first"))}
+        if not chosen:
+            return {panel.library_note: refusal(self.words.say(language, "voice-choose-first"))}
         try:
-            new = self._shelf(self._session(request)).rename(old, name or "")
+            new = self._library_of(self._session(request)).rename(chosen, name or "")
         except (OmniError, OSError) as error:
-            return {panel.shelf: self._refused(language, error)}
-        return self._shelved(request, new, "voice-was-renamed", old=old, name=new)
+            return {panel.library_note: self._refused(language, error)}
+        return self._library_changed(request, new, "voice-was-renamed", old=chosen, name=new)
 
-    def delete(self, request: gr.Request, name: str) -> Changes:
-        """Remove the chosen voice; its recording stays in the panel."""
+    def delete(self, request: gr.Request, chosen: str) -> Changes:
+        """Remove the chosen voice; its reference stays in the panel."""
         panel, language = self.panel, self.words.of(request)
-        if not name:
-            return {panel.shelf: refusal(self.words.say(language, "voice-choose-first"))}
+        if not chosen:
+            return {panel.library_note: refusal(self.words.say(language, "voice-choose-first"))}
         try:
-            self._shelf(self._session(request)).delete(name)
+            self._library_of(self._session(request)).delete(chosen)
         except (OmniError, OSError) as error:
-            return {panel.shelf: self._refused(language, error)}
-        return self._shelved(request, NONE, "voice-was-deleted", name=name)
+            return {panel.library_note: self._refused(language, error)}
+        return self._library_changed(request, NONE, "voice-was-deleted", name=chosen)
 
     def export(self, request: gr.Request) -> Changes:
         """All saved voices as a file to download."""
         panel, language, session = self.panel, self.words.of(request), self._session(request)
         path = session.new_file(f"voices-{time.strftime('%Y%m%d-%H%M%S')}.zip")
         try:
-            export_voices(self._shelf(session), path)
+            export_voices(self._library_of(session), path)
         except (OmniError, OSError) as error:
-            return {panel.shelf: self._refused(language, error), panel.export_file: None}
+            return {panel.library_note: self._refused(language, error), panel.export_file: None}
         return {panel.export_file: str(path)}
 
-    def load(self, request: gr.Request, upload: str, chosen: str) -> Changes:
+    def import_file(self, request: gr.Request, upload: str, chosen: str) -> Changes:
         """Add the voices of an exported file."""
         language, session = self.words.of(request), self._session(request)
         try:
-            names = import_voices(self._shelf(session), session.keep(Path(upload)))
+            names = import_voices(self._library_of(session), session.keep(Path(upload)))
         except (OmniError, OSError) as error:
-            return {self.panel.shelf: self._refused(language, error)}
-        return self._shelved(request, chosen, "voice-was-imported", names=", ".join(names))
+            return {self.panel.library_note: self._refused(language, error)}
+        return self._library_changed(request, chosen, "voice-was-imported", names=", ".join(names))
 
-    def _shelved(self, request: gr.Request, chosen: str, key: str, **values: object) -> Changes:
+    def _library_changed(
+        self, request: gr.Request, chosen: str, key: str, **values: object
+    ) -> Changes:
         """The library after a change."""
         panel = self.panel
         changes: Changes = {
-            panel.saved: gr.update(choices=self._saved(request), value=chosen),
-            panel.shelf: note(self.words.say(self.words.of(request), key, **values)),
+            panel.saved_voice: gr.update(choices=self._saved(request), value=chosen),
+            panel.library_note: note(self.words.say(self.words.of(request), key, **values)),
         }
-        return changes | ({panel.name: chosen} if chosen else {})
+        return changes | ({panel.voice_name: chosen} if chosen else {})
 
-    def _after(self, language: Language, sample: Any, use: Any, transcript: Any) -> str:
+    def _system_note(self, language: PageLanguage, values: Values) -> str:
         """What the prompt puts behind the text."""
-        say = self.words.say
-        if not sample:
+        say, panel = self.words.say, self.panel
+        if not values[panel.used_reference]:
             return ""
-        if use == "system":
-            return note(say(language, "system-after-voice", sentence=VOICE_SENTENCE[language]))
-        heard = (transcript or "").strip()
-        if not heard:
+        if values[panel.reference_use] == "system":
+            sentence = VOICE_SENTENCE[self.words.prompt_language(language)]
+            return note(say(language, "system-after-voice", sentence=sentence))
+        says = (values[panel.transcript] or "").strip()
+        if not says:
             return refusal(say(language, "system-after-missing"))
-        if len(heard) > SHOWN_TRANSCRIPT:
-            heard = heard[:SHOWN_TRANSCRIPT].rstrip() + "…"
-        return note(say(language, "system-after-example", transcript=heard))
+        if len(says) > SHOWN_TRANSCRIPT:
+            says = says[:SHOWN_TRANSCRIPT].rstrip() + "…"
+        return note(say(language, "system-after-example", transcript=says))
 
-    def _roles(self, language: Language) -> list[tuple[str, str]]:
-        roles = [(role.label[language], role.id) for role in self.catalog.roles.values()]
+    def _roles(self, language: PageLanguage) -> list[tuple[str, str]]:
+        known = self.catalog.roles.values()
+        roles = [(in_language(role.label, language), role.id) for role in known]
         return [(self.words.say(language, "voice-role-none"), NONE), *roles]
 
-    def _role_text(self, role_id: str, language: Language) -> str:
+    def _role_text(self, role_id: str, language: PromptLanguage) -> str:
         role: Role | None = self.catalog.roles.get(role_id)
-        return role.text[language] if role else ""
+        return in_language(role.text, language) if role else ""
 
-    def _named(self, language: Language) -> list[tuple[str, str]]:
+    def _named(self, language: PageLanguage) -> list[tuple[str, str]]:
         found = []
         for voice in self.catalog.voices.values():
-            label = voice.label[language]
+            label = in_language(voice.label, language)
             if voice.documented:
                 label = self.words.say(language, "voice-documented", label=label)
             found.append((label, voice.name))
         return [*found, (self.words.say(language, "voice-named-none"), NONE)]
 
     def _saved(self, request: gr.Request) -> list[tuple[str, str]]:
-        names = self._shelf(self._session(request)).names()
+        names = self._library_of(self._session(request)).names()
         none = self.words.say(self.words.of(request), "voice-saved-none")
         return [(none, NONE), *((name, name) for name in names)]
 
-    def _shelf(self, session: Session) -> VoiceLibrary:
+    def _library_of(self, session: Session) -> VoiceLibrary:
         return self.library or VoiceLibrary(session.folder / "voices")
 
     def _session(self, request: gr.Request) -> Session:
         return self.sessions.get(request.session_hash)
 
-    def _refused(self, language: Language, error: Exception) -> str:
+    def _refused(self, language: PageLanguage, error: Exception) -> str:
         if isinstance(error, OmniError):
             return refusal(self.words.error(language, error))
         log.error("the voice panel failed", exc_info=error)

@@ -33,8 +33,8 @@ _WAV_NAME = re.compile(r"voice-\d{3}\.wav")
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
-def export_voices(library: VoiceLibrary, path: Path) -> int:
-    """Write all voices into a zip file; how many.
+def export_voices(library: VoiceLibrary, path: Path) -> None:
+    """Write all voices into a zip file.
 
     Raises:
         VoiceError: ``voice-library-empty``.
@@ -52,7 +52,6 @@ def export_voices(library: VoiceLibrary, path: Path) -> int:
         archive.writestr(TABLE, json.dumps(content, ensure_ascii=False, indent=2))
         for (_, wav), name in zip(voices, names, strict=True):
             archive.write(wav, name)
-    return len(voices)
 
 
 def import_voices(library: VoiceLibrary, path: Path) -> list[str]:

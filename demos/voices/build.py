@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gradio.components import Component
 
-from demos.base.debounce import settled
+from demos.base.browser_values import (
+    BrowserCode,
+    Changes,
+    Inputs,
+    chosen_js,
+    constants_js,
+    download_js,
+)
+from demos.base.debounce import debounced
+from demos.base.events import QUIET, Event, Listener
 from demos.base.languages import Words
 from demos.turns.sessions import Sessions
 from demos.voices.actions import VoiceActions
@@ -26,21 +34,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RECORDING = "voice-recording"  # the name of the recording that is chosen last, in the page
-BEGIN_JS = f"omniNewest.begin('{RECORDING}');"
-NUMBERED_JS = f"(file) => [file, omniNewest.number('{RECORDING}')]"
+REFERENCE = "voice-recording"  # the name in the page of the reference that was chosen last
+BEGIN_JS = f"omniNewest.begin('{REFERENCE}');"
+NUMBERED_JS = f"(file) => [file, omniNewest.number('{REFERENCE}')]"
 # A check whose answer comes after another choice changes nothing.
-WANTED_JS = f"""(number, ...found) =>
-  number === omniNewest.number("{RECORDING}") ? found : found.map(() => undefined)"""
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-# Saves the file that the hidden download button got, if it got one.
-DOWNLOAD_JS = """(file) => {
-  if (!file?.url) return;
-  const link = document.createElement("a");
-  link.href = file.url;
-  link.download = file.orig_name ?? "voices.zip";
-  link.click();
-}"""
+WANTED_JS = f"""(number, file, note) =>
+  number === omniNewest.number("{REFERENCE}") ? [file, note] : [undefined, undefined]"""
+AT_ONCE: dict[str, Any] = {**QUIET, "queue": False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +50,25 @@ class BuiltVoice:
     panel: VoicePanel
     actions: VoiceActions
 
-    def greet(self, listen: Callable[..., Any]) -> Any:
+    def greet(self, listen: Listener) -> Event:
         """Say everything in the person's language when the event of ``listen`` comes."""
-        return listen(self.actions.render, None, self.panel.all, **QUIET)
+        return listen(self.actions.render, None, self.panel.all, **AT_ONCE)
 
-    def translate(self, event: Any) -> None:
+    def translate(self, event: Event) -> None:
         """The same after ``event``, which changed the language; so does the system prompt."""
+        write = self.actions.write_system_text
         panel = self.panel
-        self.greet(event.then).then(self.actions.compile, made_from(panel), made(panel), **QUIET)
+        self.greet(event.then).then(write, made_from(panel), made(panel), **AT_ONCE)
 
 
-def made_from(panel: VoicePanel) -> list[Component]:
+def made_from(panel: VoicePanel) -> Inputs:
     """What the system prompt is made from."""
-    return [panel.by_hand, panel.transcript, panel.use, *panel.controls]
+    return {panel.by_hand, panel.transcript, panel.reference_use, *panel.controls}
 
 
 def made(panel: VoicePanel) -> list[Component]:
     """What shows the system prompt."""
-    return [panel.system, panel.named, panel.after]
+    return [panel.system_text, panel.named_voice, panel.system_note]
 
 
 def build_voice_panel(
@@ -90,101 +91,122 @@ def build_voice_panel(
 
 def _connect(panel: VoicePanel, actions: VoiceActions) -> None:
     from_these = made_from(panel)
-    settled("voice-panel", from_these)(actions.compile, from_these, made(panel), **QUIET)
-    queued = QUIET | {"queue": True}  # just those answers tell the page that a State has changed
-    settled("voice-recording", [panel.reference])(
-        actions.adopt, panel.reference, panel.sample, **queued
+    debounced("voice-panel", from_these)(
+        actions.write_system_text, from_these, made(panel), **AT_ONCE
     )
-    _connect_recording(panel, actions)
-    brought, js = role_js(panel, actions.catalog)
-    _at_once(panel.role.input, panel.role, brought, js).then(
-        actions.choose_role, panel.role, panel.all, trigger_mode="always_last", **QUIET
+    # Queued: just those answers tell the page that a State has changed.
+    debounced("voice-recording", [panel.reference])(
+        actions.use_reference, panel.reference, panel.used_reference, **QUIET, queue=True
     )
-    panel.saved.input(
+    _connect_reference(panel, actions)
+    brought = role_js(panel, actions.catalog)
+    _in_browser(panel.role.input, panel.role, brought).then(
+        actions.choose_role, panel.role, panel.all, trigger_mode="always_last", **AT_ONCE
+    )
+    panel.saved_voice.input(
         actions.choose_saved,
-        panel.saved,
+        panel.saved_voice,
         panel.all,
         js=f"(name) => {{ {BEGIN_JS} return [name]; }}",
         trigger_mode="always_last",
-        **QUIET,
+        **AT_ONCE,
     )
     _connect_library(panel, actions)
-    first = panel.first_values
-    _at_once(panel.reset.click, None, list(first), constants_js(first.values(), BEGIN_JS)).then(
-        actions.forget, None, None, **QUIET
+    first = constants_js(panel.first_values, BEGIN_JS)
+    _in_browser(panel.reset.click, None, first).then(
+        actions.forget_reference, None, None, **AT_ONCE
     )
 
 
-def _connect_recording(panel: VoicePanel, actions: VoiceActions) -> None:
-    empty = panel.no_recording
-    js = constants_js(empty.values(), BEGIN_JS)
-    found = [panel.judged_number, panel.judged, panel.verdict]
+def _connect_reference(panel: VoicePanel, actions: VoiceActions) -> None:
+    empty = constants_js(panel.no_reference, BEGIN_JS)
+    found = [panel.checked_number, panel.checked_file, panel.checked_note]
     for event in (panel.reference.upload, panel.reference.stop_recording):
-        _at_once(event, None, list(empty), js).then(
-            actions.hear,
-            [panel.reference, panel.judged_number],
+        _in_browser(event, None, empty).then(
+            actions.check_reference,
+            None,
             found,
+            inputs_kwargs={"upload": panel.reference, "number": panel.checked_number},
             js=NUMBERED_JS,
-            trigger_mode="multiple",  # a newer recording does not wait for the check of an older
-            **(QUIET | {"show_progress": "full", "show_progress_on": panel.reference}),
-        ).then(None, found, [panel.reference, panel.check], js=WANTED_JS, **QUIET)
+            trigger_mode="multiple",  # a newer reference does not wait for the check of an older
+            **(AT_ONCE | {"show_progress": "full", "show_progress_on": panel.reference}),
+        ).then(None, found, [panel.reference, panel.reference_note], js=WANTED_JS, **AT_ONCE)
     transcribing = panel.transcribe.click(
         actions.transcribe,
-        panel.sample,
-        [panel.transcript, panel.check],
-        **(QUIET | {"queue": True}),
+        panel.used_reference,
+        [panel.transcript, panel.reference_note],
+        queue=True,
+        **QUIET,
     )
-    _at_once(panel.reference.clear, None, list(empty), js).then(
-        actions.forget, None, None, cancels=transcribing, **QUIET
+    _in_browser(panel.reference.clear, None, empty).then(
+        actions.forget_reference, None, None, cancels=transcribing, **AT_ONCE
     )
 
 
 def _connect_library(panel: VoicePanel, actions: VoiceActions) -> None:
     everything = panel.all
-    given = [panel.name, panel.sample, panel.transcript, panel.use, panel.saved]
-    panel.save.click(actions.save, given, everything, **QUIET)
-    panel.rename.click(actions.rename, [panel.saved, panel.name], everything, **QUIET)
-    panel.delete.click(actions.delete, panel.saved, everything, **QUIET)
-    panel.load.upload(
-        actions.load,
-        [panel.load, panel.saved],
+    panel.save.click(
+        actions.save,
+        None,
         everything,
+        inputs_kwargs={
+            "name": panel.voice_name,
+            "reference": panel.used_reference,
+            "transcript": panel.transcript,
+            "use": panel.reference_use,
+            "chosen": panel.saved_voice,
+        },
+        **AT_ONCE,
+    )
+    panel.rename.click(
+        actions.rename,
+        None,
+        everything,
+        inputs_kwargs={"chosen": panel.saved_voice, "name": panel.voice_name},
+        **AT_ONCE,
+    )
+    panel.delete.click(actions.delete, panel.saved_voice, everything, **AT_ONCE)
+    panel.import_file.upload(
+        actions.import_file,
+        None,
+        everything,
+        inputs_kwargs={"upload": panel.import_file, "chosen": panel.saved_voice},
         trigger_mode="multiple",  # two files one after another are both added
-        **(QUIET | {"queue": True}),
+        queue=True,
+        **QUIET,
     )
-    panel.export.click(actions.export, None, [panel.shelf, panel.export_file], **QUIET).then(
-        None, panel.export_file, None, js=DOWNLOAD_JS, **QUIET
+    exported = [panel.library_note, panel.export_file]
+    panel.export.click(actions.export, None, exported, **AT_ONCE).then(
+        None, panel.export_file, None, js=download_js("voices.zip"), **AT_ONCE
     )
 
 
-def _at_once(event: Any, inputs: Any, outputs: list[Component], js: str) -> Any:
+def _in_browser(event: Listener, inputs: Component | None, code: BrowserCode) -> Event:
     """Set what the browser knows in the browser: no late answer undoes what comes after.
 
     What the server has to do follows by ``then``: a second function of the same event would bring
     this one back when it is called again for an event that had to wait.
     """
-    return event(None, inputs, outputs, js=js, **QUIET)
+    return event(None, inputs, code.outputs, js=code.js, **AT_ONCE)
 
 
-def role_js(panel: VoicePanel, catalog: Catalog) -> tuple[list[Component], str]:
-    """What a role may change at once, and browser code that gives the values (undefined: none)."""
-    outputs = [*panel.style, panel.named, panel.reference, *panel.no_recording]
-    table: dict[str, dict[int, Any]] = {}
-    for role in (*catalog.roles.values(), Role(NONE, {}, {})):
-        changes: dict[Component, Any] = dict.fromkeys(panel.style, NONE)
-        changes |= {panel.emotion: role.emotion or NONE}
-        changes |= {getattr(panel, key): value for key, value in role.style.items()}
-        if role.voice:
-            changes |= {**panel.no_recording, panel.reference: None, panel.named: role.voice}
-        table[role.id] = {outputs.index(component): value for component, value in changes.items()}
-    bring = [role.id for role in catalog.roles.values() if role.voice or role.recording]
-    found = f"({json.dumps(table)})[role]?.[index]"
-    return outputs, (
-        f"(role) => {{ if ({json.dumps(bring)}.includes(role)) {BEGIN_JS}"
-        f" return Array.from({{length: {len(outputs)}}}, (_, index) => {found}); }}"
-    )
+def role_js(panel: VoicePanel, catalog: Catalog) -> BrowserCode:
+    """Browser code for what a role changes at once."""
+    roles = catalog.roles.values()
+    table = {role.id: brought_by(role, panel) for role in (*roles, Role(NONE, {}, {}))}
+    bring = [role.id for role in roles if role.named_voice or role.saved_voice]
+    return chosen_js(table, f"if ({json.dumps(bring)}.includes(choice)) {BEGIN_JS}")
 
 
-def constants_js(values: Iterable[Any], first: str = "") -> str:
-    """Browser code that gives ``values``, whatever it gets, after the statements of ``first``."""
-    return f"() => {{ {first} return {json.dumps(list(values))}; }}"
+def brought_by(role: Role, panel: VoicePanel) -> Changes:
+    """What a role changes at once: its style always, the voice if it has a named one."""
+    changes: Changes = dict.fromkeys(panel.style, NONE)
+    changes |= {panel.emotion: role.emotion or NONE}
+    changes |= {getattr(panel, key): value for key, value in role.style.items()}
+    if role.named_voice:
+        changes |= {
+            **panel.no_reference,
+            panel.reference: None,
+            panel.named_voice: role.named_voice,
+        }
+    return changes

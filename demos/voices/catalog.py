@@ -7,16 +7,16 @@ Does not know: Gradio, how a choice becomes a prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import platformdirs
 import yaml
 
+from demos.base.word_files import ENGLISH, PROMPT_LANGUAGES, page_languages
 from demos.voices.library import APP
-from omni.conversation import Language
 from omni.errors import VoiceError
 from omni.prompting.styles import EMOTION_NAMES, EmotionName, StyleName
 from omni.shipped import ASSETS
@@ -24,7 +24,6 @@ from omni.shipped import ASSETS
 ROLES, VOICES = "roles.yaml", "voices.yaml"
 MAX_FILE = 1_000_000  # bytes
 MAX_TEXT = 4000  # characters
-LANGUAGES: tuple[Language, ...] = get_args(Language)
 SPEEDS: tuple[StyleName, ...] = ("slow", "fast")
 PITCHES: tuple[StyleName, ...] = ("low", "high")
 LOUDNESSES: tuple[StyleName, ...] = ("soft", "loud")
@@ -35,17 +34,16 @@ _STYLE_KEYS = {"speed": SPEEDS, "pitch": PITCHES, "loudness": LOUDNESSES}
 class Role:
     """A role: who the assistant is, and with which voice it speaks.
 
-    ``voice``: a name that the model knows, ``recording``: the name of a saved voice; None: the
-    voice stays as it is. ``style``: of the keys speed, pitch, loudness.
+    In the tables a named voice stands under the key voice and a saved one under recording.
     """
 
     id: str
-    label: Mapping[Language, str]
-    text: Mapping[Language, str]
-    voice: str | None = None
-    recording: str | None = None
+    label: Mapping[str, str]  # by language of the page
+    text: Mapping[str, str]  # by language of the prompt
+    named_voice: str | None = None  # the name of a voice that the model knows; None: as it is
+    saved_voice: str | None = None  # the name of a voice that was saved; None: as it is
     emotion: EmotionName | None = None
-    style: Mapping[str, StyleName] = field(default_factory=dict)
+    style: Mapping[str, StyleName] = field(default_factory=dict)  # of speed, pitch, loudness
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class NamedVoice:
     """
 
     name: str
-    label: Mapping[Language, str]
+    label: Mapping[str, str]  # by language of the page
     documented: bool = False
 
 
@@ -130,8 +128,8 @@ def _role(entry: Any) -> Role:
             style[key] = value
     return Role(
         _word(entry, "id"),
-        _both(entry, "label"),
-        _both(entry, "text"),
+        _texts(entry, "label", page_languages()),
+        _texts(entry, "text", PROMPT_LANGUAGES),
         _word(entry, "voice") if "voice" in entry else None,
         _word(entry, "recording") if "recording" in entry else None,
         emotion,
@@ -144,7 +142,7 @@ def _named_voice(entry: Any) -> NamedVoice:
     name = _word(entry, "name")
     if any(mark in name for mark in "【】"):
         raise ValueError("name is written without 【】")
-    label = _both(entry, "label") if "label" in entry else dict.fromkeys(LANGUAGES, name)
+    label = _texts(entry, "label", page_languages()) if "label" in entry else {ENGLISH: name}
     documented = entry.get("documented", False)
     if not isinstance(documented, bool):
         raise ValueError("documented must be true or false")
@@ -167,16 +165,14 @@ def _word(entry: Mapping[str, Any], key: str) -> str:
     return value.strip()
 
 
-def _both(entry: Mapping[str, Any], key: str) -> dict[Language, str]:
-    """A text in both languages; one text, or one language, stands for both."""
+def _texts(entry: Mapping[str, Any], key: str, languages: Sequence[str]) -> dict[str, str]:
+    """A text by language; a text without a language stands for all (see in_language)."""
     value = entry[key]
     if isinstance(value, str):
-        return dict.fromkeys(LANGUAGES, _word(entry, key))
-    if not isinstance(value, dict) or not value or not set(value) <= set(LANGUAGES):
-        raise ValueError(f"{key} must be a text, or texts under {' and '.join(LANGUAGES)}")
-    words = {language: _word(value, language) for language in value}
-    other = next(iter(words.values()))
-    return {language: words.get(language, other) for language in LANGUAGES}
+        return {ENGLISH: _word(entry, key)}
+    if not isinstance(value, dict) or not value or not set(value) <= set(languages):
+        raise ValueError(f"{key} must be a text, or texts under {' and '.join(languages)}")
+    return {language: _word(value, language) for language in value}
 
 
 def _title(number: int, entry: Any, key: str) -> str:

@@ -29,7 +29,7 @@ WAV, CARD = "voice.wav", "voice.json"
 MAX_VOICES = 200
 MAX_NAME = 60  # characters
 MAX_TRANSCRIPT = 2000  # characters: 30 s of speech have a few hundred
-_PART = ".part-"  # begins the name of a folder that is not finished
+_UNFINISHED = ".part-"  # begins the name of a folder that is not finished
 
 Use: TypeAlias = Literal["system", "example"]
 USES: tuple[Use, ...] = get_args(Use)
@@ -142,14 +142,14 @@ class VoiceLibrary:
     def _write(self, voice: SavedVoice, wav: Path) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = secrets.token_hex(8)
-        part = self.folder / f"{_PART}{name}"
-        part.mkdir(mode=0o700)
+        unfinished = self.folder / f"{_UNFINISHED}{name}"
+        unfinished.mkdir(mode=0o700)
         try:
-            shutil.copyfile(wav, part / WAV)
-            _write_card(part, voice)
-            part.rename(self.folder / name)  # whole or not at all
+            shutil.copyfile(wav, unfinished / WAV)
+            _write_card(unfinished, voice)
+            unfinished.rename(self.folder / name)  # whole or not at all
         except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise
 
     def _find(self, name: str) -> tuple[Path, SavedVoice]:
@@ -163,7 +163,7 @@ class VoiceLibrary:
         found = {}
         for card in self.folder.glob(f"*/{CARD}"):
             folder = card.parent
-            if folder.name.startswith(_PART) or not (folder / WAV).is_file():
+            if folder.name.startswith(_UNFINISHED) or not (folder / WAV).is_file():
                 continue
             try:
                 found[folder] = saved_voice(json.loads(card.read_text(encoding="utf-8")))
@@ -232,9 +232,9 @@ def _check_free(name: str, cards: dict[Path, SavedVoice]) -> None:
 
 def _write_card(folder: Path, voice: SavedVoice) -> None:
     """Whole or not at all."""
-    part = folder / f"{_PART}{secrets.token_hex(4)}"
-    part.write_text(json.dumps(asdict(voice), ensure_ascii=False, indent=2), encoding="utf-8")
-    part.replace(folder / CARD)
+    unfinished = folder / f"{_UNFINISHED}{secrets.token_hex(4)}"
+    unfinished.write_text(json.dumps(asdict(voice), ensure_ascii=False, indent=2), encoding="utf-8")
+    unfinished.replace(folder / CARD)
 
 
 def _disk(folder: Path, error: OSError) -> VoiceError:

@@ -1,31 +1,37 @@
-"""The voice panel: one for the three tabs.
+"""The voice panel: one for all tabs.
 
 Knows: its components, where they stand, and how their values become a system prompt.
 Does not know: what happens when a person uses them (demos.voices.actions), how a voice prompt
 reaches the model.
 
-What the panel shows is what a turn gets: the text in the system prompt's box, and the recording
-in the player (trimmed and levelled), if there is one.
+What the panel shows is what a turn gets: the text in the system prompt's box, and the reference
+recording in the player (trimmed and levelled), if there is one.
+
+The words: a *reference* is a recording of the voice that answers are to sound like; a *saved voice*
+is a reference that was kept under a name; a *named voice* is one that the model knows by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.i18n import I18nData
 
+from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.languages import Words
 from demos.voices.catalog import LOUDNESSES, PITCHES, SPEEDS
-from demos.voices.library import MAX_NAME, MAX_TRANSCRIPT, USES
+from demos.voices.library import MAX_NAME, MAX_TRANSCRIPT, USES, Use
 from omni.conversation import DEFAULT_SYSTEM_TEXT, SystemPrompt, VoicePrompt
 from omni.errors import MediaError
 from omni.prompting.styles import EMOTION_NAMES
 from omni.prompting.system_text import DEFAULT_VOICE, SystemChoices
+
+if TYPE_CHECKING:
+    from demos.base.gradio_internals import Label
 
 NONE = ""  # the value of a choice that chooses nothing
 MAX_WISH = 500  # characters
@@ -33,54 +39,78 @@ MAX_SYSTEM = 8000  # characters
 
 
 @dataclass(frozen=True)
-class VoicePanel:
-    """The panel's components.
+class VoiceChoice:
+    """What the panel says for one turn."""
 
-    ``sample``: the path of the recording that is used, or None. ``judged``, ``verdict``,
-    ``judged_number``: what came of a recording's check, invisible, until the page knows that it is
-    still wanted.
-    """
+    text: str  # of the system prompt
+    reference: Path | None = None  # the checked recording, in the session's folder
+    use: Use = "system"  # of the reference
+    transcript: str = ""  # what the reference says
+
+    def system_prompt(self) -> SystemPrompt:
+        """The same as a prompt.
+
+        Raises:
+            MediaError: ``upload-gone``, the session was away for too long.
+        """
+        if self.reference is None:
+            return SystemPrompt(self.text)
+        if not self.reference.exists():
+            raise MediaError(
+                "upload-gone",
+                "{name} is no longer on the server: add the file again.",
+                name=self.reference.name,
+            )
+        return SystemPrompt(
+            self.text, VoicePrompt(self.reference, self.use, self.transcript or None)
+        )
+
+
+@dataclass(frozen=True)
+class VoicePanel:
+    """The panel's components."""
 
     role: gr.Dropdown
-    named: gr.Dropdown
-    saved: gr.Dropdown
-    reference: gr.Audio
-    sample: gr.State
-    judged: gr.File
-    verdict: gr.HTML
-    judged_number: gr.Number
-    check: gr.HTML
-    transcript: gr.Textbox
+    named_voice: gr.Dropdown
+    saved_voice: gr.Dropdown
+    reference: gr.Audio  # the player of the reference
+    used_reference: gr.State  # the path of the reference that is used, or None
+    # What came of a reference's check, invisible, until the page knows that it is still wanted.
+    checked_file: gr.File
+    checked_note: gr.HTML
+    checked_number: gr.Number
+    reference_note: gr.HTML
+    transcript: gr.Textbox  # what the reference says
     transcribe: gr.Button
-    use: gr.Radio
-    name: gr.Textbox
+    reference_use: gr.Radio
+    voice_name: gr.Textbox  # under which the reference is saved
     save: gr.Button
     rename: gr.Button
     delete: gr.Button
     export: gr.Button
     export_file: gr.DownloadButton
-    load: gr.UploadButton
-    shelf: gr.HTML
+    import_file: gr.UploadButton
+    library_note: gr.HTML
     emotion: gr.Dropdown
     speed: gr.Radio
     pitch: gr.Radio
     loudness: gr.Radio
     wish: gr.Textbox
-    system: gr.Textbox
-    after: gr.HTML
+    system_text: gr.Textbox
+    system_note: gr.HTML  # what the prompt puts behind the text
     by_hand: gr.Checkbox
     problems: gr.HTML
     reset: gr.Button
 
     @property
-    def inputs(self) -> list[Component]:
+    def inputs(self) -> Inputs:
         """What a turn gets."""
-        return [self.sample, self.transcript, self.use, self.system]
+        return {self.used_reference, self.transcript, self.reference_use, self.system_text}
 
     @property
-    def controls(self) -> list[Component]:
-        """What the text of the system prompt is made from, in the order of :func:`choices`."""
-        return [self.role, self.named, self.sample, *self.style, self.wish]
+    def controls(self) -> Inputs:
+        """What the text of the system prompt is made from."""
+        return {self.role, self.named_voice, self.used_reference, *self.style, self.wish}
 
     @property
     def all(self) -> list[Component]:
@@ -89,72 +119,57 @@ class VoicePanel:
 
     @property
     def style(self) -> list[Component]:
-        """What a role always brings: emotion, speed, pitch, loudness."""
+        """What a role always brings."""
         return [self.emotion, self.speed, self.pitch, self.loudness]
 
     @property
-    def no_recording(self) -> dict[Component, Any]:
-        """What is shown around the player when no recording was checked."""
-        empty = dict.fromkeys((self.saved, self.transcript, self.name, self.check), NONE)
-        return {**empty, self.use: USES[0]}
+    def no_reference(self) -> Changes:
+        """What is shown around the player when no reference was checked."""
+        empty = (self.saved_voice, self.transcript, self.voice_name, self.reference_note)
+        return {**dict.fromkeys(empty, NONE), self.reference_use: USES[0]}
 
     @property
-    def first_values(self) -> dict[Component, Any]:
+    def first_values(self) -> Changes:
         """What a new page shows, but for the library."""
         return {
             **dict.fromkeys((self.role, *self.style, self.wish), NONE),
-            **self.no_recording,
+            **self.no_reference,
             self.reference: None,
-            self.named: DEFAULT_VOICE,
+            self.named_voice: DEFAULT_VOICE,
             self.by_hand: False,
         }
 
-    @staticmethod
-    def system_prompt(values: Sequence[Any], keep: Callable[[str], Path]) -> SystemPrompt:
-        """What the values of :attr:`inputs` say.
+    def chosen(self, values: Values) -> VoiceChoice:
+        """What the values of :attr:`inputs` say."""
+        reference: str | None = values[self.used_reference]
+        return VoiceChoice(
+            (values[self.system_text] or "").strip(),
+            Path(reference) if reference else None,
+            values[self.reference_use],
+            (values[self.transcript] or "").strip(),
+        )
 
-        Args:
-            keep: not needed: the recording lies in the session's folder since it was checked.
-
-        Raises:
-            MediaError: ``upload-gone``, the session was away for too long.
-        """
-        del keep
-        sample, transcript, use, text = values
-        text = (text or "").strip()
-        if not sample:
-            return SystemPrompt(text)
-        path = Path(sample)
-        if not path.exists():
-            raise MediaError(
-                "upload-gone",
-                "{name} is no longer on the server: add the file again.",
-                name=path.name,
-            )
-        return SystemPrompt(text, VoicePrompt(path, use, (transcript or "").strip() or None))
-
-
-def choices(values: Sequence[Any], role_text: Callable[[str], str]) -> SystemChoices:
-    """The values of :attr:`VoicePanel.controls` as choices; a recording replaces a named voice."""
-    role, named, sample, emotion, speed, pitch, loudness, wish = values
-    return SystemChoices(
-        voice=None if sample else (named or None),
-        role=role_text(role) if role else "",
-        emotion=emotion or None,
-        styles=tuple(style for style in (speed, pitch, loudness) if style),
-        wish=wish or "",
-    )
+    def system_choices(self, values: Values, role_text: Callable[[str], str]) -> SystemChoices:
+        """The values of :attr:`controls` as choices; a reference replaces a named voice."""
+        role, styles = values[self.role], (self.speed, self.pitch, self.loudness)
+        return SystemChoices(
+            voice=None if values[self.used_reference] else (values[self.named_voice] or None),
+            role=role_text(role) if role else "",
+            emotion=values[self.emotion] or None,
+            styles=tuple(values[style] for style in styles if values[style]),
+            wish=values[self.wish] or "",
+        )
 
 
 def lay_out_voice_panel(words: Words) -> VoicePanel:
     """Make the components where the caller is."""
-    parts: dict[str, Any] = {"sample": gr.State(None)}
+    parts: dict[str, Any] = {"used_reference": gr.State(None)}
     gr.Markdown(words.static("voice-help"), elem_classes=["hint"])
     parts["problems"] = _note("voice-problems")
     parts["role"] = _dropdown(words, "voice-role", info=True)
-    parts["named"] = _dropdown(words, "voice-named", info=True)
+    parts["named_voice"] = _dropdown(words, "voice-named", info=True)
     with gr.Accordion(words.static("voice-recording"), open=False, elem_id="voice-recording"):
-        parts |= _recording(words)
+        parts |= _reference(words)
         with gr.Accordion(words.static("voice-library"), open=False, elem_id="voice-library"):
             parts |= _library(words)
     with gr.Accordion(words.static("voice-style"), open=False, elem_id="voice-style"):
@@ -164,10 +179,10 @@ def lay_out_voice_panel(words: Words) -> VoicePanel:
     return VoicePanel(**parts)
 
 
-def _recording(words: Words) -> dict[str, Component]:
+def _reference(words: Words) -> dict[str, Component]:
     gr.Markdown(words.static("voice-recording-help"), elem_classes=["hint"])
     return {
-        "saved": _dropdown(words, "voice-saved"),
+        "saved_voice": _dropdown(words, "voice-saved"),
         "reference": gr.Audio(
             label=words.static("voice-prompt"),
             sources=["upload", "microphone"],
@@ -176,11 +191,11 @@ def _recording(words: Words) -> dict[str, Component]:
             buttons=[],
             elem_id="voice-prompt",
         ),
-        "judged": gr.File(elem_classes=["bridge"]),
-        "verdict": gr.HTML("", elem_classes=["bridge"]),
-        "judged_number": gr.Number(0, elem_classes=["bridge"]),
-        "check": _note("voice-check"),
-        "use": gr.Radio(
+        "checked_file": gr.File(elem_classes=["bridge"]),
+        "checked_note": gr.HTML("", elem_classes=["bridge"]),
+        "checked_number": gr.Number(0, elem_classes=["bridge"]),
+        "reference_note": _note("voice-check"),
+        "reference_use": gr.Radio(
             [(words.static(f"voice-use-{use}"), use) for use in USES],
             value=USES[0],
             label=words.static("voice-use"),
@@ -201,7 +216,7 @@ def _recording(words: Words) -> dict[str, Component]:
 
 def _library(words: Words) -> dict[str, Component]:
     parts: dict[str, Component] = {
-        "name": gr.Textbox(
+        "voice_name": gr.Textbox(
             label=words.static("voice-name"), max_length=MAX_NAME, elem_id="voice-name"
         )
     }
@@ -213,13 +228,13 @@ def _library(words: Words) -> dict[str, Component]:
         parts["export_file"] = gr.DownloadButton(
             str(words.static("voice-export")), visible="hidden", elem_id="voice-export-file"
         )
-        parts["load"] = gr.UploadButton(
+        parts["import_file"] = gr.UploadButton(
             str(words.static("voice-import")),
             file_types=[".zip"],
             size="sm",
             elem_id="voice-import",
         )
-    parts["shelf"] = _note("voice-shelf")
+    parts["library_note"] = _note("voice-shelf")
     return parts
 
 
@@ -258,7 +273,7 @@ def _style(words: Words) -> dict[str, Component]:
 
 def _system(words: Words) -> dict[str, Component]:
     return {
-        "system": gr.Textbox(
+        "system_text": gr.Textbox(
             DEFAULT_SYSTEM_TEXT,
             label=words.static("system-prompt"),
             info=words.static("system-help"),
@@ -268,7 +283,7 @@ def _system(words: Words) -> dict[str, Component]:
             interactive=False,
             elem_id="system-prompt",
         ),
-        "after": _note("system-after"),
+        "system_note": _note("system-after"),
         "by_hand": gr.Checkbox(
             False,
             label=words.static("system-by-hand"),
@@ -281,7 +296,7 @@ def _system(words: Words) -> dict[str, Component]:
 def _dropdown(words: Words, key: str, info: bool = False) -> gr.Dropdown:
     """Its choices come with the page, in the person's language."""
     start = DEFAULT_VOICE if key == "voice-named" else NONE
-    label: str | I18nData = start or words.static(f"{key}-none")
+    label: Label = start or words.static(f"{key}-none")
     return gr.Dropdown(
         [(label, start)],
         value=start,

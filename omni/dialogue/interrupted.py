@@ -12,7 +12,7 @@ from omni.conversation import Message, Part, Speech, Text
 from omni.events import FRAMES_PER_SECOND
 
 
-def heard_part(message: Message, seconds: float) -> Message:
+def played_part(message: Message, seconds: float) -> Message:
     """The message up to what had been heard when playback stopped, marked as cut.
 
     Each piece of speech says the text before it, so of the piece that was being heard the same

@@ -1,22 +1,21 @@
-"""What a turn has said so far, as the parts of its message: pieces of text and of speech in turn.
+"""What a run has said so far, as the parts of its message: text and speech, one after the other.
 
 Knows: how ids become whole characters and frames become codes. Does not know: the context, when
-a piece ends.
+a part ends.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from omni.conversation import Part, Speech, Text
+from omni.generation.protocols import Tokenizer
 
 
-class Pieces:
-    """Grows by one id or one frame; a piece under way becomes a part when it is closed."""
+class AnswerParts:
+    """Grows by one id or one frame; the part under way is counted once it is closed."""
 
-    def __init__(self, tokenizer: Any, codebooks: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, codebooks: int) -> None:
         self._stream = tokenizer.stream()
         self._codebooks = codebooks
         self._parts: list[Part] = []
@@ -26,7 +25,7 @@ class Pieces:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The pieces that are closed."""
+        """The parts that are closed."""
         return tuple(self._parts)
 
     def show(self, token: int) -> str:
@@ -44,22 +43,22 @@ class Pieces:
         return False
 
     def close_text(self) -> None:
-        """End the piece of text, if there is one."""
+        """End the text, if there is one."""
         if self._ids or self._text:
             self._parts.append(Text("".join(self._text), tuple(self._ids)))
         self._text, self._ids = [], []
 
     def speak(self) -> None:
-        """Begin a spoken piece."""
+        """Begin to speak."""
         self._frames = []
 
     @property
     def frames(self) -> int | None:
-        """Frames of the spoken piece that is under way; None: none is."""
+        """Frames of the speech that is under way; None: none is."""
         return None if self._frames is None else len(self._frames)
 
     def add(self, codes: np.ndarray) -> None:
-        """Take a frame of the spoken piece: int (codebooks,)."""
+        """Take a frame of speech: int (codebooks,)."""
         assert self._frames is not None
         self._frames.append(codes)
 
@@ -69,7 +68,7 @@ class Pieces:
         self._frames.pop()
 
     def close_speech(self, keep: bool = True) -> None:
-        """End the spoken piece; ``keep`` False: it never was."""
+        """End the speech; ``keep`` False: it is forgotten."""
         frames, self._frames = self._frames, None
         if keep and frames is not None:
             codes = np.array(frames, np.int32).reshape(-1, self._codebooks)

@@ -1,12 +1,12 @@
-"""Steps recorded as CUDA graphs: what a step launches is written down once and replayed.
+"""Steps captured as CUDA graphs: what a step launches is captured once and replayed.
 
-Knows: how a function of tensors at fixed places is recorded, which sizes are recorded, when memory
-moves and a recording is worth nothing any more.
+Knows: how a function of tensors at fixed places is captured, for which sizes, and when memory moves
+so that a captured step is worth nothing any more.
 Does not know: when a step is due, sampling's meaning, sessions.
 
-A step of the language model is recorded for each window of keys that it looks at (powers of two), a
-frame's depth loop for each way of sampling, its draws included. A recording reads and writes fixed
-places: inputs are copied there before a replay, and results are good until the next one.
+A step of the language model is captured for each window of keys that it looks at (powers of two), a
+frame's depth loop for each way of sampling, its draws included. A captured step reads and writes
+fixed places: inputs are copied there before a replay, and results are good until the next one.
 """
 
 from __future__ import annotations
@@ -14,23 +14,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
 
 from omni.generation.sampling import mark_seen, pick
-from omni.model.layers.key_values import FixedWindow, KeyValues
+from omni.model.layers.key_values import FixedWindow
+from omni.model.omni import OmniForCausalLM
+from omni.model.protocols import SpeakingModel
 from omni.options import Sampling
 
 logger = logging.getLogger(__name__)
-WARM_UPS = 2  # runs before recording, in which libraries set themselves up
+WARM_UPS = 2  # runs before a capture, in which libraries set themselves up
 FIRST_WINDOW = 512  # positions; the next ones double
 T = TypeVar("T")
 
 
-class Recording(Generic[T]):
-    """A function of tensors at fixed places as a CUDA graph; records when it is made.
+class CapturedStep(Generic[T]):
+    """A function of tensors at fixed places as a CUDA graph; captured when it is made.
 
     ``source``: the random generator that the function draws from, if it draws.
     """
@@ -50,7 +52,7 @@ class Recording(Generic[T]):
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._result = function()
         if source is not None and state is not None:
-            source.set_state(state)  # a seed means the same whether or not it was recorded now
+            source.set_state(state)  # a seed means the same whether or not it was captured now
 
     def __call__(self) -> T:
         """Replays; the result stands at the same place every time."""
@@ -58,32 +60,34 @@ class Recording(Generic[T]):
         return self._result
 
 
-class Recordings:
-    """The recorded steps of one model, and the one past that they work on.
+class CapturedSteps:
+    """The captured steps of one model, and the one past that they work on.
 
-    One turn at a time may use them: who gets :meth:`acquire` True calls :meth:`release`.
+    One run at a time may use them: where :meth:`acquire` was True, :meth:`release` must follow.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: OmniForCausalLM) -> None:
+        """``model``: one for which it is :meth:`possible`."""
+        past = model.new_key_values()
+        assert past is not None
         self.model = model
         weight = model.model.norm.weight
         self.device: torch.device = weight.device
-        self.past: KeyValues = model.new_key_values()
-        self.works = True  # False: recording failed here once, and everything is run instead
+        self.past = past
+        self.works = True  # False: capturing failed here once, and everything is run instead
         self.source = torch.Generator(device=self.device)
         self._embeds = torch.zeros(1, 1, len(weight), dtype=weight.dtype, device=self.device)
         self._position = torch.zeros(1, dtype=torch.int64, device=self.device)
-        self._steps: dict[int, Recording[Tensor]] = {}
-        self._frames: dict[Sampling, RecordedFrames] = {}
+        self._steps: dict[int, CapturedStep[Tensor]] = {}
+        self._depth_loops: dict[Sampling, CapturedDepthLoop] = {}
         self._lock = threading.Lock()
 
     @staticmethod
-    def possible(model: Any) -> bool:
-        """Whether this model's steps can be recorded: what they run is on one CUDA device, and no
+    def possible(model: SpeakingModel) -> TypeGuard[OmniForCausalLM]:
+        """Whether this model's steps can be captured: what they run is on one CUDA device, and no
         layer's work depends on values (the outliers of 8-bit layers are counted on the host).
         """
-        make = getattr(model, "new_key_values", None)
-        if make is None or make() is None:
+        if not isinstance(model, OmniForCausalLM) or model.new_key_values() is None:
             return False
         core = model.model
         parts = (core.layers, core.norm, core.audio_embed_layers, model.audio_head)
@@ -93,11 +97,11 @@ class Recordings:
         return on_cuda and "Linear8bitLt" not in kinds
 
     def acquire(self) -> bool:
-        """Takes these for one turn, unless another has them or recording does not work here."""
+        """Takes these for one run, unless another has them or capturing does not work here."""
         return self.works and self._lock.acquire(blocking=False)
 
     def release(self) -> None:
-        """The turn is over."""
+        """The run is over."""
         self._lock.release()
 
     def reserve(self, count: int) -> None:
@@ -113,42 +117,42 @@ class Recordings:
         self._position.fill_(self.past.length)
         window = _window(self.past.length + 1)
         if self.works and window not in self._steps:
-            recorded = self._recorded(lambda: self._run(window))
-            if recorded is not None:
-                self._steps[window] = recorded
+            step = self.capture(lambda: self._run(window))
+            if step is not None:
+                self._steps[window] = step
         state = self._steps[window]() if window in self._steps else self._run(window)
         self.past.advance(1)
         return state
 
-    def frames(self, sampling: Sampling) -> RecordedFrames:
+    def depth_loop(self, sampling: Sampling) -> CapturedDepthLoop:
         """The depth loop of one speech call that begins now."""
-        if sampling not in self._frames:
-            self._frames[sampling] = RecordedFrames(self, sampling)
-        frames = self._frames[sampling]
-        frames.begin()
-        return frames
+        if sampling not in self._depth_loops:
+            self._depth_loops[sampling] = CapturedDepthLoop(self, sampling)
+        depth_loop = self._depth_loops[sampling]
+        depth_loop.begin()
+        return depth_loop
 
     def _run(self, window: int) -> Tensor:
         fixed = FixedWindow(self.past, self._position, window)
         state: Tensor = self.model.hidden(self._embeds, past_key_values=fixed)
         return state[:, 0]
 
-    def _recorded(
+    def capture(
         self, function: Callable[[], T], source: torch.Generator | None = None
-    ) -> Recording[T] | None:
-        """The recording; None, and never again, where it fails: running is slower, not wrong."""
+    ) -> CapturedStep[T] | None:
+        """The captured step; None where that fails, which is slower and not wrong."""
         try:
-            return Recording(function, source)
+            return CapturedStep(function, source)
         except RuntimeError:
             logger.warning("CUDA graphs do not work here; steps are run one by one", exc_info=True)
             self.works = False
             return None
 
 
-class RecordedFrames:
+class CapturedDepthLoop:
     """The depth loop of a frame with its draws, and the embedding that the frame has."""
 
-    def __init__(self, owner: Recordings, sampling: Sampling) -> None:
+    def __init__(self, owner: CapturedSteps, sampling: Sampling) -> None:
         self._owner = owner
         self._sampling = sampling
         sizes = owner.model.config.audio.codebook_sizes
@@ -157,7 +161,7 @@ class RecordedFrames:
             for index, size in enumerate(sizes)
         ]
         self._hidden: Tensor | None = None
-        self._recording: Recording[tuple[Tensor, Tensor]] | None = None
+        self._captured: CapturedStep[tuple[Tensor, Tensor]] | None = None
 
     def begin(self) -> None:
         """No code has been seen yet."""
@@ -169,14 +173,15 @@ class RecordedFrames:
         if self._hidden is None:
             self._hidden = hidden.clone()
         self._hidden.copy_(hidden)
-        if self._recording is None and self._owner.works:
+        if self._captured is None and self._owner.works:
             kept = [seen.clone() for seen in self._seen]  # warming up draws codes too
-            self._recording = self._owner._recorded(self._run, self._owner.source)
+            self._captured = self._owner.capture(self._run, self._owner.source)
             for seen, before in zip(self._seen, kept, strict=True):
                 seen.copy_(before)
-        return self._run() if self._recording is None else self._recording()
+        return self._run() if self._captured is None else self._captured()
 
     def _run(self) -> tuple[Tensor, Tensor]:
+        assert self._hidden is not None
         codes = self._owner.model.audio_head.generate(self._hidden, self._pick)
         return codes, self._owner.model.embed_codes(codes)[:, None]
 

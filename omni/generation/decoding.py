@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from omni.generation.captured_steps import Recordings
+from omni.generation.captured_steps import CapturedSteps
 from omni.generation.session_cache import Key
 from omni.model.layers.key_values import KeyValues
+from omni.model.protocols import SpeakingModel
 
 PREFILL_CHUNK = 1024  # positions a pass: bounds its memory, and how long a stop has to wait
 Phase = Literal["encode_s", "prefill_s", "text_s", "audio_s"]
@@ -27,14 +28,14 @@ Phase = Literal["encode_s", "prefill_s", "text_s", "audio_s"]
 
 @dataclass
 class Timings:
-    """What a turn has taken so far; filled while it runs. The names are those of TurnStats.
+    """What a run has taken so far; filled while it goes on. The names are those of TurnStats.
 
     A step's time ends when its result is known on the host, so a device's work is in it. The time
     in which the consumer of the events holds the turn up is in none of them.
     """
 
     prompt_tokens: int = 0
-    reused_tokens: int = 0  # of the prompt, that the session's past held already
+    cached_tokens: int = 0  # of the prompt, that the session's last context held already
     text_tokens: int = 0  # that were taken
     audio_frames: int = 0  # that were yielded
     encode_s: float = 0.0
@@ -52,19 +53,18 @@ class Timings:
             setattr(self, phase, getattr(self, phase) + time.perf_counter() - start)
 
 
-class Decoder:
+class ModelRunner:
     """The language model behind a past that grows with every call.
 
     The whole of generation goes through these methods; what runs behind :meth:`step` changes
     nothing else.
     """
 
-    def __init__(self, model: Any) -> None:
-        """``model``: one without ``new_key_values``, or that gives none, gets a dynamic cache."""
+    def __init__(self, model: SpeakingModel) -> None:
+        """``model``: one that gives no memory of its own gets a dynamic cache."""
         self._model = model
-        make = getattr(model, "new_key_values", None)
-        self._past: KeyValues | None = make() if make else None
-        self._cache: Any = DynamicCache() if self._past is None else self._past
+        self._past = model.new_key_values()
+        self._cache: KeyValues | DynamicCache = DynamicCache() if self._past is None else self._past
 
     @property
     def length(self) -> int:
@@ -98,54 +98,54 @@ class Decoder:
         surplus = self.length - length
         if surplus <= 0:
             return
-        if self._past is not None:
-            self._past.crop(length)
+        if isinstance(self._cache, KeyValues):
+            self._cache.crop(length)
         else:
             self._cache.crop(-surplus)  # negative: how many to remove, in every version
 
 
-class RecordedDecoder(Decoder):
-    """The same with recorded steps, whose memory it borrows for a turn."""
+class CapturedRunner(ModelRunner):
+    """The same with captured steps, whose memory it borrows for a run."""
 
-    def __init__(self, recordings: Recordings) -> None:
-        """``recordings``: acquired, for as long as this is used."""
-        self._model = recordings.model
-        self._recordings = recordings
-        self._past = self._cache = recordings.past
-        self._past.crop(0)
+    def __init__(self, captured: CapturedSteps) -> None:
+        """``captured``: acquired, for as long as this is used."""
+        self._model = captured.model
+        self._captured = captured
+        self._past = self._cache = captured.past
+        captured.past.crop(0)
 
     @torch.inference_mode()
     def resume(self, past: KeyValues) -> None:
         """Goes on from a copy of ``past``."""
-        self._recordings.reserve(past.length)
-        self._recordings.past.copy_from(past)
+        self._captured.reserve(past.length)
+        self._captured.past.copy_from(past)
 
     @torch.inference_mode()
     def result(self) -> KeyValues | None:
         """A copy of the past."""
-        return self._recordings.past.copy()
+        return self._captured.past.copy()
 
     @torch.inference_mode()
     def prefill(self, embeds: Tensor) -> Tensor:
         """Feeds embeddings (1, positions, hidden); the last hidden state (1, hidden)."""
-        self._recordings.reserve(embeds.shape[1])
+        self._captured.reserve(embeds.shape[1])
         return super().prefill(embeds)
 
     @torch.inference_mode()
     def step(self, embeds: Tensor) -> Tensor:
         """Feeds one embedding; its hidden state, good until the next step."""
-        return self._recordings.step(embeds)
+        return self._captured.step(embeds)
 
 
 class Context:
-    """The ids of a turn, and the embeddings of those that the cache does not hold yet.
+    """The ids of a run, and the embeddings of those that the cache does not hold yet.
 
     The last id is never in the cache before :meth:`hidden` is asked for what follows it, so it can
     be exchanged for nothing.
     """
 
-    def __init__(self, decoder: Decoder, check: Callable[[], None]) -> None:
-        """``check`` is called before each pass of the model; what it raises ends the turn."""
+    def __init__(self, decoder: ModelRunner, check: Callable[[], None]) -> None:
+        """``check`` is called before each pass of the model; what it raises ends the run."""
         self.ids: list[int] = []
         self.keys: list[Key] = []  # what each position holds
         self.started = False  # whether anything has been fed

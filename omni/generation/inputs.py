@@ -8,14 +8,20 @@ Does not know: files, the cache of the language model, what is generated.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import cached_property
+from typing import TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from omni.generation.session_cache import Key, SessionMemory
+from omni.generation.session_cache import Key, SessionCache
+from omni.media.audio import AudioPiece
+from omni.media.image import ImagePatches
+from omni.model.protocols import SpeakingModel
 from omni.prompting.slots import AudioSlot, CodesSlot, ImageSlot, Prompt, Slot
 
 MERGED_PATCHES = 4  # of a picture, to one row
@@ -30,26 +36,26 @@ class PromptInputs:
     """The inputs of one prompt, made as far as they are needed.
 
     Args:
-        model: has ``encode_audio``, ``encode_images`` and ``embed``.
+        model: encodes and embeds.
         check: called between pieces of the work; what it raises ends it.
         pads: the ids that sound, pictures and frames of a clip stand under; needed for
             :meth:`keys` and for a start within the prompt.
-        memory: where encoded media are kept, for ``session``.
+        cache: where encoded media are kept, for ``session``.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: SpeakingModel,
         prompt: Prompt,
         check: Callable[[], None],
         pads: tuple[int, int, int] = NO_PADS,
-        memory: SessionMemory | None = None,
+        cache: SessionCache | None = None,
         session: str | None = None,
     ) -> None:
         self._model = model
         self._prompt = prompt
         self._check = check
-        self._memory = memory if session is not None else None
+        self._cache = cache if session is not None else None
         self._session = session or ""
         # Rows that stand for the pads of each kind, in order.
         kinds = [_Rows("audio"), _Rows("image"), _Rows("video")]
@@ -101,65 +107,110 @@ class PromptInputs:
                 made[unit] = found
         wanted = [same[0] for same in missing.values()]
         cpu = _on_cpu(self._model)
-        sounds = [unit for unit in wanted if unit.sound]
-        pictures = [unit for unit in wanted if not unit.sound]
+        sounds = [unit for unit in wanted if isinstance(unit, _Sound)]
+        pictures = [unit for unit in wanted if isinstance(unit, _Picture)]
         with _stoppable(self._model, self._check):
             for group in _groups(sounds, CPU_MEL_FRAMES if cpu else MEL_FRAMES):
                 self._check()
-                codes = self._model.encode_audio([unit.content for unit in group])
+                codes = self._model.encode_audio([unit.piece for unit in group])
                 made.update(self._keep(group, codes))
-            for group in _groups(pictures, CPU_PATCHES if cpu else PATCHES):
+            for images in _groups(pictures, CPU_PATCHES if cpu else PATCHES):
                 self._check()
-                rows = self._model.encode_images([unit.content for unit in group])
-                made.update(self._keep(group, rows.split([unit.rows for unit in group])))
+                rows = self._model.encode_images([unit.image for unit in images])
+                made.update(self._keep(images, rows.split([unit.rows for unit in images])))
         for same in missing.values():
             made.update(dict.fromkeys(same, made[same[0]]))
         return made
 
     def _kept(self, unit: _Unit) -> Tensor | None:
-        if unit.codes is not None:
+        if isinstance(unit, _Codes):
             return unit.codes
-        return self._memory.get(self._session, unit.key) if self._memory else None
+        found = self._cache.get(self._session, unit.key) if self._cache else None
+        return found if isinstance(found, Tensor) else None
 
     def _keep(self, group: Sequence[_Unit], rows: Sequence[Tensor]) -> dict[_Unit, Tensor]:
         made = dict(zip(group, rows, strict=True))
-        if self._memory:
+        if self._cache:
             for unit, tensor in made.items():
                 # A copy: a view would hold the memory of the whole group.
                 size = tensor.numel() * tensor.element_size()
-                self._memory.put(self._session, unit.key, tensor.clone(), size)
+                self._cache.put(self._session, unit.key, tensor.clone(), size)
         return made
 
 
-class _Unit:
-    """What is encoded by itself: a piece of sound, a picture, or codes that are there already."""
+class _Unit(ABC):
+    """What is encoded by itself; ``rows``: how many rows it gives."""
 
-    def __init__(self, content: Any, sound: bool, rows: int, codes: Tensor | None = None) -> None:
-        self.content = content
-        self.sound = sound
-        self.rows = rows
-        self.codes = codes
-        self._key: Key = None
+    rows: int
 
     @property
+    @abstractmethod
     def key(self) -> Key:
         """Equal for equal content."""
-        if self._key is None:
-            self._key = _digest(self.content.mel if self.sound else self.content.patches)
-            if not self.sound:
-                self._key = (self._key, tuple(self.content.grid))
-        return self._key
 
     @property
+    @abstractmethod
     def size(self) -> int:
-        """What the work grows with: mel frames, or patches."""
-        return int(self.content.mel.shape[-1] if self.sound else len(self.content.patches))
+        """What the work grows with."""
 
     def keys(self) -> Iterator[Key]:
         """Of each row."""
-        if self.codes is not None:
-            return iter(frame_keys(self.codes))
         return ((self.key, row) for row in range(self.rows))
+
+
+class _Sound(_Unit):
+    """A piece of sound; its size is in mel frames."""
+
+    def __init__(self, piece: AudioPiece) -> None:
+        self.piece = piece
+        self.rows = piece.bridge_length
+
+    @cached_property
+    def key(self) -> Key:
+        return _digest(self.piece.mel)
+
+    @property
+    def size(self) -> int:
+        return self.piece.mel.shape[-1]
+
+
+class _Picture(_Unit):
+    """A picture or a frame of a clip; its size is in patches."""
+
+    def __init__(self, image: ImagePatches) -> None:
+        self.image = image
+        height, width = image.grid
+        self.rows = height * width // MERGED_PATCHES
+
+    @cached_property
+    def key(self) -> Key:
+        return _digest(self.image.patches), tuple(self.image.grid)
+
+    @property
+    def size(self) -> int:
+        return len(self.image.patches)
+
+
+class _Codes(_Unit):
+    """Codes ``(frames, codebooks)``, which need no encoding."""
+
+    def __init__(self, codes: Tensor) -> None:
+        self.codes = codes
+        self.rows = len(codes)
+
+    @cached_property
+    def key(self) -> Key:
+        return tuple(frame_keys(self.codes))
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    def keys(self) -> Iterator[Key]:
+        return iter(frame_keys(self.codes))
+
+
+U = TypeVar("U", bound=_Unit)
 
 
 class _Rows:
@@ -172,13 +223,11 @@ class _Rows:
     def add(self, slot: Slot) -> None:
         """Take a medium; a long recording is several units."""
         if isinstance(slot, CodesSlot):
-            codes = torch.as_tensor(slot.codes)
-            self.units.append(_Unit(None, True, len(codes), codes))
+            self.units.append(_Codes(torch.as_tensor(slot.codes)))
         elif isinstance(slot, AudioSlot):
-            self.units += [_Unit(piece, True, piece.bridge_length) for piece in slot.pieces]
+            self.units += map(_Sound, slot.pieces)
         else:
-            height, width = slot.image.grid
-            self.units.append(_Unit(slot.image, False, height * width // MERGED_PATCHES))
+            self.units.append(_Picture(slot.image))
 
     def keys(self) -> Iterator[Key]:
         """What stands at the pads, row by row."""
@@ -194,34 +243,27 @@ class _Rows:
         return [], 0
 
 
-def embed_prompt(model: Any, prompt: Prompt, check: Callable[[], None]) -> Tensor:
-    """All of a prompt's embeddings (1, ids, hidden); see :class:`PromptInputs`."""
-    return PromptInputs(model, prompt, check).embed()
-
-
-def frame_keys(codes: Any) -> list[Key]:
+def frame_keys(codes: Tensor | np.ndarray) -> list[Key]:
     """What the positions hold that stand for frames of codes (frames, codebooks)."""
     return [("frame", *row) for row in codes.tolist()]
 
 
 @torch.inference_mode()
-def embed_id(model: Any, token: int) -> Tensor:
+def embed_id(model: SpeakingModel, token: int) -> Tensor:
     """The embedding (1, 1, hidden) of an id that stands for itself."""
     table = model.get_input_embeddings()
     return table(torch.tensor([[token]], device=table.weight.device))
 
 
 @contextmanager
-def _stoppable(model: Any, check: Callable[[], None]) -> Iterator[None]:
+def _stoppable(model: SpeakingModel, check: Callable[[], None]) -> Iterator[None]:
     """``check`` is called before every layer of an encoder, of which one pass may take seconds."""
 
-    def before(*_: Any) -> None:
+    def before(layer: nn.Module, given: tuple[object, ...]) -> None:
         """Check, whatever the layer is given."""
         check()
 
-    hooks = [
-        layer.register_forward_pre_hook(before) for layer in getattr(model, "encoder_layers", ())
-    ]
+    hooks = [layer.register_forward_pre_hook(before) for layer in model.encoder_layers]
     try:
         yield
     finally:
@@ -229,9 +271,9 @@ def _stoppable(model: Any, check: Callable[[], None]) -> Iterator[None]:
             hook.remove()
 
 
-def _groups(units: Sequence[_Unit], limit: int) -> Iterator[list[_Unit]]:
+def _groups(units: Sequence[U], limit: int) -> Iterator[list[U]]:
     """Units in order, as many together as ``limit`` allows, one at least."""
-    group: list[_Unit] = []
+    group: list[U] = []
     size = 0
     for unit in units:
         if group and size + unit.size > limit:
@@ -243,7 +285,7 @@ def _groups(units: Sequence[_Unit], limit: int) -> Iterator[list[_Unit]]:
         yield group
 
 
-def _on_cpu(model: Any) -> bool:
+def _on_cpu(model: SpeakingModel) -> bool:
     return bool(model.get_input_embeddings().weight.device.type == "cpu")
 
 

@@ -21,7 +21,6 @@ from collections.abc import Generator as Steps
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,20 +33,22 @@ from omni.events import (
     SegmentEnd,
     TextDelta,
 )
-from omni.generation.answer_parts import Pieces
-from omni.generation.captured_steps import Recordings
-from omni.generation.decoding import Context, Decoder, Phase, RecordedDecoder, Timings
+from omni.generation.answer_parts import AnswerParts
+from omni.generation.captured_steps import CapturedSteps
+from omni.generation.decoding import CapturedRunner, Context, ModelRunner, Phase, Timings
 from omni.generation.inputs import PromptInputs, embed_id
+from omni.generation.protocols import Tokenizer
 from omni.generation.sampling import fresh_seed
-from omni.generation.session_cache import Key, Past, SessionMemory
-from omni.generation.steps import Draws, Frames, SpeechSteps, TextSteps
+from omni.generation.session_cache import CachedContext, Key, SessionCache
+from omni.generation.steps import DepthLoop, Draws, SpeechSteps, TextSteps
 from omni.generation.stopping import pause_rule
+from omni.model.protocols import SpeakingModel
 from omni.options import READING, TRANSCRIBING, GenerationOptions, Sampling
 from omni.prompting.slots import Prompt
 
 StopSignal = threading.Event
 Events = Steps[GenerationEvent, None, FinishReason]
-PAST = "past"  # under which a session's context is kept
+CONTEXT = "context"  # the name under which a session's context is kept
 CONTEXT_TAIL = 32  # ids before a text call in which a published stop text may begin
 
 
@@ -58,33 +59,33 @@ class _Halt(Exception):
         self.reason = reason
 
 
-class Generator:
+class GenerationLoop:
     """Starts turns on one model; of a turn with a session it keeps what the next one can use."""
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: SpeakingModel,
+        tokenizer: Tokenizer,
         max_context: int | None = None,
-        memory: SessionMemory | None = None,
-        recorded: bool = False,
+        session_cache: SessionCache | None = None,
+        capture: bool = False,
     ) -> None:
         """
         Args:
-            model: :class:`omni.model.omni.OmniForCausalLM`, or what has its methods.
-            tokenizer: :class:`omni.prompting.tokenizer.OmniTokenizer`, or what has its methods.
+            model: :class:`omni.model.omni.OmniForCausalLM`, as a rule.
+            tokenizer: :class:`omni.prompting.tokenizer.OmniTokenizer`, as a rule.
             max_context: ids that a turn may have fed, prompt included; None: the config's. A turn
                 that reaches it ends with the reason "limit".
-            memory: what sessions keep from turn to turn; None: of the default size.
-            recorded: whether steps are recorded as CUDA graphs, where that is possible.
+            session_cache: what sessions keep from turn to turn; None: of the default size.
+            capture: whether steps are captured as CUDA graphs, where that is possible.
         """
-        self.memory = memory or SessionMemory()
-        self.recordings = Recordings(model) if recorded and Recordings.possible(model) else None
+        self.session_cache = session_cache or SessionCache()
+        self.captured = CapturedSteps(model) if capture and CapturedSteps.possible(model) else None
         self.model = model
         self.tokenizer = tokenizer
         self.max_context = max_context or model.config.max_position_embeddings
-        self.end_code: int = model.config.audio.codebook_sizes[0]
-        self.codebooks: int = model.config.audio.num_codebooks
+        self.end_code = model.config.audio.codebook_sizes[0]
+        self.codebooks = model.config.audio.num_codebooks
 
     def run(
         self,
@@ -92,43 +93,43 @@ class Generator:
         options: GenerationOptions | None = None,
         stop: StopSignal | None = None,
         session: str | None = None,
-    ) -> Generation:
+    ) -> GenerationRun:
         """Answers ``prompt`` in text and speech, or in text alone (``options.speech`` False).
 
         Where ``session`` is given, what its last turn's context and this prompt have in common is
         not computed again, and media that it has shown before are not encoded again.
         """
-        turn = Generation(self, options or GenerationOptions(), stop, session)
-        return turn.start(turn.answer(prompt), prompt)
+        run = GenerationRun(self, options or GenerationOptions(), stop, session)
+        return run.start(run.answer(prompt), prompt)
 
-    def prepare(self, prompt: Prompt, stop: StopSignal | None, session: str) -> Generation:
+    def prepare(self, prompt: Prompt, stop: StopSignal | None, session: str) -> GenerationRun:
         """Reads ``prompt`` for the next turn of ``session`` and says nothing."""
-        turn = Generation(self, GenerationOptions(), stop, session)
-        return turn.start(turn.listen(prompt), prompt)
+        run = GenerationRun(self, GenerationOptions(), stop, session)
+        return run.start(run.listen(prompt), prompt)
 
     def transcribe(
         self,
         prompt: Prompt,
         options: GenerationOptions = TRANSCRIBING,
         stop: StopSignal | None = None,
-    ) -> Generation:
+    ) -> GenerationRun:
         """Writes down what is said in ``prompt``, in one text call (``options.text_only``)."""
-        turn = Generation(self, replace(options, speech=False), stop)
-        return turn.start(turn.answer(prompt), prompt)
+        run = GenerationRun(self, replace(options, speech=False), stop)
+        return run.start(run.answer(prompt), prompt)
 
     def read_aloud(
         self,
         prompts: Sequence[Prompt],
         options: GenerationOptions = READING,
         stop: StopSignal | None = None,
-    ) -> Generation:
+    ) -> GenerationRun:
         """Speaks the given pieces of text one after the other (``options.audio`` for each).
 
         Each prompt's ids end with the mark that starts speech; the context goes on from piece to
         piece. The turn's reason is "limit" where a piece ran into the limit of frames.
         """
-        turn = Generation(self, options, stop)
-        return turn.start(turn.read(prompts), *prompts)
+        run = GenerationRun(self, options, stop)
+        return run.start(run.read(prompts), *prompts)
 
     def banned(self, speech: bool, mask_specials: bool) -> Tensor:
         """Ids that a text call cannot draw: bool (vocabulary rows,), on the CPU.
@@ -145,8 +146,8 @@ class Generator:
         return banned
 
 
-class Generation(Iterator[GenerationEvent]):
-    """One turn under way: iterate for its events; the last one is :class:`Finished`.
+class GenerationRun(Iterator[GenerationEvent]):
+    """One run of the loop: iterate for its events; the last one is :class:`Finished`.
 
     ``timings`` fill while it runs. ``seed`` repeats its draws. ``ids`` are the context so far,
     which a history with the parts of ``Finished`` gives again.
@@ -154,25 +155,25 @@ class Generation(Iterator[GenerationEvent]):
 
     def __init__(
         self,
-        generator: Generator,
+        loop: GenerationLoop,
         options: GenerationOptions,
         stop: StopSignal | None,
         session: str | None = None,
     ) -> None:
         self.timings = Timings()
         self.seed = fresh_seed() if options.seed is None else options.seed
-        self._generator = generator
-        self._model = generator.model
-        self._tokenizer = generator.tokenizer
-        self._special = generator.tokenizer.special
+        self._loop = loop
+        self._model = loop.model
+        self._tokenizer = loop.tokenizer
+        self._special = loop.tokenizer.special
         self._options = options
         self._stop = stop
         self._session = session
-        self._recordings: Recordings | None = None
-        self._decoder = Decoder(self._model)
-        self._context = Context(self._decoder, self._check)
+        self._captured: CapturedSteps | None = None
+        self._runner = ModelRunner(self._model)
+        self._context = Context(self._runner, self._check)
         self._draws = Draws(self.seed)
-        self._pieces = Pieces(self._tokenizer, generator.codebooks)
+        self._parts = AnswerParts(self._tokenizer, loop.codebooks)
         self._events: Steps[GenerationEvent, None, None] | None = None
 
     @property
@@ -190,56 +191,56 @@ class Generation(Iterator[GenerationEvent]):
         if self._events is not None:
             self._events.close()
 
-    def start(self, body: Events, *prompts: Prompt) -> Generation:
+    def start(self, body: Events, *prompts: Prompt) -> GenerationRun:
         """Sets what the iteration will do."""
         self.timings.prompt_tokens = sum(len(prompt.ids) for prompt in prompts)
         self._events = self._whole(body)
         return self
 
     def _whole(self, body: Events) -> Steps[GenerationEvent, None, None]:
-        with self._memory():
+        with self._borrowing():
             try:
                 reason = yield from body
             except _Halt as halt:
                 reason = halt.reason
                 self._close_speech(halted=True)
-            self._pieces.close_text()
-        yield Finished(reason, self._pieces.parts)
+            self._parts.close_text()
+        yield Finished(reason, self._parts.parts)
 
     @contextmanager
-    def _memory(self) -> Iterator[None]:
-        """Borrows recorded steps, if they are free, and leaves the past for the next turn."""
-        session, memory = self._session, self._generator.memory
-        recordings = self._generator.recordings
-        if recordings is not None and recordings.acquire():
-            self._recordings = recordings
-            self._decoder = RecordedDecoder(recordings)
-            self._context = Context(self._decoder, self._check)
-            self._draws = Draws(self.seed, recordings.source)
+    def _borrowing(self) -> Iterator[None]:
+        """Borrows captured steps, if they are free, and keeps the context for the next turn."""
+        session, cache = self._session, self._loop.session_cache
+        captured = self._loop.captured
+        if captured is not None and captured.acquire():
+            self._captured = captured
+            self._runner = CapturedRunner(captured)
+            self._context = Context(self._runner, self._check)
+            self._draws = Draws(self.seed, captured.source)
         if session is not None:
-            memory.begin(session)
+            cache.begin(session)
         try:
             try:
                 yield
             except GeneratorExit:
-                self._keep_past()
+                self._keep_context()
                 raise
-            self._keep_past()
+            self._keep_context()
         finally:
             if session is not None:
-                memory.end(session)
-            if self._recordings is not None:
-                self._recordings.release()
+                cache.end(session)
+            if self._captured is not None:
+                self._captured.release()
 
-    def _keep_past(self) -> None:
+    def _keep_context(self) -> None:
         """Not after an error: what a broken pass has left is worth nothing."""
-        length = self._decoder.length
+        length = self._runner.length
         if self._session is None or not length:
             return
-        values = self._decoder.result()
+        values = self._runner.result()
         if values is not None:
-            past = Past(values, self._context.keys[:length])
-            self._generator.memory.put(self._session, PAST, past, values.bytes)
+            kept = CachedContext(values, self._context.keys[:length])
+            self._loop.session_cache.put(self._session, CONTEXT, kept, values.bytes)
 
     def answer(self, prompt: Prompt) -> Events:
         """Text and speech in turn, or text alone."""
@@ -248,9 +249,9 @@ class Generation(Iterator[GenerationEvent]):
         if not options.speech:
             ended = yield from self._write(options.text_only, ())
             return "end" if ended else "limit"
-        for turn in range(options.max_rounds):
-            sampling = options.next_text if turn else options.first_text
-            stops = options.next_stops if turn else options.first_stops
+        for done in range(options.max_rounds):
+            sampling = options.next_text if done else options.first_text
+            stops = options.next_stops if done else options.first_stops
             taken = self.timings.text_tokens
             ended = yield from self._write(sampling, stops)
             if ended and self.timings.text_tokens == taken:
@@ -277,16 +278,16 @@ class Generation(Iterator[GenerationEvent]):
         return "limit" if cut else "end"
 
     def _feed(self, prompt: Prompt) -> None:
-        if len(self._context.ids) + len(prompt.ids) > self._generator.max_context:
+        if len(self._context.ids) + len(prompt.ids) > self._loop.max_context:
             raise _Halt("limit")
         with self.timings.measure("encode_s"):
             if self._session is None:
                 inputs = PromptInputs(self._model, prompt, self._check)
                 self._context.extend(prompt.ids, inputs.embed())
                 return
-            special, memory = self._special, self._generator.memory
+            special, cache = self._special, self._loop.session_cache
             pads = special.audio_pad, special.image_pad, special.video_place
-            inputs = PromptInputs(self._model, prompt, self._check, pads, memory, self._session)
+            inputs = PromptInputs(self._model, prompt, self._check, pads, cache, self._session)
             keys = inputs.keys()
             start = 0 if self._context.ids else self._resume(prompt.ids, keys)
             embeds = inputs.embed(start)
@@ -295,22 +296,22 @@ class Generation(Iterator[GenerationEvent]):
     def _resume(self, ids: Sequence[int], keys: list[Key]) -> int:
         """How many positions of the prompt need not be computed: never the last."""
         assert self._session is not None
-        past: Past | None = self._generator.memory.take(self._session, PAST)
-        if past is None:
+        kept = self._loop.session_cache.take(self._session, CONTEXT)
+        if not isinstance(kept, CachedContext):
             return 0
-        common = min(past.common(keys), len(ids) - 1)
-        past.values.crop(common)
+        common = min(kept.common(keys), len(ids) - 1)
+        kept.values.crop(common)
         if common <= 0:
             return 0
-        self._decoder.resume(past.values)
+        self._runner.resume(kept.values)
         self._context.resume(ids[:common], keys[:common])
-        self.timings.reused_tokens = common
+        self.timings.cached_tokens = common
         return common
 
     def _check(self) -> None:
         if self._stop is not None and self._stop.is_set():
             raise _Halt("stopped")
-        if len(self._context.ids) > self._generator.max_context:
+        if len(self._context.ids) > self._loop.max_context:
             raise _Halt("limit")
 
     def _step(self, phase: Phase) -> AbstractContextManager[None]:
@@ -321,11 +322,10 @@ class Generation(Iterator[GenerationEvent]):
     ) -> Steps[GenerationEvent, None, bool]:
         """A text call; whether the text has ended."""
         options, special = self._options, self._special
-        banned = self._generator.banned(options.speech, options.mask_specials)
+        banned = self._loop.banned(options.speech, options.mask_specials)
         steps = TextSteps(self._model, self._context, sampling, banned, self._draws)
-        if (
-            options.stop_inside_words and options.speech
-        ):  # the published loop knows the mark by its text
+        if options.stop_inside_words and options.speech:
+            # The published loop knows the mark by its text.
             stops = (self._tokenizer.piece(special.audiogen_start), *stops)
         rule = pause_rule(stops, options.stop_inside_words)
         rule.begin("".join(map(self._tokenizer.piece, self._context.ids[-CONTEXT_TAIL:])))
@@ -341,42 +341,42 @@ class Generation(Iterator[GenerationEvent]):
                 break
             steps.take(token)
             self.timings.text_tokens += 1
-            text = self._pieces.show(token)
+            text = self._parts.show(token)
             if text:
                 yield TextDelta(text)
             if rule.after(piece, text):
                 break
-        if options.speech and not options.keep_cut_token and self._pieces.drop_id():
+        if options.speech and not options.keep_cut_token and self._parts.drop_id():
             self._context.drop()
         return False
 
     def _speak(self) -> Steps[GenerationEvent, None, bool]:
         """A speech call; whether it ran into the limit of frames."""
         sampling, special = self._options.audio, self._special
-        self._pieces.close_text()
+        self._parts.close_text()
         self._append(special.audiogen_start)
-        self._pieces.speak()
-        frames = (
-            self._recordings.frames(sampling)
-            if self._recordings
-            else Frames(self._model, sampling, self._draws)
+        self._parts.speak()
+        depth_loop = (
+            self._captured.depth_loop(sampling)
+            if self._captured
+            else DepthLoop(self._model, sampling, self._draws)
         )
-        steps = SpeechSteps(self._context, frames, special.audio_pad)
+        steps = SpeechSteps(self._context, depth_loop, special.audio_pad)
         cut = True
         for _ in range(sampling.max_new):
             with self._step("audio_s"):
                 codes = steps.next()
-            if codes[0] == self._generator.end_code:
+            if codes[0] == self._loop.end_code:
                 cut = False
                 break
             steps.take()
-            self._pieces.add(codes)
+            self._parts.add(codes)
             self.timings.audio_frames += 1
             yield AudioFrame(codes)
         if cut and not self._options.keep_cut_token:
             self._context.drop()
-            self._pieces.drop_frame()
-        spoken = bool(self._pieces.frames)
+            self._parts.drop_frame()
+        spoken = bool(self._parts.frames)
         self._close_speech()
         if spoken:
             yield SegmentEnd()
@@ -388,12 +388,12 @@ class Generation(Iterator[GenerationEvent]):
             self._context.extend([token], embed_id(self._model, token))
 
     def _close_speech(self, halted: bool = False) -> None:
-        """Ends the spoken piece, if there is one; one halted before its first frame never was."""
-        frames = self._pieces.frames
+        """Ends the speech, if there is any; what is halted before its first frame is forgotten."""
+        frames = self._parts.frames
         if frames is None:
             return
         if halted and not frames:
             self._context.drop()
         else:
             self._append(self._special.audiogen_end)
-        self._pieces.close_speech(keep=not halted or frames > 0)
+        self._parts.close_speech(keep=not halted or frames > 0)

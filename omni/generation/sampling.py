@@ -111,8 +111,12 @@ def _highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return likely, ids[order]
 
 
-def _candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """Temperature, top-k and top-p: probabilities and ids, both (rows, m), likeliest first."""
+def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """What may be drawn of adjusted scores (rows, size), by temperature, top-k and top-p.
+
+    Returns:
+        Probabilities that sum to one and their ids, both (rows, m), likeliest first.
+    """
     size = scores.shape[-1]
     scores = scores / sampling.temperature
     if 0 < sampling.top_k < size:
@@ -128,21 +132,6 @@ def _candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
         gone[:, 0] = False
         likely = likely.masked_fill(gone, -torch.inf)
     return likely.softmax(-1), ids
-
-
-def probabilities(
-    scores: Tensor,
-    sampling: Sampling,
-    seen: Tensor | None = None,
-    banned: Tensor | None = None,
-) -> Tensor:
-    """What :func:`pick` draws from: float32 (rows, size), rows sum to one.
-
-    Arguments as for :func:`adjust`.
-    """
-    adjusted = adjust(scores, sampling, seen, banned)
-    likely, ids = _candidates(adjusted, sampling)
-    return torch.zeros_like(adjusted).scatter_(1, ids, likely)
 
 
 def draw(weights: Tensor, source: torch.Generator | None) -> Tensor:
@@ -166,11 +155,11 @@ def pick(
     """The next id of each row: int64 (rows,).
 
     Greedy (also at temperature 0): the highest adjusted score. Else a draw from
-    :func:`probabilities` with ``source``, a generator on the scores' device (None: torch's own).
+    :func:`candidates` with ``source``, a generator on the scores' device (None: torch's own).
     Other arguments as for :func:`adjust`.
     """
     adjusted = adjust(scores, sampling, seen, banned)
     if sampling.greedy or sampling.temperature <= 0:
         return adjusted.argmax(-1)
-    likely, ids = _candidates(adjusted, sampling)
+    likely, ids = candidates(adjusted, sampling)
     return ids.gather(1, draw(likely, source)[:, None])[:, 0]

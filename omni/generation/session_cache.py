@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from omni.model.layers.key_values import KeyValues
 
@@ -22,7 +22,7 @@ DEFAULT_BYTES = 1024**3  # 18 000 positions of the published model in 16 bits
 
 
 @dataclass
-class Past:
+class CachedContext:
     """A context's keys and values, and what each of its positions holds."""
 
     values: KeyValues
@@ -31,13 +31,13 @@ class Past:
     def common(self, keys: list[Key]) -> int:
         """How many positions at the start hold the same as ``keys``."""
         held = min(len(self.keys), self.values.length)
-        for index, (mine, theirs) in enumerate(zip(self.keys[:held], keys, strict=False)):
-            if mine != theirs:
+        for index, (kept, wanted) in enumerate(zip(self.keys[:held], keys, strict=False)):
+            if kept != wanted:
                 return index
         return min(held, len(keys))
 
 
-class SessionMemory:
+class SessionCache:
     """Values of sessions within one bound of bytes; may be used from any thread.
 
     Where room is needed, the session that was used least lately goes, whole; then, of the one
@@ -47,7 +47,7 @@ class SessionMemory:
     def __init__(self, limit: int = DEFAULT_BYTES) -> None:
         """``limit``: bytes; 0 keeps nothing."""
         self.limit = limit
-        self._sessions: OrderedDict[str, OrderedDict[Hashable, tuple[Any, int]]] = OrderedDict()
+        self._sessions: OrderedDict[str, OrderedDict[Hashable, tuple[object, int]]] = OrderedDict()
         self._working: dict[str, int] = {}  # turns of a session that are under way
         self._lock = threading.Lock()
 
@@ -69,7 +69,7 @@ class SessionMemory:
             if turns > 0:
                 self._working[session] = turns
 
-    def get(self, session: str, name: Hashable) -> Any:
+    def get(self, session: str, name: Hashable) -> object | None:
         """The value, which stays; None if there is none."""
         with self._lock:
             values = self._sessions.get(session)
@@ -80,13 +80,13 @@ class SessionMemory:
             self._sessions[session].move_to_end(name)
             return found[0]
 
-    def take(self, session: str, name: Hashable) -> Any:
-        """The value, which is here no more; None if there is none."""
+    def take(self, session: str, name: Hashable) -> object | None:
+        """The value, which is removed; None if there is none."""
         with self._lock:
             found = self._sessions.get(session, OrderedDict()).pop(name, None)
             return None if found is None else found[0]
 
-    def put(self, session: str, name: Hashable, value: Any, size: int) -> None:
+    def put(self, session: str, name: Hashable, value: object, size: int) -> None:
         """Keeps ``value`` of ``size`` bytes, if it fits at all.
 
         Only for a session with a turn under way: what was forgotten meanwhile stays forgotten.

@@ -1,28 +1,28 @@
 """One step of each phase: what the context says next, as a text id or as a frame of audio codes.
 
-Knows: which scores a phase reads, what its repetition penalty counts, the turn's random draws.
+Knows: which scores a phase reads, what its repetition penalty counts, the random draws of a run.
 Does not know: when a phase ends, what becomes of the result.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from omni.generation.captured_steps import RecordedFrames
+from omni.generation.captured_steps import CapturedDepthLoop
 from omni.generation.decoding import Context
 from omni.generation.inputs import frame_keys
 from omni.generation.sampling import mark_seen, pick, random_source, seen_ids
+from omni.model.protocols import SpeakingModel
 from omni.options import Sampling
 
 
 class Draws:
-    """The random draws of one turn: a generator for each device that scores come from.
+    """The random draws of one run: a generator for each device that scores come from.
 
-    ``source``: the generator that a recorded step draws from; the turn's other draws are its too.
+    ``source``: the generator that captured steps draw from; all other draws on its device use it
+    too.
     """
 
     def __init__(self, seed: int, source: torch.Generator | None = None) -> None:
@@ -42,7 +42,12 @@ class TextSteps:
     """The steps of one text call. The repetition penalty counts every id of the context."""
 
     def __init__(
-        self, model: Any, context: Context, sampling: Sampling, banned: Tensor, draws: Draws
+        self,
+        model: SpeakingModel,
+        context: Context,
+        sampling: Sampling,
+        banned: Tensor,
+        draws: Draws,
     ) -> None:
         """``banned``: bool (vocabulary rows,), ids that cannot be drawn."""
         self._model = model
@@ -73,13 +78,13 @@ class TextSteps:
         self._context.extend([token], table(self._drawn[None].to(table.weight.device)))
 
 
-class Frames:
+class DepthLoop:
     """The depth loop of one speech call: hidden states to frames of codes.
 
     The repetition penalty counts, for each codebook, the codes of this call alone.
     """
 
-    def __init__(self, model: Any, sampling: Sampling, draws: Draws) -> None:
+    def __init__(self, model: SpeakingModel, sampling: Sampling, draws: Draws) -> None:
         self._model = model
         self._sampling = sampling
         self._draws = draws
@@ -102,14 +107,16 @@ class Frames:
 class SpeechSteps:
     """The steps of one speech call."""
 
-    def __init__(self, context: Context, frames: Frames | RecordedFrames, pad: int) -> None:
+    def __init__(
+        self, context: Context, depth_loop: DepthLoop | CapturedDepthLoop, pad: int
+    ) -> None:
         """
         Args:
-            frames: of this call.
+            depth_loop: of this call.
             pad: the id under which a frame stands in the context.
         """
         self._context = context
-        self._frames = frames
+        self._depth_loop = depth_loop
         self._pad = pad
         self._embed: Tensor | None = None
         self._codes: np.ndarray | None = None
@@ -121,7 +128,7 @@ class SpeechSteps:
         The frame whose first code is the end class has nothing to say. The device is waited for
         here, once a frame.
         """
-        codes, self._embed = self._frames(self._context.hidden())
+        codes, self._embed = self._depth_loop(self._context.hidden())
         self._codes = codes[0].to("cpu", torch.int32).numpy()
         return self._codes
 

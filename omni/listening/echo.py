@@ -8,7 +8,7 @@ Does not know: turns, browsers.
 The last sound of the microphone is compared with what may have left the loudspeaker: the normalized
 cross-correlation of both, whitened by a first difference so that pitch alone does not look alike,
 over many delays by FFT. Two voices are alike for a moment at some delay (the same vowel, the same
-"s"), so a moment proves nothing: the sound is cut into parts, and all of them must be alike at one
+"s"), so a moment proves nothing: the sound is cut into slices, and all of them must be alike at one
 delay. Where an echo was heard once, its delay is known, and what comes later is compared there.
 """
 
@@ -20,12 +20,12 @@ import soxr
 from omni.listening.settings import RATE
 
 WINDOW = round(0.16 * RATE)  # samples that are compared at once ...
-PARTS = 3  # ... and the parts of it that must be alike at one delay
-SUSPECT = 0.12  # correlation of the least alike part from which it may be an echo
+SLICES = 3  # ... and the slices of it that must be alike at one delay
+SUSPECT = 0.12  # correlation of the least alike slice from which it may be an echo
 CERTAIN = 0.3  # and from which it is one, so that its delay is learned
-# At a known delay the mean over the parts decides, the loud ones before the quiet ones (in which an
-# echo fades in the room): at least a share of what is usual there, so that a person who speaks over
-# a loud echo is told from it.
+# At a known delay the mean over the slices decides, the loud ones before the quiet ones (in which
+# an echo fades in the room): at least a share of what is usual there, so that a person who speaks
+# over a loud echo is not taken for it.
 USUAL_SHARE, LEAST_AT_DELAY, MOST_AT_DELAY = 0.3, 0.17, 0.3
 MEMORY = 0.2  # of the newest window in what is usual
 TOLERANCE = round(0.02 * RATE)  # samples by which reports make a known delay wander
@@ -36,8 +36,8 @@ LOUD = 0.005  # root mean square from which the microphone is listened to for an
 LOOK_EVERY = 3  # frames between two looks for it
 
 
-class OwnVoice:
-    """What one answer plays, and whether a window of the microphone is made of it."""
+class EchoGuard:
+    """Knows what an answer plays, and tells whether the microphone hears that."""
 
     def __init__(self, rate: int) -> None:
         """``rate``: Hz, of what is played."""
@@ -55,15 +55,10 @@ class OwnVoice:
         self._since = 0  # samples that were heard since
         self._frames = 0
 
-    @property
-    def delay_s(self) -> float | None:
-        """By how much the microphone hears what is played later; None: it has not yet."""
-        return None if self._delay is None else self._delay / RATE
-
     def sent(self, samples: np.ndarray) -> None:
         """More to play: int16 (samples,)."""
-        part = self._resample.resample_chunk(samples.astype(np.float32) / 32768)
-        self._sound = np.concatenate([self._sound, part])
+        chunk = self._resample.resample_chunk(samples.astype(np.float32) / 32768)
+        self._sound = np.concatenate([self._sound, chunk])
         surplus = self._played - self._dropped - KEPT
         if surplus > 0:
             self._sound = self._sound[surplus:]
@@ -74,7 +69,7 @@ class OwnVoice:
         self._played = samples * RATE // self._rate
         self._since = 0
 
-    def hear(self, recent: np.ndarray, new: int) -> None:
+    def follow(self, recent: np.ndarray, new: int) -> None:
         """Follow the microphone while an answer plays: look for an echo before it is a question.
 
         Args:
@@ -103,8 +98,8 @@ class OwnVoice:
         alike = self._alike(window, self._delay - TOLERANCE, self._delay + TOLERANCE)
         if alike is None:
             return False
-        parts, most = alike
-        means = np.abs(_loudness(window) @ parts)
+        slices, most = alike
+        means = np.abs(_loudness(window) @ slices)
         best = int(means.argmax())
         limit = np.clip(USUAL_SHARE * self._usual, LEAST_AT_DELAY, MOST_AT_DELAY)
         if means[best] < limit:
@@ -113,17 +108,17 @@ class OwnVoice:
         return True
 
     def _search(self, window: np.ndarray) -> float:
-        """The correlation of the least alike part at the delay where that is highest."""
+        """The correlation of the least alike slice at the delay where that is highest."""
         alike = self._alike(window, -LATEST, EARLIEST)
         if alike is None:
             return 0.0
-        parts, most = alike
-        least = np.maximum(parts.min(0), (-parts).min(0))  # an echo may be upside down
+        slices, most = alike
+        least = np.maximum(slices.min(0), (-slices).min(0))  # an echo may be upside down
         best = int(least.argmax())
         if least[best] >= CERTAIN:
             if self._delay is None or abs(most - best - self._delay) > TOLERANCE:
                 self._usual = 0.0
-            self._learn(most - best, float(abs(_loudness(window) @ parts[:, best])))
+            self._learn(most - best, float(abs(_loudness(window) @ slices[:, best])))
         return float(least[best])
 
     def _learn(self, delay: int, correlation: float) -> None:
@@ -132,7 +127,7 @@ class OwnVoice:
         self._delay = delay
 
     def _alike(self, window: np.ndarray, least: int, most: int) -> tuple[np.ndarray, int] | None:
-        """Correlations (parts, delays) from ``most`` samples down to ``least``, and ``most``.
+        """Correlations (slices, delays) from ``most`` samples down to ``least``, and ``most``.
 
         None where nothing was played at any of them.
         """
@@ -147,15 +142,15 @@ class OwnVoice:
 
 
 def _loudness(window: np.ndarray) -> np.ndarray:
-    """The parts' shares of a window's loudness: (parts,), in all 1."""
-    length = len(window) // PARTS
-    norms = np.linalg.norm(window[: PARTS * length].reshape(PARTS, length), axis=1)
+    """The slices' shares of a window's loudness: (slices,), 1 in all."""
+    length = len(window) // SLICES
+    norms = np.linalg.norm(window[: SLICES * length].reshape(SLICES, length), axis=1)
     return norms / (norms.sum() + 1e-9)
 
 
 def _correlations(window: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Of each part of the window with the reference: (parts, places where the window may lie)."""
-    length = len(window) // PARTS
+    """Of each slice of the window with the reference: (slices, places where the window may lie)."""
+    length = len(window) // SLICES
     places = len(reference) - len(window) + 1
     size = 1 << (len(reference) + length - 1).bit_length()
     transformed = np.fft.rfft(reference, size)
@@ -163,9 +158,9 @@ def _correlations(window: np.ndarray, reference: np.ndarray) -> np.ndarray:
     loudness = np.sqrt(np.maximum(energy[length:] - energy[:-length], 0))
     loudness += 1e-4 * length**0.5  # silence in the reference is like nothing
     rows = []
-    for start in range(0, PARTS * length, length):
-        part = window[start : start + length]
-        dots = np.fft.irfft(transformed * np.conj(np.fft.rfft(part, size)), size)
+    for start in range(0, SLICES * length, length):
+        cut = window[start : start + length]
+        dots = np.fft.irfft(transformed * np.conj(np.fft.rfft(cut, size)), size)
         at = slice(start, start + places)
-        rows.append(dots[at] / loudness[at] / (np.linalg.norm(part) + 1e-9))
+        rows.append(dots[at] / loudness[at] / (np.linalg.norm(cut) + 1e-9))
     return np.array(rows)

@@ -1,6 +1,6 @@
-"""A reference recording, looked at before its voice is used.
+"""A recording whose voice is to be taken: checked, trimmed and levelled before it is used.
 
-Knows: what makes a recording usable, how it is trimmed and levelled.
+Knows: what makes a recording usable.
 Does not know: how a model uses it, where it is kept. Importing this module does not import torch.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from omni.errors import VoiceError
 from omni.listening.settings import FRAME, FRAME_S, RATE  # RATE is also what the model hears
+from omni.media.wav import write_wav
 
 MIN_SECONDS = 3.0  # after trimming: shorter ones hold too little of a voice
 MAX_SECONDS = 30.0  # one piece of the audio encoder
@@ -32,15 +33,16 @@ PEAK = 0.95
 CLIPPED_NEAR = 0.9  # of the highest value
 CLIPPED_SHARE = 0.008  # of the samples of speech; unclipped: 0.003, by 6 dB: 0.009 and more
 
-Hear: TypeAlias = Callable[[np.ndarray], np.ndarray]
+# float32 (frames * FRAME,) at RATE to the probability of speech in each frame, (frames,)
+SpeechDetector: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class VoiceSample:
-    """A usable recording: float32 (samples,) at RATE, trimmed and levelled."""
+    """A usable recording of a voice, trimmed and levelled."""
 
-    samples: np.ndarray
-    speech_s: float
+    samples: np.ndarray  # float32 (samples,) at RATE
+    speech_s: float  # seconds in which somebody speaks
 
     @property
     def seconds(self) -> float:
@@ -53,18 +55,14 @@ class VoiceSample:
         Raises:
             OSError: it cannot be written.
         """
-        import soundfile
-
-        with path.open("wb") as file:
-            soundfile.write(file, self.samples, RATE, "PCM_16", format="WAV")
+        write_wav(path, self.samples, RATE)
 
 
-def check_voice(path: Path, hear: Hear | None = None) -> VoiceSample:
+def check_voice(path: Path, detector: SpeechDetector | None = None) -> VoiceSample:
     """Read a recording and make it a reference.
 
     Args:
-        hear: float32 (frames * FRAME,) at RATE to the probability of speech in each frame;
-            None: by silero-vad.
+        detector: tells which frames are speech; None: silero-vad.
 
     Raises:
         MediaError: the file cannot be read as sound, or is silent.
@@ -77,17 +75,17 @@ def check_voice(path: Path, hear: Hear | None = None) -> VoiceSample:
     check_audible(waveform, path.name)
     if waveform.size > LONGEST_LOOKED_AT_S * RATE:
         raise _too_long(waveform.size / RATE)
-    return usable_voice(waveform, hear or speech_probabilities)
+    return usable_voice(waveform, detector or speech_probabilities)
 
 
-def usable_voice(waveform: np.ndarray, hear: Hear) -> VoiceSample:
+def usable_voice(waveform: np.ndarray, detector: SpeechDetector) -> VoiceSample:
     """See :func:`check_voice`; ``waveform``: float32 (samples,) at RATE."""
     waveform = waveform - waveform.mean()
-    speech = _speech_frames(waveform, hear)
+    speech = _speech_frames(waveform, detector)
     if not speech.any():
         raise VoiceError(
             "voice-no-speech",
-            "I hear no speech in this recording: record someone who talks, without music.",
+            "No speech was found in this recording: record one person talking, without music.",
         )
     first, last = np.flatnonzero(speech)[[0, -1]]
     margin = round(MARGIN_S * RATE)
@@ -103,19 +101,19 @@ def usable_voice(waveform: np.ndarray, hear: Hear) -> VoiceSample:
 
 def speech_probabilities(frames: np.ndarray) -> np.ndarray:
     """The probability of speech, (frames,), for float32 (frames * FRAME,); by silero-vad."""
-    from omni.listening.voice_activity import SileroVoice
+    from omni.listening.voice_activity import SileroVoiceActivity
 
-    voice = SileroVoice()
-    return np.array([voice(frame) for frame in frames.reshape(-1, FRAME)])
+    activity = SileroVoiceActivity()
+    return np.array([activity(frame) for frame in frames.reshape(-1, FRAME)])
 
 
-def _speech_frames(waveform: np.ndarray, hear: Hear) -> np.ndarray:
-    """Which frames are speech, bool (frames,). The detector hears all recordings equally loud."""
+def _speech_frames(waveform: np.ndarray, detector: SpeechDetector) -> np.ndarray:
+    """Which frames are speech, bool (frames,). The detector gets all recordings equally loud."""
     padded = np.pad(waveform, (0, -waveform.size % FRAME))
-    heard = hear((0.5 * padded / np.abs(padded).max()).astype(np.float32))
-    likely = np.concatenate([[0], (heard >= SPEECH_PROBABILITY).astype(int), [0]])
+    probabilities = detector((0.5 * padded / np.abs(padded).max()).astype(np.float32))
+    likely = np.concatenate([[0], (probabilities >= SPEECH_PROBABILITY).astype(int), [0]])
     begins, ends = np.flatnonzero(np.diff(likely) == 1), np.flatnonzero(np.diff(likely) == -1)
-    speech = np.zeros(heard.size, bool)
+    speech = np.zeros(probabilities.size, bool)
     for begin, end in zip(begins, ends, strict=True):
         speech[begin:end] = end - begin >= BURST_FRAMES
     return speech

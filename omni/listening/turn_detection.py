@@ -1,8 +1,8 @@
 """A person's turns in a stream of sound: where one begins, pauses, goes on and ends.
 
 Knows: thresholds, the sound of the turn that is being spoken.
-Does not know: how voice is recognized (a :class:`omni.listening.voice_activity.Voice` does), what
-becomes of a turn, clocks: time is counted in samples.
+Does not know: how voice is recognized (:mod:`omni.listening.voice_activity`), what becomes of a
+turn, clocks: time is counted in samples.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from omni.listening.settings import FRAME, FRAME_S, ListeningSettings, frames
-from omni.listening.voice_activity import Voice
+from omni.listening.voice_activity import VoiceActivity
 
-OWN_VOICE_S = 0.16  # of the last sound are compared with what is playing
+ECHO_S = 0.16  # of the last sound are compared with what is playing
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Phase(Enum):
 
 
 class Guard(Protocol):
-    """Tells the answer that is playing from a person; see :class:`omni.listening.echo.OwnVoice`."""
+    """Tells a person from the answer that is playing: :class:`omni.listening.echo.EchoGuard`."""
 
-    def hear(self, recent: np.ndarray, new: int) -> None:
+    def follow(self, recent: np.ndarray, new: int) -> None:
         """The last sound (samples,), of which ``new`` samples were not seen yet."""
         ...
 
@@ -93,16 +93,16 @@ class TurnDetector:
 
     def __init__(
         self,
-        voice: Voice,
+        voice: VoiceActivity,
         settings: ListeningSettings | None = None,
-        own_voice: Guard | None = None,
+        echo_guard: Guard | None = None,
     ) -> None:
-        """``own_voice``: asked before a turn begins while :attr:`answering`."""
+        """``echo_guard``: asked before a turn begins while :attr:`answering`."""
         self.settings = settings or ListeningSettings()
         self.answering = False  # an answer is playing: the higher thresholds hold
         self.probability = 0.0  # of the last frame
         self._voice = voice
-        self._own_voice = own_voice
+        self._echo_guard = echo_guard
         self._rest = np.zeros(0, np.float32)
         self._sound: deque[np.ndarray] = deque()  # frames of the turn, and of what came before it
         self._position = 0  # samples of the stream that were judged
@@ -149,12 +149,12 @@ class TurnDetector:
         self.probability = self._voice(frame)
         self._sound.append(frame)
         self._position += FRAME
-        if self.answering and self._own_voice is not None:
-            self._own_voice.hear(self._last(OWN_VOICE_S), FRAME)
+        if self.answering and self._echo_guard is not None:
+            self._echo_guard.follow(self._last(ECHO_S), FRAME)
         if self._is_voice():
-            yield from self._heard()
+            yield from self._voiced_frame()
         else:
-            yield from self._missed()
+            yield from self._silent_frame()
         if self._phase is Phase.SILENCE:
             self._trim()
         elif len(self._sound) * FRAME_S >= self.settings.longest_s and self._phase in _SPEAKING:
@@ -168,7 +168,7 @@ class TurnDetector:
             return self.probability >= settings.barge_probability
         return self.probability >= settings.begin_probability
 
-    def _heard(self) -> Iterator[TurnEvent]:
+    def _voiced_frame(self) -> Iterator[TurnEvent]:
         """A frame with voice."""
         self._silent = 0
         if self._phase is Phase.SILENCE:
@@ -192,15 +192,15 @@ class TurnDetector:
             return self._voiced >= frames(self.settings.begin_s)
         if self._voiced < frames(self.settings.barge_s):
             return False
-        if self._own_voice is None:
+        if self._echo_guard is None:
             return True
-        return not self._own_voice(self._last(OWN_VOICE_S))
+        return not self._echo_guard(self._last(ECHO_S))
 
     def _last(self, seconds: float) -> np.ndarray:
         """The last sound, as far as it is kept: float32 (samples,)."""
         return np.concatenate(list(self._sound)[-frames(seconds) :])
 
-    def _missed(self) -> Iterator[TurnEvent]:
+    def _silent_frame(self) -> Iterator[TurnEvent]:
         """A frame without voice."""
         settings = self.settings
         self._silent += 1
@@ -223,7 +223,7 @@ class TurnDetector:
         return Ended(sound, self._position, self._begin, self._voice_end, cut)
 
     def _trim(self) -> None:
-        """Outside a turn, keep just what may come before the next one."""
+        """Outside a turn, keep only what may come before the next one."""
         while len(self._sound) > frames(self.settings.before_s):
             self._sound.popleft()
 

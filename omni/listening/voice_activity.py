@@ -7,15 +7,18 @@ Does not know: turns, thresholds.
 from __future__ import annotations
 
 import warnings
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from omni.listening.settings import RATE
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class Voice(Protocol):
-    """Judges sound frame after frame."""
+
+class VoiceActivity(Protocol):
+    """Judges one stream of sound, frame after frame."""
 
     def __call__(self, frame: np.ndarray) -> float:
         """The probability that float32 (FRAME,) at RATE, following the last one, is a voice."""
@@ -26,15 +29,27 @@ class Voice(Protocol):
         ...
 
 
-class SileroVoice:
-    """One stream's detector: about 0.7 ms of one core a frame of 32 ms. Not for several threads."""
+class SileroModel(Protocol):
+    """The package's model; it remembers the frames before."""
+
+    def __call__(self, frames: Tensor, rate: int) -> Tensor:
+        """Probabilities (streams, 1) of float32 (streams, FRAME) or (FRAME,) at ``rate`` Hz."""
+        ...
+
+    def reset_states(self) -> None:
+        """Forget what came before."""
+        ...
+
+
+class SileroVoiceActivity:
+    """The detector of one stream, for one thread: 0.7 ms of one core a frame of 32 ms."""
 
     def __init__(self) -> None:
         """Load the model from the package (0.1 s)."""
         self._model = load_model()
 
     def __call__(self, frame: np.ndarray) -> float:
-        """See :class:`Voice`."""
+        """See :class:`VoiceActivity`."""
         import torch
 
         # The profiling executor would compile in the first seconds of every stream.
@@ -42,12 +57,12 @@ class SileroVoice:
             return float(self._model(torch.from_numpy(frame), RATE).item())
 
     def reset(self) -> None:
-        """See :class:`Voice`."""
+        """See :class:`VoiceActivity`."""
         self._model.reset_states()
 
 
-def load_model() -> Any:
-    """The package's model: called with float32 (streams, FRAME) and RATE, it gives (streams, 1)."""
+def load_model() -> SileroModel:
+    """The package's model."""
     import torch
 
     threads = torch.get_num_threads()
@@ -58,4 +73,5 @@ def load_model() -> Any:
         finally:
             # Importing the package makes torch single-threaded for the whole program.
             torch.set_num_threads(threads)
-        return load_silero_vad()
+        model: SileroModel = load_silero_vad()
+        return model

@@ -17,7 +17,6 @@ from typing import Any
 
 from omni.errors import CheckpointError
 from omni.loading.defaults import GenerationDefaults
-from omni.loading.quantization import WEIGHT_BYTES, Quantization, is_quantized
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -186,31 +185,6 @@ class Checkpoint:
     def parameters(self) -> int:
         """Values in the weight files."""
         return sum(tensor.elements for tensor in self.tensors.values())
-
-    def loaded_bytes(self, dtype_bytes: int, quantization: Quantization, prefix: str = "") -> int:
-        """Bytes of the weights (of those below ``prefix``) loaded with ``dtype_bytes`` a value."""
-        total = 0.0
-        for name, tensor in self.tensors.items():
-            if not name.startswith(prefix):
-                continue
-            few_bits = quantization != "none" and is_quantized(name, len(tensor.shape))
-            total += tensor.elements * (WEIGHT_BYTES[quantization] if few_bits else dtype_bytes)
-        return int(total)
-
-    def cache_bytes(self, dtype_bytes: int) -> int:
-        """Bytes of a KV cache of the longest context (keys and values)."""
-        config = self.config
-        try:
-            values = (
-                2
-                * config["num_hidden_layers"]
-                * config["num_key_value_heads"]
-                * config["head_dim"]
-                * config["max_position_embeddings"]
-            )
-        except (KeyError, TypeError):
-            return 0
-        return int(values) * dtype_bytes
 
     def vocoder(self) -> Path | None:
         """The vocoder's file beside the model; None where there is none."""

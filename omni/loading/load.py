@@ -23,7 +23,7 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from omni import devices
-from omni.config import OmniConfig, VocoderConfig
+from omni.config import OmniConfig
 from omni.errors import CheckpointError
 from omni.events import SPEECH_RATE, Progress
 from omni.loading import hub
@@ -37,10 +37,12 @@ from omni.loading.plans import Plan
 from omni.loading.quantization import Quantization, check_available, quantization_config
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
-from omni.model.layers.linear import hasten
+from omni.model.layers.linear import use_fast_products
 from omni.model.omni import OmniForCausalLM
+from omni.model.vocoder.base import VocoderModel, VocoderSizes
 from omni.model.vocoder.checkpoint import load_vocoder
-from omni.model.vocoder.hift import HiFTVocoder
+from omni.model.vocoder.kinds import CONFIG_FILE as VOCODER_CONFIG
+from omni.model.vocoder.kinds import read_vocoder_config
 from omni.prompting.tokenizer import OmniTokenizer
 from omni.settings import NANO, EngineSettings, LoadReport
 from omni.speech.decoder import SpeechOptions
@@ -54,7 +56,7 @@ class LoadedModel:
     """Everything a turn needs, on its devices."""
 
     model: OmniForCausalLM
-    vocoder: HiFTVocoder  # float32
+    vocoder: VocoderModel  # float32
     tokenizer: OmniTokenizer
     config: OmniConfig
     defaults: GenerationDefaults
@@ -70,7 +72,7 @@ class Found:
     config: OmniConfig
     tokenizer: OmniTokenizer
     vocoder_file: Path
-    vocoder_config: VocoderConfig
+    vocoder_config: VocoderSizes
 
 
 def find(name: str) -> Generator[Progress, None, Found]:
@@ -85,7 +87,7 @@ def find(name: str) -> Generator[Progress, None, Found]:
     tokenizer = OmniTokenizer.from_folder(checkpoint.folder)
     tokenizer.special.check(config)
     vocoder_file = yield from find_vocoder_file(checkpoint)
-    vocoder_config = read_vocoder_config(checkpoint, vocoder_file, config)
+    vocoder_config = matching_vocoder_config(checkpoint, vocoder_file, config)
     return Found(checkpoint, config, tokenizer, vocoder_file, vocoder_config)
 
 
@@ -146,7 +148,7 @@ def load(
 
 def _read(
     found: Found, placement: Placement, dtype: torch.dtype
-) -> Generator[Progress, None, tuple[OmniForCausalLM, HiFTVocoder, devices.DtypeChoice]]:
+) -> Generator[Progress, None, tuple[OmniForCausalLM, VocoderModel, devices.DtypeChoice]]:
     """Model and vocoder in their places, and the dtype of codes to mel."""
     model = yield from in_background(
         lambda report: load_weights(
@@ -263,7 +265,7 @@ def _no_vocoder(checkpoint: Checkpoint) -> CheckpointError:
     )
 
 
-def read_vocoder_config(checkpoint: Checkpoint, file: Path, config: OmniConfig) -> VocoderConfig:
+def matching_vocoder_config(checkpoint: Checkpoint, file: Path, config: OmniConfig) -> VocoderSizes:
     """The vocoder's sizes: beside its file or, if that lies in the checkpoint, at its top.
 
     Raises:
@@ -272,14 +274,10 @@ def read_vocoder_config(checkpoint: Checkpoint, file: Path, config: OmniConfig) 
     places = [file.parent]
     if checkpoint.folder in file.parents:
         places.append(checkpoint.folder)
-    paths = [place / "vocoder_config.json" for place in places]
-    path = next((path for path in paths if path.is_file()), None)
-    vocoder = VocoderConfig() if path is None else VocoderConfig.from_file(path)
+    paths = [place / VOCODER_CONFIG for place in places]
+    vocoder = read_vocoder_config(next((path for path in paths if path.is_file()), None))
     flow = config.flow
-    samples = vocoder.istft_params.hop_len
-    for rate in vocoder.upsample_rates:
-        samples *= rate
-    made_for = (vocoder.in_channels, vocoder.sampling_rate, samples)
+    made_for = (vocoder.in_channels, vocoder.sampling_rate, vocoder.samples_per_frame)
     if made_for != (flow.in_channels, SPEECH_RATE, flow.hop_length):
         raise CheckpointError(
             "vocoder-mismatch",
@@ -335,7 +333,7 @@ def tensors_to_model(
     )
     model, info = loaded
     left = {what: names for what, names in info.items() if names}
-    hasten(model)
+    use_fast_products(model)
     return model.requires_grad_(False).eval(), left
 
 

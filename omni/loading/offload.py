@@ -1,6 +1,7 @@
 """A plan carried out on a loaded model: few-bit text head, parts on the host, nothing unused.
 
-Knows: how weights visit a device, where accelerate's own hooks must go, bitsandbytes' layers.
+Knows: how weights come to a device for a while, when accelerate's own hooks must be removed,
+bitsandbytes' layers.
 Does not know: which plan is best (:mod:`omni.loading.plans`), files.
 """
 
@@ -14,7 +15,7 @@ from accelerate.hooks import remove_hook_from_submodules
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from omni.loading.plans import TABLES, VISITORS, Plan, part_of
+from omni.loading.plans import HOST_TABLES, OFFLOADED_STACKS, Plan, component_of
 
 LM_HEAD = "lm_head"
 Table: TypeAlias = dict[str, Any]  # of a module: its parameters or buffers by name
@@ -39,13 +40,13 @@ def carry_out(model: nn.Module, plan: Plan, device: str) -> None:
     target = torch.device(device)
     if plan.offload:
         # Loading on two devices has set accelerate's hooks, which would carry the whole table of
-        # embeddings to the device for each token and look at every argument of every layer.
+        # embeddings to the device for each token and inspect every argument of every layer.
         remove_hook_from_submodules(model)
-        for name in TABLES:
-            serve_rows(model.get_submodule(name), target)
-        for name in VISITORS:
+        for name in HOST_TABLES:
+            look_up_on_host(model.get_submodule(name), target)
+        for name in OFFLOADED_STACKS:
             for layer in _layers(model.get_submodule(name)):
-                visit(layer, target)
+                onload_to_run(layer, target)
     if plan.lm_head_8bit:
         head = model.get_submodule(LM_HEAD)
         assert isinstance(head, nn.Linear)
@@ -61,43 +62,43 @@ def drop_unused(model: nn.Module) -> int:
     freed = 0
     for prefix, module in model.named_modules():
         for table, name, tensor in _places([module]):
-            if part_of(f"{prefix}.{name}") == "unused":
+            if component_of(f"{prefix}.{name}") == "unused":
                 freed += tensor.nbytes
                 table[name] = _like(tensor, tensor.detach().to("meta"))
     return freed
 
 
-def serve_rows(table: nn.Module, device: torch.device) -> None:
+def look_up_on_host(table: nn.Module, device: torch.device) -> None:
     """Look rows up where the table is, and give them on ``device``."""
     table.register_forward_hook(lambda module, inputs, rows: rows.to(device))
 
 
-def visit(layer: nn.Module, device: torch.device) -> None:
-    """Have the layer's weights on ``device`` while it runs, and on the host else."""
-    home: list[tuple[Table, str, Tensor]] = []
+def onload_to_run(layer: nn.Module, device: torch.device) -> None:
+    """Have the layer's weights on ``device`` while it runs, and on the host otherwise."""
+    on_host: list[tuple[Table, str, Tensor]] = []
 
-    def arrive(module: nn.Module, inputs: Any, options: Any) -> tuple[Any, Any]:
+    def onload(module: nn.Module, inputs: Any, options: Any) -> tuple[Any, Any]:
         """Before the layer runs: its weights and inputs, on the device."""
         for table, name, tensor in _places(module.modules()):
-            home.append((table, name, tensor))
+            on_host.append((table, name, tensor))
             table[name] = _like(tensor, tensor.to(device, non_blocking=True))
         return send_to_device(inputs, device), send_to_device(options, device)
 
-    def leave(module: nn.Module, inputs: Any, result: Any) -> None:
+    def offload(module: nn.Module, inputs: Any, result: Any) -> None:
         """After it: the weights as they were."""
-        for table, name, tensor in home:
+        for table, name, tensor in on_host:
             table[name] = tensor
-        home.clear()
+        on_host.clear()
 
-    layer.register_forward_pre_hook(arrive, with_kwargs=True)
-    layer.register_forward_hook(leave, always_call=True)  # also when the device had no room
+    layer.register_forward_pre_hook(onload, with_kwargs=True)
+    layer.register_forward_hook(offload, always_call=True)  # also when the device had no room
 
 
 def rounded_rows(linear: nn.Linear, device: torch.device) -> nn.Module:
     """A linear layer with 8-bit weights, each output with a scale of its own.
 
     No columns are kept apart for outliers, so nothing waits for the device and the layer can be
-    part of a recorded graph.
+    part of a captured step.
     """
     import bitsandbytes as bnb
 

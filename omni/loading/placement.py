@@ -1,6 +1,7 @@
-"""How much memory a checkpoint needs, which plan fits, and which of its parts go to which GPU.
+"""Which plan fits into the memory that is free, and which parts go to which device.
 
-Knows: sizes from file headers, free memory, the order of plans. Does not know: how loading is done.
+Knows: sizes from file headers, free memory, the order of plans. Does not know: what a plan takes
+(:mod:`omni.loading.memory`), how loading is done.
 """
 
 from __future__ import annotations
@@ -15,23 +16,14 @@ from omni import devices
 from omni.config import OmniConfig
 from omni.errors import ResourceError, gigabytes
 from omni.loading.checkpoint import Checkpoint
-from omni.loading.offload import device_map as few_bit_map
-from omni.loading.plans import PLANS, Need, Plan, default_plan, needed
-from omni.loading.quantization import (
-    BITS,
-    QUANTIZED_PREFIX,
-    Quantization,
-    QuantizationChoice,
-    runs_here,
-)
+from omni.loading.memory import PUBLISHED_VOCODER_BYTES, Need, component_bytes, needed
+from omni.loading.offload import device_map
+from omni.loading.plans import PLANS, Plan, default_plan
+from omni.loading.quantization import BITS, QUANTIZED_PREFIX, runs_here
 from omni.model.omni import OmniForCausalLM
-from omni.settings import NANO, PUBLISHED_MODEL
+from omni.settings import NANO, PUBLISHED_MODEL, QuantizationChoice
 
 DeviceMap: TypeAlias = dict[str, str]
-
-WORKING_BYTES = 200_000_000  # of a turn, besides weights and KV cache: libraries' buffers,
-WORKING_SHARE = 0.05  # and activations, which grow with the model: this share of its weights
-PUBLISHED_VOCODER_BYTES = 83_300_000
 
 
 @dataclass(frozen=True)
@@ -100,82 +92,41 @@ def place(
 ) -> Placement:
     """The best plan that fits, and where its parts go.
 
-    On one GPU the plans of :mod:`omni.loading.plans` are tried in their order; of several GPUs the
-    one with most room is, or all of them together, where that spares a quantization.
+    The plans are tried in their order, each on the device with most room and, without offload, on
+    all GPUs together: that spares a quantization.
 
     Raises:
         ResourceError: none fits.
     """
-    plans = candidates(quantization, device, offload)
-    if not device.startswith("cuda"):
-        return _placed_whole(checkpoint, device, dtype, vocoder_bytes, plans)
-    indices = devices.cuda_devices(device)
-    free = {f"cuda:{index}": devices.free_bytes(f"cuda:{index}") for index in indices}
+    free = _free_bytes(device)
     roomiest = max(free, key=lambda name: free[name])
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
-    for plan in plans:
-        need = needed(shapes, config.to_dict(), plan, dtype.itemsize, vocoder_bytes).device
+    sizes = shapes, config.to_dict()
+    for plan in candidates(quantization, device, offload):
+        need = needed(*sizes, plan, dtype.itemsize, vocoder_bytes).device
         if need <= free[roomiest]:
-            places = few_bit_map(plan, roomiest)
+            places = device_map(plan, roomiest)
             return Placement(plan, places, roomiest, need, free[roomiest])
-        if len(free) > 1 and not plan.offload:
-            try:
-                return _placed_whole(checkpoint, device, dtype, vocoder_bytes, [plan])
-            except ResourceError:
-                continue  # a smaller plan may fit
+        if len(free) == 1 or plan.offload:
+            continue
+        whole = replace(plan, lm_head_8bit=False)  # over several GPUs no plan is carried out
+        parts = needed(*sizes, whole, dtype.itemsize, vocoder_bytes, keep_unused=True)
+        blocks = component_bytes(shapes, whole, dtype.itemsize)["layers"] + parts.cache
+        count = config.num_hidden_layers
+        try:
+            places = spread(count, blocks // count, parts.device - blocks, free)
+        except ResourceError:
+            continue  # a smaller plan may fit
+        return Placement(whole, places, device, parts.device, sum(free.values()))
     raise devices.too_large(need, free[roomiest], device)
 
 
-def _placed_whole(
-    checkpoint: Checkpoint, device: str, dtype: torch.dtype, vocoder_bytes: int, plans: list[Plan]
-) -> Placement:
-    """Everything on ``device``, spread over several where it stands for these."""
-    free = devices.free_bytes(device)
-    for plan in plans:
-        need = needed_bytes(checkpoint, vocoder_bytes, dtype, plan.quantization)
-        if need > free and plan != plans[-1]:
-            continue
-        places = device_map(checkpoint, device, need, dtype, plan.quantization)
-        name = device if len(places) > 1 else places[""]
-        return Placement(replace(plan, lm_head_8bit=False), places, name, need, free)
-    raise AssertionError("there is a plan at least")
-
-
-def needed_bytes(
-    checkpoint: Checkpoint, vocoder_bytes: int, dtype: torch.dtype, quantization: Quantization
-) -> int:
-    """Bytes for the weights, a KV cache of the whole context, the vocoder and the work itself."""
-    weights = checkpoint.loaded_bytes(dtype.itemsize, quantization)
-    working = WORKING_BYTES + int(weights * WORKING_SHARE)
-    return weights + checkpoint.cache_bytes(dtype.itemsize) + vocoder_bytes + working
-
-
-def device_map(
-    checkpoint: Checkpoint, device: str, need: int, dtype: torch.dtype, quantization: Quantization
-) -> DeviceMap:
-    """Modules to devices, as transformers reads it.
-
-    On one device everything is there. On several GPUs the language model's blocks are spread and
-    all the rest, whose parts call each other's methods, stays on the first.
-
-    Raises:
-        ResourceError: it does not fit.
-    """
-    devices.check_fits(need, device)
-    if device != "cuda":
-        return {"": device}
-    free = {
-        f"cuda:{index}": devices.free_bytes(f"cuda:{index}")
-        for index in devices.cuda_devices(device)
-    }
-    roomiest = max(free, key=lambda name: free[name])
-    if need <= free[roomiest]:
-        return {"": roomiest}
-    layers = int(checkpoint.config["num_hidden_layers"])
-    in_layers = checkpoint.loaded_bytes(dtype.itemsize, quantization, QUANTIZED_PREFIX)
-    cache = checkpoint.cache_bytes(dtype.itemsize)
-    first = need - in_layers - cache
-    return spread(layers, (in_layers + cache) // layers, first, free)
+def _free_bytes(device: str) -> dict[str, int]:
+    """Free bytes of each device that ``device`` stands for: all GPUs for ``cuda``."""
+    if not device.startswith("cuda"):
+        return {device: devices.free_bytes(device)}
+    names = [f"cuda:{index}" for index in devices.cuda_devices(device)]
+    return {name: devices.free_bytes(name) for name in names}
 
 
 def spread(layers: int, layer_bytes: int, first_bytes: int, free: dict[str, int]) -> DeviceMap:

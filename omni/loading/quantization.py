@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from omni.errors import ResourceError
+from omni.settings import QUANTIZATIONS, QuantizationChoice
 
 if TYPE_CHECKING:
     import torch
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 BITS: tuple[Quantization, ...] = ("none", "8bit", "4bit")
-# What a person may ask for; auto: the best plan that fits (omni.loading.plans).
-QuantizationChoice: TypeAlias = Literal["auto", "none", "8bit", "4bit"]
-QUANTIZATIONS: tuple[QuantizationChoice, ...] = ("auto", *BITS)
 
 # Just the linear layers of the language model's blocks: three fifths of the published parameters,
 # and the only ones read for every text token and every audio frame.

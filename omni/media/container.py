@@ -6,7 +6,6 @@ Does not know: what becomes of the frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -25,15 +24,6 @@ FORMATS = (
 )
 # Formats whose header says exactly how long they are.
 _EXACT_DURATION = {"mov", "matroska", "flac"}
-
-
-@dataclass(frozen=True)
-class MediaInfo:
-    """What a container holds. ``duration_s`` is None where it does not say (browser recordings)."""
-
-    has_sound: bool
-    has_pictures: bool
-    duration_s: float | None
 
 
 def open_container(path: Path | str) -> InputContainer:
@@ -61,30 +51,21 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
     return None
 
 
-def media_info(path: Path | str) -> MediaInfo:
-    """What is in a file, from its header alone.
+def has_sound(path: Path | str) -> bool:
+    """Whether a file (also a clip) has a sound track, as its header says.
 
     Raises:
         MediaError: ``media-missing``, ``media-empty`` or ``media-unreadable``.
     """
     try:
         with open_container(path) as container:
-            return MediaInfo(
-                has_sound=sound_stream(container) is not None,
-                has_pictures=picture_stream(container) is not None,
-                duration_s=duration(container),
-            )
+            return sound_stream(container) is not None
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(
             "media-unreadable",
             "{name} could not be read: choose another file.",
             name=Path(path).name,
         ) from error
-
-
-def has_sound(path: Path | str) -> bool:
-    """Whether a file (also a clip) has a sound track. Raises as :func:`media_info`."""
-    return media_info(path).has_sound
 
 
 def duration(container: InputContainer) -> float | None:

@@ -73,8 +73,8 @@ def read_image(path: Path | str, background: tuple[int, int, int] | None = WHITE
         ) from error
 
 
-def image_patches(picture: Pillow.Image, config: VisualConfig) -> ImagePatches:
-    """Resize (PIL bicubic on 8 bits), normalize and cut into patches.
+def resized(picture: Pillow.Image, config: VisualConfig) -> Pillow.Image:
+    """A picture in the size at which the tower sees it (PIL bicubic on 8 bits).
 
     Args:
         picture: RGB.
@@ -91,12 +91,17 @@ def image_patches(picture: Pillow.Image, config: VisualConfig) -> ImagePatches:
             height=picture.height,
         )
     height, width = smart_resize(picture.height, picture.width, config)
-    resized = picture.resize((width, height), Pillow.Resampling.BICUBIC)
-    pixels = torch.from_numpy(np.array(resized))  # (height, width, 3) uint8
+    return picture.resize((width, height), Pillow.Resampling.BICUBIC)
+
+
+def image_patches(picture: Pillow.Image, config: VisualConfig) -> ImagePatches:
+    """Resize as :func:`resized`, normalize and cut into patches; same arguments, same errors."""
+    seen = resized(picture, config)
+    pixels = torch.from_numpy(np.array(seen))  # (height, width, 3) uint8
     levels = torch.from_numpy(_levels(config.image_mean, config.image_std))
     channels = [levels[channel][pixels[..., channel].long()] for channel in range(3)]
     side, merge = config.patch_size, config.merge_size
-    rows, columns = height // side, width // side
+    rows, columns = seen.height // side, seen.width // side
     blocks = torch.stack(channels).reshape(
         3, rows // merge, merge, side, columns // merge, merge, side
     )

@@ -47,11 +47,6 @@ class _Timeline:
     rate: Fraction | None  # average frames a second, as the container says
 
 
-def read_frames(path: Path | str, max_frames: int) -> list[Pillow.Image]:
-    """The frames of a clip as RGB pictures; see :func:`iter_frames`."""
-    return list(iter_frames(path, max_frames))
-
-
 def iter_frames(
     path: Path | str, max_frames: int, stop: Event | None = None
 ) -> Iterator[Pillow.Image]:

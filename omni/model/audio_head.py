@@ -7,8 +7,6 @@ Does not know: how a code is drawn, frames before this one, the end of the audio
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,9 +15,9 @@ from omni.config import AUDIO_HEAD_WIDTH, OmniConfig
 from omni.model.layers.linear import Linear, linear
 from omni.model.layers.norm import RMSNorm
 from omni.model.layers.pretrained import device_of
+from omni.model.protocols import Pick
 
 NORM_EPS = 1e-6  # of this head's norms, whatever the config says
-Pick = Callable[[int, Tensor], Tensor]
 KeyValues = tuple[Tensor, Tensor]  # each (frames, heads, codebooks, head_dim)
 
 

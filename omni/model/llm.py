@@ -82,14 +82,14 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        turn: Rotation,
+        rotary: Rotation,
         attention_mask: Any = None,
         past_key_values: Cache | Preallocated | None = None,
     ) -> Tensor:
         """(batch, positions, hidden) to the same; the cache keeps rotated, unrepeated keys."""
         packed = self.W_pack(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        turned = rotate(packed[:, : self.heads + self.kv_heads], turn)
-        query, key = turned.split((self.heads, self.kv_heads), dim=1)
+        rotated = rotate(packed[:, : self.heads + self.kv_heads], rotary)
+        query, key = rotated.split((self.heads, self.kv_heads), dim=1)
         value = packed[:, self.heads + self.kv_heads :]
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
@@ -138,12 +138,12 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        turn: Rotation,
+        rotary: Rotation,
         attention_mask: Any = None,
         past_key_values: Cache | Preallocated | None = None,
     ) -> Tensor:
         """(batch, positions, hidden) to the same."""
-        x = x + self.self_attn(self.input_layernorm(x), turn, attention_mask, past_key_values)
+        x = x + self.self_attn(self.input_layernorm(x), rotary, attention_mask, past_key_values)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -207,18 +207,18 @@ class OmniModel(OmniPreTrainedModel):
             attention_mask=attention_mask,
             past_key_values=past_key_values,
         )
-        turn = rotation(self.angles(position_ids)[:, None])  # for all heads
+        rotary = rotation(self.angles(position_ids)[:, None])  # for all heads
         x = inputs_embeds
         for layer in self.layers:
-            x = layer(x, turn, mask, past_key_values=past_key_values)
+            x = layer(x, rotary, mask, past_key_values=past_key_values)
         return self.norm(x)
 
     def _extend(self, x: Tensor, past: Preallocated) -> Tensor:
         count = x.shape[1]
         past.reserve(count)
-        turn = rotation(self.angles(past.positions(count, x.device))[:, None])
+        rotary = rotation(self.angles(past.positions(count, x.device))[:, None])
         mask = past.mask(count, x.device)
         for layer in self.layers:
-            x = layer(x, turn, mask, past_key_values=past)
+            x = layer(x, rotary, mask, past_key_values=past)
         past.advance(count)
         return self.norm(x)

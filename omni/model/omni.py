@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +20,7 @@ from omni.model.audio_head import AudioHead
 from omni.model.layers.key_values import KeyValues, Preallocated
 from omni.model.layers.pretrained import OmniPreTrainedModel, device_of
 from omni.model.llm import OmniModel
-
-if TYPE_CHECKING:
-    from omni.media.audio import AudioPiece
-    from omni.media.image import ImagePatches
+from omni.model.protocols import Mel, Patches
 
 PATCHES_PER_PASS = 16_384  # of the vision tower: the largest picture, or that many of a clip
 
@@ -53,16 +49,18 @@ class OmniForCausalLM(OmniPreTrainedModel):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
-    def encode_audio(
-        self, pieces: Sequence[AudioPiece], batch_padding: bool = False
-    ) -> list[Tensor]:
-        """Codes, int64 (bridge_length, codebooks), of each piece.
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The table of token embeddings."""
+        return self.model.embed_tokens
+
+    def encode_audio(self, pieces: Sequence[Mel], batch_padding: bool = False) -> list[Tensor]:
+        """Codes, int64 (codes, codebooks), of each piece.
 
         ``batch_padding``: see :meth:`AudioTokenizer.encode`.
         """
         return self.audio_tokenizer.encode([piece.mel for piece in pieces], batch_padding)
 
-    def encode_images(self, images: Sequence[ImagePatches]) -> Tensor:
+    def encode_images(self, images: Sequence[Patches]) -> Tensor:
         """Rows of pictures or frames, in order: (sum of grid / 4, hidden). None give no row."""
         tower = self.model.visual_model
         device = device_of(tower.patch_embed.proj)
@@ -190,9 +188,9 @@ class OmniForCausalLM(OmniPreTrainedModel):
         )
 
 
-def _passes(images: Sequence[ImagePatches]) -> Iterator[list[ImagePatches]]:
+def _passes(images: Sequence[Patches]) -> Iterator[list[Patches]]:
     """The pictures in groups of at most PATCHES_PER_PASS patches, at least one in each."""
-    group: list[ImagePatches] = []
+    group: list[Patches] = []
     patches = 0
     for image in images:
         if group and patches + len(image.patches) > PATCHES_PER_PASS:

@@ -54,10 +54,10 @@ class VisualAttention(nn.Module):
         self.qkv = Linear(width, 3 * width)
         self.proj = Linear(width, width)
 
-    def forward(self, x: Tensor, turn: Rotation, runs: Sequence[Run]) -> Tensor:
-        """``x`` (patches, width), ``turn`` (patches, head_dim) to (patches, width)."""
+    def forward(self, x: Tensor, rotary: Rotation, runs: Sequence[Run]) -> Tensor:
+        """``x`` (patches, width), ``rotary`` (patches, head_dim) to (patches, width)."""
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)
-        query, key = rotate(qkv[:2], turn)
+        query, key = rotate(qkv[:2], rotary)
         return self.proj(torch.cat(_attend(query, key, qkv[2], runs)))
 
 
@@ -101,9 +101,9 @@ class VisualBlock(nn.Module):
         self.attn = VisualAttention(config.embed_dim, config.num_heads)
         self.mlp = VisualFeedForward(config)
 
-    def forward(self, x: Tensor, turn: Rotation, runs: Sequence[Run]) -> Tensor:
+    def forward(self, x: Tensor, rotary: Rotation, runs: Sequence[Run]) -> Tensor:
         """(patches, width) to the same."""
-        x = x + self.attn(self.norm1(x), turn, runs)
+        x = x + self.attn(self.norm1(x), rotary, runs)
         return x + self.mlp(self.norm2(x))
 
 
@@ -129,12 +129,12 @@ class VisualTower(nn.Module):
         """
         x = self.patch_embed(patches)
         positions = patch_positions(grids, self.merge, x.device)
-        turn = rotation(patch_angles(positions, self.head_dim))
+        rotary = rotation(patch_angles(positions, self.head_dim))
         # Neighbours of one size, such as the frames of a clip, share a call of attention.
         sizes = groupby(height * width for height, width in grids)
         runs = [(length, len(list(same))) for length, same in sizes]
         for block in self.blocks:
-            x = block(x, turn, runs)
+            x = block(x, rotary, runs)
         return x
 
 

@@ -1,7 +1,7 @@
 """What the model reads: token ids, and the media that stand at their pads.
 
-Knows: which pad stands for what. Does not know: how a prompt is written (omni.prompting.prompt),
-how media become embeddings (omni.generation.inputs).
+Knows: which pad stands for what. Does not know: how a prompt is written
+(:mod:`omni.prompting.writer`), how media become embeddings (:mod:`omni.generation.inputs`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,22 @@ class AudioSlot:
 
     pieces: list[AudioPiece]
 
+    @property
+    def frames(self) -> int:
+        """Frames of codes that the sound will have."""
+        return sum(piece.bridge_length for piece in self.pieces)
+
 
 @dataclass(frozen=True, eq=False)
 class CodesSlot:
     """Speech that the model generated: int (frames, codebooks), one audio pad a frame."""
 
     codes: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        """Frames of codes."""
+        return len(self.codes)
 
 
 @dataclass(frozen=True, eq=False)

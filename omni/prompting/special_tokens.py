@@ -1,7 +1,7 @@
 """The ids of the tokens that are no text: roles, media marks, pads.
 
 Knows: their names in the published vocabulary, and that two files must agree about their ids.
-Does not know: where in a prompt they go (:mod:`omni.prompting.prompt`), text.
+Does not know: where in a prompt they go (:mod:`omni.prompting.forms`), text.
 """
 
 from __future__ import annotations

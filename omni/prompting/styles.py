@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from omni.conversation import Language
+from omni.conversation import PromptLanguage
 
 StyleName: TypeAlias = Literal["slow", "fast", "high", "low", "soft", "loud"]
 EmotionName: TypeAlias = Literal[
     "happy", "sad", "angry", "calm", "excited", "gentle", "serious", "surprised"
 ]
-Sentences: TypeAlias = Mapping[Language, tuple[str, ...]]
+Sentences: TypeAlias = Mapping[PromptLanguage, tuple[str, ...]]
 
 STYLE_NAMES: tuple[StyleName, ...] = get_args(StyleName)
 EMOTION_NAMES: tuple[EmotionName, ...] = get_args(EmotionName)
@@ -63,11 +63,11 @@ STYLES: Mapping[StyleName, StyleWording] = {
 }
 
 
-def _emotion(english: str, chinese: str) -> Mapping[Language, str]:
+def _emotion(english: str, chinese: str) -> Mapping[PromptLanguage, str]:
     return {"en": f"Speak in {english} tone.", "zh": f"请用{chinese}的语气说话。"}
 
 
-EMOTIONS: Mapping[EmotionName, Mapping[Language, str]] = {
+EMOTIONS: Mapping[EmotionName, Mapping[PromptLanguage, str]] = {
     "happy": _emotion("a happy", "开心"),
     "sad": _emotion("a sad", "悲伤"),
     "angry": _emotion("an angry", "生气"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from unicodedata import east_asian_width
 
-from omni.conversation import Language
+from omni.conversation import PromptLanguage
 from omni.prompting.styles import EMOTIONS, STYLE_NAMES, STYLES, EmotionName, StyleName
 
 DEFAULT_VOICE = "邻家女声"
@@ -18,7 +18,7 @@ DEFAULT_VOICE = "邻家女声"
 # English prompts too: it is the form that the published model was trained on.
 NAMED_VOICE = "请用【{name}】这个声音回答问题。"
 # What the prompt says before a recording whose voice is to be taken.
-VOICE_SENTENCE: Mapping[Language, str] = {
+VOICE_SENTENCE: Mapping[PromptLanguage, str] = {
     "en": "Answer in the voice of this recording.",
     "zh": "请用这段录音的声音回答。",
 }
@@ -40,7 +40,7 @@ class SystemChoices:
     wish: str = ""
 
 
-def system_text(choices: SystemChoices, language: Language) -> str:
+def system_text(choices: SystemChoices, language: PromptLanguage) -> str:
     """The choices as sentences: role, voice, emotion, styles, wish. Empty if nothing is chosen.
 
     Args:

@@ -2,7 +2,7 @@
 
 Knows: the vocabulary's files, byte-level BPE (by the ``tokenizers`` library), and that text is
 only ever text: no text gives the id of an added token, whatever it says.
-Does not know: prompts, turns, where special tokens go (:mod:`omni.prompting.prompt` alone writes
+Does not know: prompts, turns, where special tokens go (:mod:`omni.prompting.writer` writes
 those).
 """
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from omni.conversation import Conversation, Message
 from omni.errors import ConversationError
-from omni.prompting.prompt import PromptBuilder, check_said, too_long
+from omni.prompting.prompt import PromptBuilder, check_said
 from omni.prompting.slots import Prompt
+from omni.prompting.writer import too_long
 
 ANSWER_TOKENS = 1024  # room for an answer: 80 s of speech, or 500 words
 ANSWER_SHARE = 0.25  # of the context at most, for models with a small one

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,9 +16,11 @@ from torch import Tensor
 
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.model.audio.mel_stream import MelStream, MelStreamOptions
-from omni.model.vocoder.hift import HiFTVocoder
-from omni.model.vocoder.stream import VocoderStream
+from omni.model.protocols import Vocoder, WaveStream
+from omni.model.streaming import Stream
 from omni.speech.joining import Join, Joiner, Samples, fade, silence
+
+Codes: TypeAlias = Tensor | np.ndarray
 
 SEED_BITS = 63  # of a drawn seed; torch takes signed 64-bit ones
 VOCODER_SEED = 0x5EED  # sets the vocoder's noise apart from the flow's
@@ -45,13 +47,28 @@ class SpeechOptions:
     """How segments meet: ``overlap`` inserts nothing; ``insert`` is the published way."""
 
 
-class SpeechDecoder:
+@dataclass
+class SpeechState:
+    """The streams of a turn.
+
+    ``segment``: the sound of the segment under way; None: none has begun. ``noise``: draws the
+    vocoder's noise.
+    """
+
+    mels: MelStream
+    joiner: Joiner
+    noise: torch.Generator
+    segment: SegmentSound | None = None
+
+
+class SpeechDecoder(Stream[Codes, Samples, SpeechState]):
     """One turn's codes to float32 samples at 24 kHz, in [-0.99, 0.99].
 
-    A turn is a row of segments, each ended by :meth:`end_segment`; :meth:`finish` ends the turn
-    and makes ready for another one. L codes of a segment give 4 L - 1 mel frames of 480 samples
+    A turn is a row of segments, each ended by :meth:`end_segment`; :meth:`finish` ends the turn,
+    in or after a segment. A piece is one frame of codes ``(codebooks,)`` or several
+    ``(frames, codebooks)``, integers. L codes of a segment give 4 L - 1 mel frames of 480 samples
     (80 ms a code, less 20 ms); with ``overlap`` every join takes a fade's length off.
-    With one seed the sound is the same however the codes are cut into pushes.
+    With one seed the sound is the same however the codes are cut into pieces, and after a reset.
 
     Args:
         tokenizer: codes to mel.
@@ -62,7 +79,7 @@ class SpeechDecoder:
     def __init__(
         self,
         tokenizer: AudioTokenizer,
-        vocoder: HiFTVocoder,
+        vocoder: Vocoder,
         options: SpeechOptions | None = None,
         seed: int | None = None,
     ) -> None:
@@ -72,69 +89,55 @@ class SpeechDecoder:
         self.seed = secrets.randbits(SEED_BITS) if seed is None else seed
         self._tokenizer = tokenizer
         self._vocoder = vocoder
-        self._start_turn()
+        super().__init__()
 
-    def _start_turn(self) -> None:
-        flow_noise, self._vocoder_noise = self._generators()
-        self._mels = MelStream(self._tokenizer, self.options.mel, flow_noise)
-        self._joiner = Joiner(self.options.fade_samples, self.options.join)
-        self._segment: SegmentSound | None = None
+    def new_state(self) -> SpeechState:
+        """A turn without segments, whose noise starts where the seed says."""
+        options = self.options
+        flow_noise, vocoder_noise = self._generators()
+        return SpeechState(
+            MelStream(self._tokenizer, options.mel, flow_noise),
+            Joiner(options.fade_samples, options.join),
+            vocoder_noise,
+        )
 
-    def push(self, codes: Tensor | np.ndarray) -> Samples | None:
-        """The next codes of a segment; gives the sound that is ready.
-
-        Args:
-            codes: one frame ``(codebooks,)`` or several ``(frames, codebooks)``, integers.
+    def advance(self, piece: Codes | None, last: bool) -> Samples:
+        """The sound that is ready, possibly none; at the end of the turn, everything that is left.
 
         Raises:
             ValueError: a code outside its codebook; a segment longer than the model's positions.
         """
-        rows = torch.as_tensor(codes)
-        if self._segment is None and len(rows):
-            self._segment = SegmentSound(self._vocoder, self._vocoder_noise, self.options)
-        ready = []
-        # One by one: sound let out early depends on where chunks end, pushes must not.
-        for row in rows[None] if rows.ndim == 1 else rows:
-            mel = self._mels.push(row[None])
-            if len(mel) and self._segment is not None:
-                ready.append(self._joiner.push(self._segment.push(mel)))
-        sound = np.concatenate([silence(), *ready])
-        return sound if len(sound) else None
+        sound = silence() if piece is None else self._decoded(torch.as_tensor(piece))
+        if not last:
+            return sound
+        return np.concatenate([sound, self.end_segment(), self.state.joiner.finish()])
 
     def end_segment(self) -> Samples:
         """The segment under way is complete; gives its rest, less what a fade may need.
 
         A segment without codes gives nothing and leaves no trace.
         """
-        segment, self._segment = self._segment, None
+        self._check_open()
+        state = self.state
+        segment, state.segment = state.segment, None
         if segment is None:
             return silence()
-        return self._joiner.push(segment.finish(self._mels.finish()), last=True)
+        sound = state.joiner.end_piece(segment.finish(state.mels.finish()))
+        state.mels.next_segment()
+        return sound
 
-    def finish(self) -> Samples:
-        """The turn is over, in or after a segment; gives everything that is left."""
-        rest = np.concatenate([self.end_segment(), self._joiner.finish()])
-        self._start_turn()
-        return rest
-
-    @torch.inference_mode()
-    def decode(self, codes: Tensor | np.ndarray) -> Samples:
-        """A whole segment ``(frames, codebooks)`` at once, with the noise of a first segment.
-
-        Raises:
-            ValueError: as :meth:`push`.
-        """
-        rows = torch.as_tensor(codes)
-        if not len(rows):
-            return silence()
-        flow_noise, vocoder_noise = self._generators()
-        mel, _ = self._tokenizer.decode(rows, generator=flow_noise, options=self.options.mel.flow)
-        return _samples(self._vocoder(_for_vocoder(mel[0], self._vocoder), generator=vocoder_noise))
-
-    def segment_samples(self, codes: int) -> int:
-        """Samples of a segment of that many codes."""
-        frames = self._tokenizer.audio_decoder.dconv1.output_length(codes)
-        return frames * self._vocoder.samples_per_frame
+    def _decoded(self, rows: Tensor) -> Samples:
+        """The sound that codes make ready, in or at the start of a segment."""
+        state = self.state
+        if state.segment is None and len(rows):
+            state.segment = SegmentSound(self._vocoder, state.noise, self.options)
+        ready = [silence()]
+        # One by one: sound let out early depends on where chunks end, and must not on pieces.
+        for row in rows[None] if rows.ndim == 1 else rows:
+            mel = state.mels.push(row[None])
+            if len(mel) and state.segment is not None:
+                ready.append(state.joiner.push(state.segment.push(mel)))
+        return np.concatenate(ready)
 
     def _generators(self) -> tuple[torch.Generator, torch.Generator]:
         """The flow's and the vocoder's noise: apart, so that neither's cutting shifts the other's.
@@ -146,66 +149,85 @@ class SpeechDecoder:
         return flow, vocoder
 
 
-class SegmentSound:
-    """The mel of one segment to samples, the first of them early."""
+@dataclass
+class SegmentState:
+    """``stream``: the vocoder's. ``frames``: of mel, taken. ``exact``: samples that it has given.
 
-    def __init__(
-        self, vocoder: HiFTVocoder, noise: torch.Generator, options: SpeechOptions
-    ) -> None:
+    ``given``: samples that were let out, at least as many. ``early``: what would have been let out
+    after these, to fade from. ``faded``: samples of that.
+    """
+
+    stream: WaveStream
+    frames: int = 0
+    exact: int = 0
+    given: int = 0
+    early: Samples = field(default_factory=silence)
+    faded: int = 0
+
+
+class SegmentSound(Stream[Tensor, Samples, SegmentState]):
+    """The mel ``(frames, mel bins)`` of one segment to samples, the first of them early.
+
+    Where sound is let out early it depends on the cuts, and is near that of the whole segment;
+    elsewhere it is that.
+    """
+
+    def __init__(self, vocoder: Vocoder, noise: torch.Generator, options: SpeechOptions) -> None:
         self._vocoder = vocoder
+        self._noise = noise
         self._options = options
-        self._stream: VocoderStream = vocoder.stream(generator=noise)
-        self._frames = 0  # of mel, taken
-        self._exact = 0  # samples that the stream has given
-        self._given = 0  # samples that were let out, at least as many
-        self._early = silence()  # what would have been let out next, to fade from
-        self._faded = 0  # samples of that
+        super().__init__()
 
-    def push(self, mel: Tensor) -> Samples:
-        """The next frames ``(frames, mel bins)``; gives the samples to play."""
-        first = not self._frames
-        self._frames += len(mel)
-        exact = self._continue(_samples(self._stream.push(_for_vocoder(mel, self._vocoder))))
+    def new_state(self) -> SegmentState:
+        """No frame was taken."""
+        return SegmentState(self._vocoder.stream(generator=self._noise))
+
+    def advance(self, piece: Tensor | None, last: bool) -> Samples:
+        """The samples to play; at the end, all that are left."""
+        state, exact, first = self.state, silence(), not self.state.frames
+        if piece is not None and (len(piece) or not last):
+            state.frames += len(piece)
+            exact = _samples(state.stream.push(_for_vocoder(piece, self._vocoder)))
+        if last:
+            return self._continue(np.concatenate([exact, _samples(state.stream.finish())]))
+        sound = self._continue(exact)
         if self._options.early == "always" or (self._options.early == "first" and first):
-            return np.concatenate([exact, self._let_out_early()])
-        return exact
-
-    def finish(self, mel: Tensor) -> Samples:
-        """The last frames, possibly none; gives all samples that are left."""
-        exact = [_samples(self._stream.push(_for_vocoder(mel, self._vocoder)))] if len(mel) else []
-        exact.append(_samples(self._stream.finish()))
-        return self._continue(np.concatenate(exact))
+            return np.concatenate([sound, self._let_out_early()])
+        return sound
 
     def _continue(self, exact: Samples) -> Samples:
         """Of the stream's next samples, those not let out early."""
-        sound = self._blend(exact[self._given - self._exact :])
-        self._exact += len(exact)
-        self._given += len(sound)
+        state = self.state
+        sound = self._blend(exact[state.given - state.exact :])
+        state.exact += len(exact)
+        state.given += len(sound)
         return sound
 
     def _let_out_early(self) -> Samples:
-        ready = (self._frames - self._options.early_frames) * self._vocoder.samples_per_frame
-        count = ready - self._given
+        state = self.state
+        ready = (state.frames - self._options.early_frames) * self._vocoder.samples_per_frame
+        count = ready - state.given
         if count <= 0:
             return silence()
-        provisional = _samples(self._stream.preview())[self._given - self._exact :]
+        provisional = _samples(state.stream.preview())[state.given - state.exact :]
         sound = self._blend(provisional[: count + self._options.fade_samples])
-        self._early, self._faded = sound[count:], 0
-        self._given += count
+        state.early, state.faded = sound[count:], 0
+        state.given += count
         return sound[:count]
 
     def _blend(self, sound: Samples) -> Samples:
         """``sound``, faded into from what an early end would have gone on with."""
-        start, total = self._faded, len(self._early)
+        state = self.state
+        start, total = state.faded, len(state.early)
         count = min(len(sound), total - start)
-        self._faded += count
-        faded = fade(self._early[start : start + count], sound[:count], start, total)
+        state.faded += count
+        faded = fade(state.early[start : start + count], sound[:count], start, total)
         return np.concatenate([faded, sound[count:]])
 
 
-def _for_vocoder(mel: Tensor, vocoder: HiFTVocoder) -> Tensor:
+def _for_vocoder(mel: Tensor, vocoder: Vocoder) -> Tensor:
     """``(frames, mel bins)`` of any dtype and device to ``(1, mel bins, frames)`` for it."""
-    return mel.to(vocoder.conv_pre.bias).T[None]
+    return mel.to(vocoder.device, vocoder.dtype).T[None]
 
 
 def _samples(wave: Tensor) -> Samples:

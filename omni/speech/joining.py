@@ -5,9 +5,12 @@ Knows: samples. Does not know: what they say, torch, files.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+
+from omni.model.streaming import Stream
 
 Samples: TypeAlias = np.ndarray
 """float32 ``(samples,)`` in [-1, 1], mono."""
@@ -56,8 +59,20 @@ def pcm16(samples: Samples) -> np.ndarray:
     return np.rint(np.clip(samples, -LIMIT, LIMIT) * PCM16_SCALE).astype(np.int16)
 
 
-class Joiner:
-    """:func:`join` while the pieces still come, each in chunks of any length.
+@dataclass
+class JoinerState:
+    """``end``: of the pieces before, held back. ``piece``: of this piece, held back.
+
+    ``joined``: whether this piece's start has met the end before it.
+    """
+
+    end: Samples
+    piece: Samples
+    joined: bool = True
+
+
+class Joiner(Stream[Samples, Samples, JoinerState]):
+    """:func:`join` while the pieces still come, each in chunks of any length, for every cut.
 
     What was pushed last is held back for the length of a fade, as it may be the end of a piece.
     """
@@ -65,37 +80,41 @@ class Joiner:
     def __init__(self, samples: int, how: Join = "overlap") -> None:
         self._samples = samples
         self._how = how
-        self._reset()
+        super().__init__()
 
-    def _reset(self) -> None:
-        self._end = silence()  # of the pieces before, held back
-        self._piece = silence()  # of this piece, held back
-        self._joined = True  # whether this piece's start has met the end before it
+    def new_state(self) -> JoinerState:
+        """Nothing is held back."""
+        return JoinerState(silence(), silence())
 
-    def push(self, chunk: Samples, last: bool = False) -> Samples:
-        """The next chunk of a piece; gives what can be played.
+    def advance(self, piece: Samples | None, last: bool) -> Samples:
+        """What can be played of a chunk; at the end, everything that was held back."""
+        chunk = silence() if piece is None else piece
+        if not last:
+            return self._take(chunk)
+        return np.concatenate([self._take(chunk, ends=True), self.state.end])
 
-        Args:
-            last: the piece ends with this chunk. A piece without samples leaves no trace.
+    def end_piece(self, chunk: Samples) -> Samples:
+        """The last chunk of a piece, which another may follow; gives what can be played.
+
+        A piece without samples leaves no trace.
         """
-        piece = np.concatenate([self._piece, chunk])
-        if not self._joined:
-            if len(piece) < len(self._end) and not last:
-                self._piece = piece
+        self._check_open()
+        return self._take(chunk, ends=True)
+
+    def _take(self, chunk: Samples, ends: bool = False) -> Samples:
+        state = self.state
+        piece = np.concatenate([state.piece, chunk])
+        if not state.joined:
+            if len(piece) < len(state.end) and not ends:
+                state.piece = piece
                 return silence()
             if not len(piece):
                 return piece
-            piece = join(self._end, piece, self._samples, self._how)
-            self._joined = True
+            piece = join(state.end, piece, self._samples, self._how)
+            state.joined = True
         cut = max(0, len(piece) - self._samples)
-        if last:
-            self._end, self._piece, self._joined = piece[cut:], silence(), False
+        if ends:
+            state.end, state.piece, state.joined = piece[cut:], silence(), False
         else:
-            self._piece = piece[cut:]
+            state.piece = piece[cut:]
         return piece[:cut]
-
-    def finish(self) -> Samples:
-        """No piece follows: gives what was held back, and is ready for other pieces."""
-        rest = np.concatenate([self.push(silence(), last=True), self._end])
-        self._reset()
-        return rest

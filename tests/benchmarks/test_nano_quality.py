@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,10 @@ import pytest
 import soundfile
 from PIL import Image as Pillow
 
-from benchmarks import nano_quality, train_recognizer
+from benchmarks import nano_quality
 from benchmarks.lib.bounds import QUALITY, chinese_bound
 from benchmarks.lib.rows import Bound, Row, read_json
-from benchmarks.quality import quality_rows, recognizer, scoring
+from benchmarks.quality import listener_error, quality_rows, recognizer, scoring
 from benchmarks.quality.held_out import (
     AMONG,
     AMONG_HARD,
@@ -32,6 +31,7 @@ from benchmarks.quality.recognizer import (
     written,
 )
 from benchmarks.quality.talking import Talker, conversation, write_clip
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.width import LANGUAGES
 from finetune.nano.speech.synthesis import Utterance
 from finetune.nano.speech.voices import families
@@ -40,21 +40,28 @@ from omni.conversation import (
     Audio,
     Conversation,
     Image,
-    Language,
     Message,
     Text,
     Video,
     VoicePrompt,
 )
 from omni.events import SPEECH_RATE, EngineEvent, SpeechChunk, TextDelta, TurnEnd, TurnStats
-from omni.media.video import read_frames
+from omni.media.video import iter_frames
 from omni.options import GenerationOptions
+from omni.requests import (
+    ReadAloudRequest,
+    Request,
+    RequestMethods,
+    TranscribeRequest,
+    TurnRequest,
+    chosen,
+)
 from tests.support.toy_speech import held_out_sentences, toy_speech
 
 ITEMS = 16  # of a row here
 
 
-class KnowingEngine:
+class KnowingEngine(RequestMethods):
     """Answers what it was told to answer next: a text and what it sounds like."""
 
     report = None
@@ -64,31 +71,16 @@ class KnowingEngine:
         self.asked: list[Conversation] = []
         self.options: list[GenerationOptions] = []
 
-    def turn(
-        self,
-        conversation: Conversation,
-        options: Callable[[GenerationOptions], GenerationOptions],
-        stop: threading.Event | None = None,
-        session: str | None = None,
-    ) -> Iterator[EngineEvent]:
-        self.asked.append(conversation)
-        self.options.append(options(GenerationOptions()))
-        return self._answer(self.options[-1].speech)
-
-    def transcribe(
-        self, path: Path, stop: object = None, options: object = None
-    ) -> Iterator[EngineEvent]:
-        assert soundfile.info(path).samplerate == 16_000
-        return self._answer(False)
-
-    def read_aloud(
-        self,
-        text: str,
-        stop: object = None,
-        voice: VoicePrompt | None = None,
-        options: object = None,
-    ) -> Iterator[EngineEvent]:
-        assert voice is None or voice.path.is_file()
+    def run(self, request: Request) -> Iterator[EngineEvent]:
+        if isinstance(request, TurnRequest):
+            self.asked.append(request.conversation)
+            self.options.append(chosen(request.options, GenerationOptions()))
+            return self._answer(self.options[-1].speech)
+        if isinstance(request, TranscribeRequest):
+            assert soundfile.info(request.path).samplerate == 16_000
+            return self._answer(False)
+        assert isinstance(request, ReadAloudRequest)
+        assert request.voice is None or request.voice.path.is_file()
         return self._answer(True)
 
     def _answer(self, spoken: bool) -> Iterator[EngineEvent]:
@@ -206,7 +198,7 @@ def test_word_errors_of_a_perfect_and_a_silent_engine(
             return hears.get(len(wave), "")
 
     monkeypatch.setattr(recognizer, "load_recognizer", lambda path: Listener())
-    monkeypatch.setattr(train_recognizer, "own_error", lambda *_: 1.25)
+    monkeypatch.setattr(listener_error, "own_error", lambda *_: 1.25)
     for name in ("speech_wer", "zh_speech_wer"):
         language = "zh" if name.startswith("zh") else "en"
         sets = [(number, s) for number, s in enumerate(sentence_sets(language, ITEMS, "core"))]
@@ -277,12 +269,12 @@ def test_questions_reach_the_engine_as_files(bench: Bench, engine: KnowingEngine
             with Pillow.open(seen.path) as picture:
                 assert picture.mode == "RGB" and picture.format == "PNG"
         else:
-            assert isinstance(seen, Video) and 4 <= len(read_frames(seen.path, 32)) <= 8
+            assert isinstance(seen, Video) and 4 <= len(list(iter_frames(seen.path, 32))) <= 8
 
 
 def test_a_clip_keeps_its_frames(tmp_path: Path) -> None:
     frames = [Pillow.new("RGB", (117, 83), (40 * n, 200 - 30 * n, 90)) for n in range(5)]
-    seen = read_frames(write_clip(tmp_path / "clip.mp4", frames), 32)
+    seen = list(iter_frames(write_clip(tmp_path / "clip.mp4", frames), 32))
     assert [frame.size for frame in seen] == [(116, 82)] * 5
     for frame, other in zip(seen, frames, strict=True):
         close = np.abs(np.asarray(frame, int) - np.asarray(other, int)[:82, :116])

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import question_kinds
 from benchmarks.lib.rows import read_json
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.width import LANGUAGES
 from finetune.nano.examples.parts import Heard, Seen, Typed, Watched
-from omni.conversation import Language
 from tests.support.espeak import needs_espeak
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks import train_recognizer
+from benchmarks.quality import listener_error
 from benchmarks.quality.recognizer import (
     Recognizer,
     collapsed,
@@ -63,6 +64,7 @@ def test_the_recognizer_has_a_score_for_every_frame() -> None:
 
 def test_the_recognizer_learns_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_recognizer, "speak", toy_speech)
+    monkeypatch.setattr(listener_error, "speak", toy_speech)
     torch.manual_seed(0)
     pool = train_recognizer.Pool(tmp_path / "pool", 8, 8)
     listener = Recognizer()
@@ -80,8 +82,8 @@ def test_the_recognizer_learns_and_resumes(tmp_path: Path, monkeypatch: pytest.M
     train_recognizer.write_weights(listener, tmp_path / "weights.safetensors")
     loaded = load_recognizer(tmp_path / "weights.safetensors")
     assert (tmp_path / "weights.safetensors").stat().st_size < 4e6
-    said = train_recognizer.test_utterances("en", 3, "core")
-    assert 0 <= train_recognizer.own_error(loaded, said) <= 400
+    said = listener_error.held_out_utterances("en", 3, "core")
+    assert 0 <= listener_error.own_error(loaded, said) <= 400
     with pytest.raises(FileNotFoundError, match="train_recognizer"):
         load_recognizer(tmp_path / "nothing.safetensors")
 
@@ -95,5 +97,5 @@ def test_the_recognizer_learns_from_the_side_of_training() -> None:
         variants = {said.voice.variant for said in drawn}
         of_training = {name for name in variants if variant_file(name) is None}
         assert of_training <= ours and of_training < variants
-        for said in train_recognizer.test_utterances(language, 30, "core"):
+        for said in listener_error.held_out_utterances(language, 30, "core"):
             assert said.text in held and said.voice.variant not in ours

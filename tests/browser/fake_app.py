@@ -1,6 +1,6 @@
 """The app with the fake engine, for the browser tests that need exact answers.
 
-Usage: python -m tests.browser.fake_app PORT [LANG]
+Usage: python -m tests.browser.fake_app PORT [LANGUAGE [FOLDER OF WORDS]]
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from demos import serve
-from demos.base.languages import Words
+from demos.base.languages import AUTO, Words
 from demos.build import build
 from demos.turns.sessions import Sessions, new_root
 from tests.support.fake_engine import FakeEngine
@@ -21,13 +22,13 @@ from tests.support.fake_engine import FakeEngine
 GRACE_S = 1.0
 
 
-def main(port: int, language: str = "auto") -> None:
+def main(port: int, language: str = AUTO, folder: str = "") -> None:
     logging.basicConfig(level=logging.INFO)
     sessions = Sessions(new_root(), grace_s=GRACE_S, lag_s=GRACE_S)
     atexit.register(sessions.close)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    words = Words(language)  # type: ignore[arg-type]
+    words = Words(language, Path(folder) if folder else None)
     engine = FakeEngine(load_s=0.9)  # its progress can be seen
     serve.serve(build(engine, sessions, words), words, serve.ServeOptions(port=port))  # type: ignore[arg-type]
     print(f"Ready: http://127.0.0.1:{port}/ {sessions.root}", flush=True)
@@ -35,4 +36,4 @@ def main(port: int, language: str = "auto") -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:3])
+    main(int(sys.argv[1]), *sys.argv[2:4])

@@ -31,7 +31,7 @@ def test_a_choice_outlives_the_late_answer_of_the_one_before(
     panel.shows(DEFAULT)
     panel.open("style")
     slow(visit)
-    panel.choose("role", "Storyteller at bedtime")
+    panel.choose("role", "Bedtime storyteller")
     panel.choose("role", "Pirate")
     panel.step("speed", "Slow")
     panel.choose("emotion", "Happy")
@@ -49,7 +49,7 @@ def test_answers_in_the_wrong_order_change_nothing(voice_server: Server, visitor
     panel.shows(DEFAULT)
     panel.open("style")
     slow(visit, 2500, 2000, 1500, 1000, 500, 0)
-    panel.choose("role", "Storyteller at bedtime")  # changes four more choices
+    panel.choose("role", "Bedtime storyteller")  # changes four more choices
     panel.step("loudness", "Loud")
     visit.page.wait_for_timeout(OVER_MS)
     panel.shows(
@@ -65,7 +65,7 @@ def test_a_recording_that_was_removed_does_not_come_back(
     panel = Panel(visit)
     panel.open("recording")
     panel.give(SPEECH)
-    panel.told("check", "can be used")  # from now on the check is quick
+    panel.told("check", "Ready:")  # from now on the check is quick
     panel.shows("")  # the recording has taken the named voice's place
     panel.part("prompt").get_by_role("button", name=re.compile("Clear|Remove")).first.click()
     panel.shows(DEFAULT)
@@ -93,9 +93,9 @@ def test_the_newest_recording_stays(voice_server: Server, visitors: Come, tmp_pa
     panel.part("prompt").get_by_role("button", name=re.compile("Clear|Remove")).first.click()
     panel.give(SPEECH)
     visit.page.wait_for_timeout(OVER_MS)
-    panel.told("check", "can be used: 7.9 s")
+    panel.told("check", "Ready: 7.9 s")
     visit.page.wait_for_timeout(OVER_MS)
-    panel.told("check", "can be used: 7.9 s")
+    panel.told("check", "Ready: 7.9 s")
 
 
 def test_load_is_offered_for_the_last_choice(fake_server: Server, visitors: Come) -> None:

@@ -28,10 +28,10 @@ SCRIPT_S = 26
 # What leaves the page, looked at behind the player every few milliseconds.
 WATCH_OUTPUT = """
 () => {
-  const {player, playback} = omniLive.sessions.audio;
-  const analyser = player.createAnalyser();
+  const {player: {context, node}} = omniLive.sessions.audio;
+  const analyser = context.createAnalyser();
   analyser.fftSize = 256;  // 11 ms
-  playback.connect(analyser);
+  node.connect(analyser);
   const samples = new Float32Array(analyser.fftSize);
   window.output = [];  // when it was not silent
   setInterval(() => {
@@ -165,7 +165,7 @@ def test_three_turns_hands_free(talkers: Callable[..., Visit], fake_server: Serv
     visit = talkers(fake_server)
     visit.part("live-start").click()
     expect(visit.part("live-stop")).to_be_enabled(timeout=20_000)
-    visit.page.wait_for_function("omniLive.sessions.audio?.socket?.readyState === 1")
+    visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
     visit.page.evaluate(WATCH_OUTPUT)
     visit.page.wait_for_timeout(SCRIPT_S * 1000)
     wait_for_end(visit, 3, 20)
@@ -208,10 +208,10 @@ def test_loudness_holds_for_live_too(talkers: Callable[..., Visit], fake_server:
     )
     visit.part("voice").locator(".volume input").fill("0.5")
     visit.part("live-start").click()
-    visit.page.wait_for_function("omniLive.sessions.audio?.socket?.readyState === 1")
+    visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
     loudness = "made => made.node.gain.value"
     assert visit.page.evaluate(loudness, gain) == pytest.approx(0.5)
-    visit.page.evaluate("omniSpeech.mute()")
+    visit.page.evaluate("omniVolume.mute()")
     assert visit.page.evaluate(loudness, gain) == 0
     visit.part("live-stop").click()
     expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
@@ -235,8 +235,8 @@ def test_what_the_camera_saw_goes_with_the_words(
 def test_a_lost_connection_is_explained(talkers: Callable[..., Visit], fake_server: Server) -> None:
     visit = talkers(fake_server)
     visit.part("live-start").click()
-    visit.page.wait_for_function("omniLive.sessions.audio?.socket?.readyState === 1")
-    visit.page.evaluate("omniLive.sessions.audio.socket.close()")
+    visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
+    visit.page.evaluate("omniLive.sessions.audio.connection.socket.close()")
     state = visit.page.locator("#audio-live .live-state")
     expect(state).to_contain_text("connection was lost", timeout=10_000)
     expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
@@ -251,7 +251,7 @@ def test_behind_a_proxy_under_another_name(
         visit = talkers(proxy.at("omni.localhost"))
         visit.part("live-start").click()
         wait_for_end(visit, 1, 40)
-        address = visit.page.evaluate("omniLive.sessions.audio.socket.url")
+        address = visit.page.evaluate("omniLive.sessions.audio.connection.socket.url")
         assert address == f"ws://omni.localhost:{proxy.port}/live"
         visit.part("live-stop").click()
         expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
@@ -288,7 +288,7 @@ def test_a_network_that_falls_silent(
     try:
         visit = talkers(proxy.at("127.0.0.1"), locale=locale)
         visit.part("live-start").click()
-        visit.page.wait_for_function("omniLive.sessions.audio?.socket?.readyState === 1")
+        visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
         proxy.silence()
         state = visit.page.locator("#audio-live .live-state")
         expect(state).to_contain_text(sentence, timeout=20_000)
@@ -304,7 +304,7 @@ def test_a_microphone_that_is_taken_away(
 ) -> None:
     visit = talkers(fake_server)
     visit.part("live-start").click()
-    visit.page.wait_for_function("omniLive.sessions.audio?.socket?.readyState === 1")
+    visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
     visit.page.evaluate(
         "omniLive.sessions.audio.stream.getTracks()[0].dispatchEvent(new Event('ended'))"
     )

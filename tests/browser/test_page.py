@@ -95,7 +95,7 @@ def test_a_voice_is_paused_and_goes_on(fake_server: Server, visitors: Callable[.
     quiet_since = visit.page.evaluate("window.heard['audio-player'].last")
     visit.page.wait_for_timeout(500)
     assert visit.page.evaluate("window.heard['audio-player'].last") == quiet_since
-    visit.part("voice").get_by_role("button", name="Go on").click()
+    visit.part("voice").get_by_role("button", name="Resume").click()
     visit.page.wait_for_function(f"window.heard['audio-player'].last > {quiet_since + 500}")
     visit.finish()
     visit.wait_for_silence()
@@ -209,7 +209,7 @@ def test_a_second_question_waits_its_turn(
     one.ask("slow long")
     one.wait_for_sound()
     two.ask("hello")
-    expect(two.part("status")).to_contain_text("Waiting")
+    expect(two.part("status")).to_contain_text("ahead of you")
     one.part("stop").click()
     two.answered(1)
     two.nothing_wrong()

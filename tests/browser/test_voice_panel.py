@@ -86,7 +86,7 @@ def test_what_the_panel_shows_is_what_every_tab_sends(server: Server, visitors: 
     visit.ask("hello")
     visit.answered(1)
     assert f"text({shown})" in visit.text()
-    panel.choose("role", "Storyteller at bedtime")  # brings its own style
+    panel.choose("role", "Bedtime storyteller")  # brings its own style
     panel.shows(
         "You tell bedtime stories to a small child: short sentences, kind pictures, a quiet end. "
         f"{DEFAULT} Speak in a gentle tone. Speak slowly. Speak softly."
@@ -123,7 +123,7 @@ def test_a_recording_is_checked_shown_and_used_in_both_ways(server: Server, visi
     panel = Panel(visit)
     panel.open("recording")
     panel.give(SPEECH)
-    panel.told("check", "This recording can be used: 7.9 s")
+    panel.told("check", "Ready: 7.9 s")
     expect(panel.part("prompt").locator("[data-testid^=waveform]").first).to_be_visible()
     panel.shows("")
     expect(panel.box("named")).to_be_disabled()
@@ -180,7 +180,7 @@ def test_the_microphone_is_checked_too(server: Server, visitors: Come) -> None:
     panel.part("prompt").get_by_role("button", name="Record", exact=True).click()
     panel.page.wait_for_timeout(2500)
     panel.part("prompt").get_by_role("button", name="Stop").first.click()
-    panel.told("check", "I hear no speech")  # the microphone hears a tone
+    panel.told("check", "No speech was found")  # the microphone hears a tone
 
 
 def test_voices_are_saved_found_renamed_exported_deleted_and_imported(
@@ -192,7 +192,7 @@ def test_voices_are_saved_found_renamed_exported_deleted_and_imported(
     first.click("save")
     first.told("shelf", "There is no recording to save")
     first.give(SPEECH)
-    first.told("check", "can be used")
+    first.told("check", "Ready:")
     first.box("transcript").fill("Hello.")
     first.box("name").fill("Anna")
     first.click("save")

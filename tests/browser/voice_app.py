@@ -20,24 +20,18 @@ from demos.base.languages import Words
 from demos.build import build
 from demos.turns.sessions import Sessions, new_root
 from demos.voices.library import VoiceLibrary
-from omni.conversation import Conversation, Message, Text
-from omni.engine import Choice
+from omni.conversation import Message, Text
 from omni.events import EngineEvent, TextDelta, TurnEnd, TurnStats
+from omni.requests import Request, TurnRequest
 from tests.support.fake_engine import FakeEngine
 
 
 class TellingEngine(FakeEngine):
     """Answers with the system prompt."""
 
-    def turn(
-        self,
-        conversation: Conversation,
-        options: Choice = None,
-        stop: threading.Event | None = None,
-        session: str | None = None,
-    ) -> Iterator[EngineEvent]:
-        del options, stop, session
-        system = conversation.system
+    def run(self, request: Request) -> Iterator[EngineEvent]:
+        assert isinstance(request, TurnRequest)
+        system = request.conversation.system
         said = f"text({system.text})"
         if system.voice:
             voice = system.voice

@@ -13,7 +13,6 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from demos import serve
-from demos.api import ENDPOINTS
 from demos.base.languages import Words
 from demos.build import build
 from demos.turns.sessions import Sessions
@@ -22,6 +21,7 @@ from omni.events import SPEECH_RATE
 from omni.settings import EngineSettings
 from tests.support.fake_engine import CHUNK_S, FakeEngine
 from tests.support.media_files import tone, write_sound
+from tests.support.page import ENDPOINTS
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from transformers import DynamicCache
 
 import omni.generation.steps
 from omni.events import Finished
-from omni.generation.loop import Generation, Generator
+from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.sampling import adjust, mark_seen, pick, seen_ids
 from omni.model.omni import OmniForCausalLM
 from omni.options import PUBLISHED, READING, GenerationOptions, Sampling
@@ -116,7 +116,7 @@ class Recorder:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, model: OmniForCausalLM) -> None:
         self.rounds: list[Round] = []
-        self.turn: Generation | None = None
+        self.turn: GenerationRun | None = None
         self._speaking = False
         self._generate = model.audio_head.generate
         monkeypatch.setattr(model.audio_head, "generate", self._frame)
@@ -208,7 +208,7 @@ def test_turn(
     skip_unless_spelled(tokenizer, trace, options.first_text.max_new)
     recorder = Recorder(monkeypatch, model)
     prompt = Prompt(trace["prompt_ids"], tuple(media(golden, trace["prompt"])))
-    turn = recorder.turn = Generator(model, tokenizer).run(prompt, options)
+    turn = recorder.turn = GenerationLoop(model, tokenizer).run(prompt, options)
     *_, last = turn
 
     assert isinstance(last, Finished)
@@ -245,12 +245,12 @@ def test_reading_aloud(
         1.0, 0, 1.0, trace["args"]["repetition_penalty"], trace["args"]["max_new_tokens"], True
     )
     recorder = Recorder(monkeypatch, model)
-    generator = Generator(model, tokenizer)
+    loop = GenerationLoop(model, tokenizer)
     options = replace(READING, audio=sampling, keep_cut_token=False)
     pieces = [Prompt(ids) for ids in trace["piece_ids"]]
     for count in range(1, len(pieces) + 1):
         recorder.rounds.clear()
-        turn = recorder.turn = generator.read_aloud(pieces[:count], options)
+        turn = recorder.turn = loop.read_aloud(pieces[:count], options)
         *_, _last = turn
         frames = [frame for part in trace["frames"][:count] for frame in part[:-1]]
         assert [frame for part in recorder.rounds for frame in part.frames] == frames

@@ -17,7 +17,7 @@ from omni.config import OmniConfig
 from omni.media.audio import audio_pieces, code_lengths, read_waveform, split_lengths
 from omni.media.image import image_patches, read_image, smart_resize
 from omni.media.mel import mel_filters, mel_frames
-from omni.media.video import read_frames
+from omni.media.video import iter_frames
 from tests.support.golden_set import GoldenSet
 
 FEATURES = 1e-5  # golden README.json: "audio features"
@@ -146,7 +146,7 @@ def test_frame_choice(golden: GoldenSet, config: OmniConfig, which: str) -> None
     with av.open(str(golden.input(video["file"]))) as container:
         every = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     limit = config.video.max_frame_num if which == "frames_chosen" else len(every)
-    mine = read_frames(golden.input(video["file"]), limit)
+    mine = list(iter_frames(golden.input(video["file"]), limit))
     assert len(mine) == len(video[which])
     for frame, file in zip(mine, frame_files(golden, video[which]), strict=True):
         published = np.asarray(read_image(file)).astype(int)

@@ -23,7 +23,8 @@ from omni.conversation import (
     Text,
     Video,
 )
-from omni.prompting.prompt import TRANSCRIBE_TEXT, PromptBuilder, PromptWriter
+from omni.prompting.forms import TRANSCRIBE_TEXT
+from omni.prompting.prompt import PromptBuilder
 from omni.prompting.slots import AudioSlot, FrameSlot, ImageSlot, Prompt
 from omni.prompting.tokenizer import OmniTokenizer
 from tests.support.byte_tokenizer import byte_tokenizer
@@ -68,14 +69,14 @@ def plain_items(text: str) -> list[Item]:
 
 
 def written(builder: PromptBuilder, items: list[Item]) -> Prompt:
-    writer: PromptWriter = builder.writer()
+    writer = builder.writer()
     names = {"<B_SYS>": "system", "<C_Q>": "user", "<C_A>": "assistant"}
     for item in items:
         if isinstance(item, str):
             name = names.get(item, item.strip("<>").removesuffix("_baichuan"))
             writer.mark(getattr(writer.special, name))
         else:
-            writer.part(item, by_assistant=False)
+            builder.write_part(writer, item, by_assistant=False)
     return writer.finish()
 
 

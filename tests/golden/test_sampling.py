@@ -18,12 +18,12 @@ from omni.generation.sampling import (
     mark_seen,
     penalize,
     pick,
-    probabilities,
     random_source,
     seen_ids,
 )
 from omni.options import FIRST_TEXT, NEXT_TEXT, SPEECH, Sampling
 from tests.support.golden_set import GoldenSet, golden_set
+from tests.support.probabilities import probabilities
 
 PLAIN = Sampling(1.0, 0, 1.0, 1.0, 10)
 

@@ -250,8 +250,8 @@ def test_two_people_at_once(engine: Engine) -> None:
 
 
 def test_unloading_gives_the_memory_back(engine: Engine) -> None:
-    assert engine._assistant is not None
-    model = weakref.ref(engine._assistant.loaded.model)  # type: ignore[attr-defined]
+    assert engine._runner is not None
+    model = weakref.ref(engine._runner.loaded.model)  # type: ignore[attr-defined]
     engine.unload()
     assert model() is None and engine.report is None
     assert isinstance(_last(engine.turn(say(), OPTIONS)), TurnEnd)

@@ -163,12 +163,9 @@ def test_hardware_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
         assert devices.cpu_has_bfloat16() is expected
 
 
-def test_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "free_bytes", lambda device: 8 * GB)
-    devices.check_fits(8 * GB, "cuda:0")
-    with pytest.raises(ResourceError) as caught:
-        devices.check_fits(23 * GB, "cuda:0")
-    assert "about 23.0 GB" in str(caught.value) and "8.0 GB are free on cuda:0" in str(caught.value)
+def test_what_does_not_fit() -> None:
+    sentence = str(devices.too_large(23 * GB, 8 * GB, "cuda:0"))
+    assert "about 23.0 GB" in sentence and "8.0 GB are free on cuda:0" in sentence
 
 
 def test_which_errors_are_about_memory() -> None:

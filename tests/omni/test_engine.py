@@ -19,8 +19,8 @@ from omni.options import GenerationOptions
 from tests.support.engine_parts import (
     HELLO,
     WAIT_S,
-    FakeAssistant,
     FakeLoader,
+    FakeRunner,
     in_thread,
     last,
     say,
@@ -120,10 +120,10 @@ def test_a_dropped_load_is_given_up(engine: Engine, loader: FakeLoader) -> None:
 
 def test_an_error_in_a_turn_leaves_the_engine_usable(engine: Engine, loader: FakeLoader) -> None:
     list(engine.load())
-    loader.assistants[0].error = ValueError("a bug")
+    loader.runners[0].error = ValueError("a bug")
     with pytest.raises(ValueError, match="a bug"):
         list(engine.turn(HELLO))
-    loader.assistants[0].error = None
+    loader.runners[0].error = None
     assert not engine.busy
     assert words(engine.turn(HELLO)) == ["hello"]
 
@@ -140,11 +140,11 @@ def test_memory_that_runs_out_is_a_sentence(
     engine: Engine, loader: FakeLoader, error: BaseException
 ) -> None:
     list(engine.load())
-    loader.assistants[0].error = error
+    loader.runners[0].error = error
     with pytest.raises(ResourceError) as caught:
         list(engine.turn(HELLO))
     assert caught.value.code == "memory-out" and "cpu" in str(caught.value)
-    loader.assistants[0].error = None
+    loader.runners[0].error = None
     assert words(engine.turn(HELLO)) == ["hello"]
 
 
@@ -163,8 +163,8 @@ def test_the_failed_turns_memory_is_freed_while_the_error_lives(engine: Engine) 
         raise MemoryError
 
     list(engine.load())
-    assert engine._assistant is not None
-    engine._assistant.turn = lambda *args: failing()  # type: ignore[method-assign]
+    assert engine._runner is not None
+    engine._runner.run = lambda *args: failing()  # type: ignore[method-assign]
     with pytest.raises(ResourceError) as caught:
         list(engine.turn(HELLO))
     assert caught.value.__cause__ is not None
@@ -173,14 +173,14 @@ def test_the_failed_turns_memory_is_freed_while_the_error_lives(engine: Engine) 
 
 def test_turns_are_served_one_at_a_time_in_their_order(engine: Engine, loader: FakeLoader) -> None:
     list(engine.load())
-    assistant = loader.assistants[0]
+    assistant = loader.runners[0]
     assistant.hold = threading.Event()
     order: list[str] = []
     threads = []
     for name in ("a", "b", "c", "d"):
         turn = engine.turn(say(name))
         threads.append(in_thread(lambda turn=turn: order.extend(words(turn))))
-        until(lambda: len(engine._turnstile) == len(threads))
+        until(lambda: len(engine._queue) == len(threads))
     assert engine.busy
     assistant.hold.set()
     for thread in threads:
@@ -192,19 +192,19 @@ def test_turns_are_served_one_at_a_time_in_their_order(engine: Engine, loader: F
 
 def test_who_waits_hears_how_many_are_ahead(engine: Engine, loader: FakeLoader) -> None:
     list(engine.load())
-    loader.assistants[0].hold = threading.Event()
+    loader.runners[0].hold = threading.Event()
     first = in_thread(lambda: list(engine.turn(HELLO)))
     until(lambda: engine.busy)
     waiting = engine.turn(say("second"))
     assert next(waiting) == Progress("wait", 0, 1)
-    loader.assistants[0].hold.set()
+    loader.runners[0].hold.set()
     assert words(waiting) == ["second"]
     first.join(WAIT_S)
 
 
 def test_stop_works_while_waiting(engine: Engine, loader: FakeLoader) -> None:
     list(engine.load())
-    loader.assistants[0].hold = threading.Event()
+    loader.runners[0].hold = threading.Event()
     first: list[str] = []
     thread = in_thread(lambda: first.extend(words(engine.turn(say("one two")))))
     until(lambda: engine.busy)
@@ -217,22 +217,22 @@ def test_stop_works_while_waiting(engine: Engine, loader: FakeLoader) -> None:
     assert time.monotonic() - start < 1, "it does not wait for the first turn"
     assert end.reason == "stopped" and end.message == Message("assistant", ())
     assert thread.is_alive(), "the first turn goes on"
-    loader.assistants[0].hold.set()
+    loader.runners[0].hold.set()
     thread.join(WAIT_S)
     assert first == ["one", "two"]
-    assert loader.assistants[0].closed == 1
+    assert loader.runners[0].closed == 1
 
 
 def test_who_waits_can_be_dropped(engine: Engine, loader: FakeLoader) -> None:
     list(engine.load())
-    loader.assistants[0].hold = threading.Event()
+    loader.runners[0].hold = threading.Event()
     thread = in_thread(lambda: list(engine.turn(HELLO)))
     until(lambda: engine.busy)
     waiting = engine.turn(say("never"))
     next(waiting)
     waiting.close()  # type: ignore[attr-defined]
-    assert len(engine._turnstile) == 1
-    loader.assistants[0].hold.set()
+    assert len(engine._queue) == 1
+    loader.runners[0].hold.set()
     thread.join(WAIT_S)
     assert not engine.busy
 
@@ -242,11 +242,11 @@ def test_a_dropped_turn_lets_the_next_one_in(engine: Engine, loader: FakeLoader)
     turn = engine.turn(say("one two three"))
     assert next(turn) == TextDelta("one")
     turn.close()  # type: ignore[attr-defined]
-    assert loader.assistants[0].closed == 1 and not engine.busy
+    assert loader.runners[0].closed == 1 and not engine.busy
     forgotten = engine.turn(say("one two three"))
     next(forgotten)
     del forgotten
-    assert loader.assistants[0].closed == 2 and not engine.busy
+    assert loader.runners[0].closed == 2 and not engine.busy
     assert words(engine.turn(HELLO)) == ["hello"]
 
 
@@ -289,14 +289,14 @@ def test_a_turn_stopped_before_it_began_loads_nothing(engine: Engine, loader: Fa
 
 def test_unload_waits_for_the_turn(engine: Engine, loader: FakeLoader) -> None:
     list(engine.load())
-    loader.assistants[0].hold = threading.Event()
+    loader.runners[0].hold = threading.Event()
     said: list[str] = []
     turn = in_thread(lambda: said.extend(words(engine.turn(say("one two")))))
     until(lambda: engine.busy)
     unload = in_thread(engine.unload)
-    until(lambda: len(engine._turnstile) == 2)
+    until(lambda: len(engine._queue) == 2)
     assert engine.report is not None
-    loader.assistants[0].hold.set()
+    loader.runners[0].hold.set()
     turn.join(WAIT_S)
     unload.join(WAIT_S)
     assert said == ["one", "two"] and engine.report is None
@@ -339,7 +339,7 @@ def test_many_threads(engine: Engine, loader: FakeLoader) -> None:
     for thread in threads:
         thread.join(WAIT_S * 4)
     assert counts == [3] * 30 and not engine.busy
-    assert all(assistant.most_inside == 1 for assistant in loader.assistants)
+    assert all(assistant.most_inside == 1 for assistant in loader.runners)
 
 
 def test_preparing_loads_and_tells_its_progress_alone(engine: Engine, loader: FakeLoader) -> None:
@@ -351,14 +351,14 @@ def test_preparing_loads_and_tells_its_progress_alone(engine: Engine, loader: Fa
 
 
 def test_forgetting_reaches_what_is_loaded_and_loads_nothing() -> None:
-    made: list[FakeAssistant] = []
+    made: list[FakeRunner] = []
 
     def load(
         settings: EngineSettings, make_room: Callable[[], None]
-    ) -> Generator[Progress, None, FakeAssistant]:
+    ) -> Generator[Progress, None, FakeRunner]:
         yield Progress("load", 1, 1)
         make_room()
-        made.append(FakeAssistant(settings))
+        made.append(FakeRunner(settings))
         return made[-1]
 
     engine = Engine(EngineSettings("one"), load)

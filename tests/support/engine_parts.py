@@ -6,20 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from pathlib import Path
 
-from omni.conversation import Conversation, Message, Text, VoicePrompt
+from omni.conversation import Conversation, Message, Text
 from omni.engine import EngineSettings, LoadReport
 from omni.errors import CheckpointError
-from omni.events import EngineEvent, Progress, TextDelta, TurnEnd, TurnStats
+from omni.events import EngineEvent, FinishReason, Progress, TextDelta, TurnEnd, TurnStats
 from omni.options import GenerationOptions
+from omni.requests import PrepareRequest, Request, TranscribeRequest, TurnRequest
 
 HELLO = Conversation(messages=(Message("user", (Text("hello"),)),))
 REPORT = LoadReport("nano", 1, "float32", "", "cpu", "none", 0, 0.0, True)
 WAIT_S = 5.0  # more than anything here takes
 
 
-class FakeAssistant:
+class FakeRunner:
     """Says the words of the last message; ``hold`` is waited for before each word."""
 
     default_options = GenerationOptions(seed=7)
@@ -36,21 +36,20 @@ class FakeAssistant:
     def forget(self, session: str) -> None:
         self.forgotten.append(session)
 
-    def prepare(
-        self, conversation: Conversation, stop: threading.Event, started: float, session: str
-    ) -> Iterator[EngineEvent]:
-        yield Progress("encode", 0, len(conversation.messages))
-        yield TurnEnd(Message("assistant", ()), "end", TurnStats())
+    def run(self, request: Request) -> Iterator[EngineEvent]:
+        if isinstance(request, TurnRequest):
+            yield from self.turn(request)
+            return
+        if isinstance(request, PrepareRequest):
+            yield Progress("encode", 0, len(request.conversation.messages))
+        elif isinstance(request, TranscribeRequest):
+            yield TextDelta(request.path.name)
+        else:
+            yield TextDelta(request.text)
+        yield self.end("end", request)
 
-    def turn(
-        self,
-        conversation: Conversation,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-        session: str | None = None,
-    ) -> Iterator[EngineEvent]:
-        part = conversation.messages[-1].parts[0]
+    def turn(self, request: TurnRequest) -> Iterator[EngineEvent]:
+        part = request.conversation.messages[-1].parts[0]
         assert isinstance(part, Text)
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
@@ -60,54 +59,33 @@ class FakeAssistant:
                     assert self.hold.wait(WAIT_S)
                 if self.error is not None:
                     raise self.error
-                if stop.is_set():
-                    yield self.end("stopped", started)
+                if request.stop.is_set():
+                    yield self.end("stopped", request)
                     return
                 yield TextDelta(word)
-            yield self.end("end", started)
+            yield self.end("end", request)
         finally:
             self.inside -= 1
             self.closed += 1
 
-    def end(self, reason: str, started: float) -> TurnEnd:
-        stats = TurnStats(total_s=time.perf_counter() - started)
-        return TurnEnd(Message("assistant", ()), reason, stats)  # type: ignore[arg-type]
-
-    def transcribe(
-        self,
-        path: Path,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-    ) -> Iterator[EngineEvent]:
-        yield TextDelta(path.name)
-        yield self.end("end", started)
-
-    def read_aloud(
-        self,
-        text: str,
-        voice: VoicePrompt | None,
-        options: GenerationOptions | None,
-        stop: threading.Event,
-        started: float,
-    ) -> Iterator[EngineEvent]:
-        yield TextDelta(text)
-        yield self.end("end", started)
+    def end(self, reason: FinishReason, request: Request) -> TurnEnd:
+        stats = TurnStats(total_s=time.perf_counter() - request.started)
+        return TurnEnd(Message("assistant", ()), reason, stats)
 
 
 class FakeLoader:
-    """Three steps to a FakeAssistant; "broken" is not found, "huge" does not fit."""
+    """Three steps to a FakeRunner; "broken" is not found, "huge" does not fit."""
 
     def __init__(self) -> None:
         self.loaded: list[EngineSettings] = []
-        self.assistants: list[FakeAssistant] = []
+        self.runners: list[FakeRunner] = []
         self.rooms = 0
         self.given_up = 0
         self.step: Callable[[], None] = lambda: None
 
     def __call__(
         self, settings: EngineSettings, make_room: Callable[[], None]
-    ) -> Generator[Progress, None, FakeAssistant]:
+    ) -> Generator[Progress, None, FakeRunner]:
         if settings.model == "broken":
             raise CheckpointError("checkpoint-missing", "There is none.")
         make_room()
@@ -122,8 +100,8 @@ class FakeLoader:
             self.given_up += 1
             raise
         self.loaded.append(settings)
-        self.assistants.append(FakeAssistant(settings))
-        return self.assistants[-1]
+        self.runners.append(FakeRunner(settings))
+        return self.runners[-1]
 
 
 def say(text: str) -> Conversation:

@@ -12,12 +12,11 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from omni.conversation import Conversation, Message, Part, Speech, Text, VoicePrompt
-from omni.engine import Choice, EngineSettings, LoadReport
+from omni.conversation import Conversation, Message, Part, Speech, Text
+from omni.engine import EngineSettings, LoadReport
 from omni.errors import MediaError
 from omni.events import (
     SPEECH_RATE,
@@ -30,13 +29,22 @@ from omni.events import (
     TurnStats,
 )
 from omni.options import GenerationOptions
+from omni.requests import (
+    PrepareRequest,
+    ReadAloudRequest,
+    Request,
+    RequestMethods,
+    TranscribeRequest,
+    TurnRequest,
+    chosen,
+)
 
 TONE_HZ = 440.0
 CHUNK_S = 0.4
 PONDER_S = 10.0
 
 
-class FakeEngine:
+class FakeEngine(RequestMethods):
     """Streams words and a tone; remembers the conversations that it was given."""
 
     def __init__(self, settings: EngineSettings | None = None, load_s: float = 0.0) -> None:
@@ -78,13 +86,6 @@ class FakeEngine:
             trained=self.trained,
         )
 
-    def prepare(
-        self, conversation: Conversation, stop: threading.Event, session: str
-    ) -> Iterator[Progress]:
-        with self._lock:
-            self.prepared.append((conversation, session))
-            yield Progress("encode", 1, 1)
-
     def forget(self, session: str) -> None:
         self.forgotten.append(session)
 
@@ -92,18 +93,21 @@ class FakeEngine:
         with self._lock:
             self.report = None
 
-    def turn(
-        self,
-        conversation: Conversation,
-        options: Choice = None,
-        stop: threading.Event | None = None,
-        session: str | None = None,
-    ) -> Iterator[EngineEvent]:
-        self.sessions.append(session)
-        started = time.perf_counter()
-        if callable(options):
-            options = options(self.default_options)
-        options, stop = options or self.default_options, stop or threading.Event()
+    def run(self, request: Request) -> Iterator[EngineEvent]:
+        if isinstance(request, TurnRequest):
+            yield from self._turn(request)
+        elif isinstance(request, PrepareRequest):
+            with self._lock:
+                self.prepared.append((request.conversation, request.session))
+                yield Progress("encode", 1, 1)
+        elif isinstance(request, TranscribeRequest):
+            yield from self._transcribe(request)
+        else:
+            yield from self._read_aloud(request)
+
+    def _turn(self, request: TurnRequest) -> Iterator[EngineEvent]:
+        self.sessions.append(request.session)
+        options, stop = chosen(request.options, self.default_options), request.stop
         self.options.append(options)
         waited = False
         while not self._lock.acquire(timeout=0.02):
@@ -116,36 +120,23 @@ class FakeEngine:
         try:
             if self.report is None:
                 yield from self._load()
-            self.seen.append(conversation)
-            yield from self._answer(conversation, options, stop, started)
+            self.seen.append(request.conversation)
+            yield from self._answer(request.conversation, options, stop, request.started)
         except GeneratorExit:
             self.ended.append("closed")
             raise
         finally:
             self._lock.release()
 
-    def transcribe(
-        self,
-        path: Path,
-        stop: threading.Event | None = None,
-        options: GenerationOptions | None = None,
-    ) -> Iterator[EngineEvent]:
+    def _transcribe(self, request: TranscribeRequest) -> Iterator[EngineEvent]:
         """Writes down the file's name."""
-        del stop, options
-        said = f"This is {path.name}"
+        said = f"This is {request.path.name}"
         yield TextDelta(said)
         yield TurnEnd(Message("assistant", (Text(said),)), "end", TurnStats(text_tokens=3))
 
-    def read_aloud(
-        self,
-        text: str,
-        stop: threading.Event | None = None,
-        voice: VoicePrompt | None = None,
-        options: GenerationOptions | None = None,
-    ) -> Iterator[EngineEvent]:
+    def _read_aloud(self, request: ReadAloudRequest) -> Iterator[EngineEvent]:
         """A chunk of tone for each word."""
-        del stop, voice, options
-        words = text.split()
+        words = request.text.split()
         for index in range(len(words)):
             yield SpeechChunk(tone(index * CHUNK_S, CHUNK_S))
         speech = Speech(codes=np.zeros((len(words) * 5, 8), np.int32))

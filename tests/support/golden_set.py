@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
+from tests.support.golden_pack import RECIPE, unpack
 from tests.support.root import ROOT
 
 DEFAULT_FOLDER = ROOT / "tests" / "golden" / "published"
@@ -53,6 +54,10 @@ class GoldenSet:
         return None
 
 
+@cache
 def golden_set() -> GoldenSet:
-    """The set that OMNI_GOLDEN names, or the one in the repository."""
-    return GoldenSet(Path(os.environ.get("OMNI_GOLDEN", DEFAULT_FOLDER)).resolve())
+    """The set that OMNI_GOLDEN names, or the one in the repository, unpacked where it lies."""
+    folder = Path(os.environ.get("OMNI_GOLDEN", DEFAULT_FOLDER)).resolve()
+    if (folder / RECIPE).exists():
+        unpack(folder)
+    return GoldenSet(folder)

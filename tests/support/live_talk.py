@@ -20,6 +20,7 @@ from demos.turns.chat import Thread
 from demos.turns.sessions import Sessions
 from demos.turns.turn import unchanged
 from omni.conversation import SystemPrompt
+from omni.dialogue.states import EndReason
 from omni.listening.settings import RATE, ListeningSettings
 
 PIECE = RATE // 20  # samples of a message of the page
@@ -59,7 +60,7 @@ class Talk:
         language: str = "en",
     ) -> None:
         self.session = sessions.get("person")
-        setup = Setup(Thread(), SystemPrompt(), language, unchanged, camera)  # type: ignore[arg-type]
+        setup = Setup(Thread(), SystemPrompt(), language, language, unchanged, camera)  # type: ignore[arg-type]
         self.live = Live(engine, self.session, setup, Words(), settings, LoudVoice)
         self.plays = plays
         self.got: list[wire.Down] = []
@@ -82,7 +83,7 @@ class Talk:
 
     def heard(self, answer: int, samples: int, flushed: bool = False) -> None:
         """The page tells what it played."""
-        self.live.take(wire.Heard(answer, samples, flushed))
+        self.live.take(wire.PlaybackReport(answer, samples, flushed))
 
     @property
     def states(self) -> list[str]:
@@ -93,7 +94,7 @@ class Talk:
         """The messages of one type."""
         return [m for m in list(self.got) if isinstance(m, dict) and m["type"] == kind]
 
-    def end(self, reason: wire.EndReason = "stopped") -> None:
+    def end(self, reason: EndReason = "stopped") -> None:
         """End it and wait for its threads."""
         self.live.end(reason)
         self.until(lambda: self.live.over is not None)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from omni.conversation import Text
 from omni.events import AudioFrame, Finished, SegmentEnd, TextDelta
-from omni.generation.loop import Generation, Generator
+from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.options import GenerationOptions, Sampling
 from omni.prompting.slots import Prompt
 
@@ -105,6 +105,7 @@ class ScriptedModel:
         self.audio_head = SimpleNamespace(generate=self._frame)
         self.table = nn.Embedding.from_pretrained(torch.arange(ROWS).float()[:, None])
         self.cache: Any = None
+        self.encoder_layers: list[nn.Module] = []
         self.calls: list[str] = []
 
     @property
@@ -115,6 +116,9 @@ class ScriptedModel:
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.table
+
+    def new_key_values(self) -> None:
+        """None: what is fed is read from transformers' cache."""
 
     def embed(
         self,
@@ -188,10 +192,10 @@ def start(
     options: GenerationOptions = DEFAULT,
     stop: threading.Event | None = None,
     max_context: int | None = None,
-) -> tuple[ScriptedModel, Generation]:
+) -> tuple[ScriptedModel, GenerationRun]:
     model = ScriptedModel(script)
-    generator = Generator(model, ByteTokenizer(), max_context)
-    return model, generator.run(PROMPT, options, stop)
+    loop = GenerationLoop(model, ByteTokenizer(), max_context)
+    return model, loop.run(PROMPT, options, stop)
 
 
 def run(script: list[Any], options: GenerationOptions = DEFAULT, **more: Any) -> list[Any]:

@@ -8,12 +8,12 @@ from random import Random
 import numpy as np
 
 from finetune.nano.domain import sentences
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.styles import STYLES as SOUNDS
 from finetune.nano.domain.styles import StyleName
 from finetune.nano.domain.width import within
 from finetune.nano.speech.synthesis import SPOKEN_RATE, Utterance
 from finetune.nano.speech.voices import Voice
-from omni.conversation import Language
 
 
 def toy_speech(utterance: Utterance, rate: int = SPOKEN_RATE) -> np.ndarray:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from random import Random
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import NUMBERS
-from omni.conversation import DEFAULT_SYSTEM_TEXT, Language
+from omni.conversation import DEFAULT_SYSTEM_TEXT
 
 Wording = Mapping[Language, tuple[str, ...]]
 

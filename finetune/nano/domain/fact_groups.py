@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import ANIMALS, DAYS, MONTHS, NUMBERS, Word
-from omni.conversation import Language
 
 _LARGEST_SUM = 20
 _LARGEST_CORE_SUM = 10

@@ -14,11 +14,11 @@ from functools import lru_cache
 from random import Random
 
 from finetune.nano.domain.fact_groups import GROUPS, Fact, FactGroup
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import DAYS, MONTHS
 from finetune.nano.domain.splits import Split, split_of
 from finetune.nano.domain.templates import with_articles
 from finetune.nano.domain.width import DomainWidth, within
-from omni.conversation import Language
 
 OPENINGS: Mapping[Language, tuple[str, ...]] = {
     "en": ("", "Please, ", "Now, ", "Hey, "),

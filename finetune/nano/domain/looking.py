@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import Word, word
 from finetune.nano.domain.templates import say
 from finetune.nano.domain.width import DomainWidth
-from omni.conversation import Language
 
 ByLanguage = Mapping[Language, str]
 _CORE_WORDINGS = 2

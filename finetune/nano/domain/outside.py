@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split, split_of
 from finetune.nano.domain.width import DomainWidth
-from omni.conversation import Language
 
 ANSWER: Mapping[Language, str] = {
     "en": "Sorry, I only know small things like shapes and animals.",

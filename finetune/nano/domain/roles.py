@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from omni.conversation import Language
+from finetune.nano.domain.languages import Language
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split, stable_hash
 from finetune.nano.domain.templates import Filling, Template
 from finetune.nano.domain.width import DomainWidth, within
-from omni.conversation import Language
 
 
 def _slots(text: str) -> tuple[tuple[str, str], ...]:

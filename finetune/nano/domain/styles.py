@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from omni.conversation import Language
+from finetune.nano.domain.languages import Language
 from omni.prompting.styles import STYLES as WORDINGS
 from omni.prompting.styles import StyleName as Asked
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split, split_of
 from finetune.nano.domain.width import DomainWidth, within
-from omni.conversation import Language
 
 
 @dataclass(frozen=True)

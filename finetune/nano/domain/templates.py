@@ -17,10 +17,10 @@ from itertools import product
 from math import prod
 from random import Random
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import Word, table
 from finetune.nano.domain.splits import Split, split_of
 from finetune.nano.domain.width import DomainWidth
-from omni.conversation import Language
 
 # Templates with fewer combinations have none to spare: all of them are for training.
 MIN_COMBINATIONS = 100

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from finetune.nano.domain import asking, facts, looking, outside, sentences, talk
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import TABLES, table
 from finetune.nano.domain.roles import ROLES
 from finetune.nano.domain.styles import STYLES
 from finetune.nano.domain.templates import with_articles
 from finetune.nano.domain.width import LANGUAGES, DomainWidth, within
-from omni.conversation import DEFAULT_SYSTEM_TEXT, Language
-from omni.prompting.prompt import READ_ALOUD_TEXT, TRANSCRIBE_TEXT, VOICE_SENTENCE
+from omni.conversation import DEFAULT_SYSTEM_TEXT
+from omni.prompting.forms import READ_ALOUD_TEXT, TRANSCRIBE_TEXT
+from omni.prompting.system_text import VOICE_SENTENCE
 
 _SLOT = re.compile(r"\{[^}]*\}")
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")

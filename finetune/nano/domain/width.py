@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from omni.conversation import Language
+from finetune.nano.domain.languages import Language
 
 DomainWidth: TypeAlias = Literal["core", "full"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")

@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from finetune.nano.base.checkpoint import nano_config, nano_tokenizer
 from finetune.nano.domain.splits import Split, stable_hash
 from finetune.nano.domain.width import DomainWidth
 from finetune.nano.examples.examples import WEIGHTS, example
-from finetune.nano.base.checkpoint import nano_config, nano_tokenizer
 from finetune.nano.examples.parts import Task
 from finetune.nano.examples.sequences import Sequence, SequenceWriter
 from omni.model.audio.audio_tokenizer import AudioTokenizer

@@ -8,9 +8,9 @@ from __future__ import annotations
 from random import Random
 from typing import Literal, TypeAlias
 
-from finetune.nano.speech.augment import draw_recording
 from finetune.nano.domain import sentences
 from finetune.nano.domain.asking import as_typed, system_text
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split, stable_hash
 from finetune.nano.domain.styles import STYLES, StyleName
 from finetune.nano.domain.width import DomainWidth
@@ -26,10 +26,10 @@ from finetune.nano.examples.parts import (
     Typed,
     spoken_pieces,
 )
+from finetune.nano.speech.augment import draw_recording
 from finetune.nano.speech.synthesis import Utterance
 from finetune.nano.speech.texts import heard
 from finetune.nano.speech.voices import DEFAULT_VOICE, Voice, draw_voice
-from omni.conversation import Language
 
 Medium: TypeAlias = Literal["typed", "spoken"]
 

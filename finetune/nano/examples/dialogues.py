@@ -1,21 +1,22 @@
 """The conversations to learn from, one function for each task.
 
 Knows: what is asked and what the right answer is. Does not know: how parts sound or look
-(:mod:`finetune.nano.examples.cast` draws them), how tasks are mixed (:mod:`finetune.nano.examples.examples`).
+(:mod:`finetune.nano.examples.cast` draws them), how tasks are mixed
+(:mod:`finetune.nano.examples.examples`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from finetune.nano.pictures import clip_questions, picture_questions
-from finetune.nano.examples.cast import Cast, Medium
 from finetune.nano.domain import asking, facts, outside, sentences, talk
 from finetune.nano.domain.lexicon import COLORS, NUMBERS, SHAPES, THINGS
 from finetune.nano.domain.roles import ROLES, Role, in_role
 from finetune.nano.domain.styles import ASKED_STYLES, STYLES
 from finetune.nano.domain.width import within
+from finetune.nano.examples.cast import Cast, Medium
 from finetune.nano.examples.parts import Example, Part, Seen, System, Task, Turn, Typed, Watched
+from finetune.nano.pictures import clip_questions, picture_questions
 from finetune.nano.pictures.picture_questions import Asked
 from finetune.nano.pictures.pictures import Layout
 from finetune.nano.speech.texts import draw_text

@@ -1,9 +1,10 @@
 """The training examples: millions of them, each a function of its number.
 
-Knows: the mixture of tasks and languages. Does not know: what is said (:mod:`finetune.nano.examples.dialogues`).
+Knows: the mixture of tasks and languages. Does not know: what is said
+(:mod:`finetune.nano.examples.dialogues`).
 
-``python -m finetune.nano.examples.examples --show 20 --out DIR`` writes some to look at and listen to;
-``--sizes`` prints how large the domain is.
+``python -m finetune.nano.examples.examples --show 20 --out DIR`` writes some to look at and to
+hear; ``--sizes`` prints how large the domain is.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from pathlib import Path
 from random import Random
 from typing import get_args
 
-from finetune.nano.examples.cast import Cast
-from finetune.nano.examples.dialogues import DIALOGUES
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import SPLITS, Split, stable_hash
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
+from finetune.nano.examples.cast import Cast
+from finetune.nano.examples.dialogues import DIALOGUES
 from finetune.nano.examples.parts import Example, Task
-from omni.conversation import Language
 
 TASKS: tuple[Task, ...] = get_args(Task)
 # How often each task is drawn, of 100.
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sizes", action="store_true", help="print the domain's sizes")
     options = parser.parse_args()
-    from finetune.nano.gallery import (  # needs soundfile, which examples do not
+    from finetune.nano.examples.gallery import (  # needs soundfile, which examples do not
         print_sizes,
         write_example,
     )

@@ -14,12 +14,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from finetune.nano.speech.augment import CLEAN, Recording, record
-from finetune.nano.pictures.clips import ClipScene
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split
+from finetune.nano.pictures.clips import ClipScene
 from finetune.nano.pictures.pictures import Scene
+from finetune.nano.speech.augment import CLEAN, Recording, record
 from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE, Utterance, speak
-from omni.conversation import Language
 
 Task: TypeAlias = Literal[
     "tts",

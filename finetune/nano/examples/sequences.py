@@ -1,6 +1,7 @@
 """Training examples as the language model learns them: ids, media, and what follows each id.
 
-Knows: the prompt forms with media in memory, the targets of text and of audio frames.
+Knows: media in memory instead of files, the targets of text and of audio frames. The prompt itself
+is written as for every other model input, by :mod:`omni.prompting.forms` and its writer.
 Does not know: losses, files.
 
 The ids of an answer are those that stand in the context after it was generated: text, the mark
@@ -9,15 +10,20 @@ that starts speech, a pad a frame, the mark that ends it; then the end of text.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import Random
+from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import Word
 from finetune.nano.domain.splits import stable_hash
 from finetune.nano.examples.parts import Example, Heard, Said, Seen, System, Turn, Typed, Watched
@@ -26,19 +32,26 @@ from finetune.nano.pictures.row_targets import row_words
 from finetune.nano.speech.synthesis import Utterance, sounds
 from finetune.nano.speech.timing import NOWHERE, frame_places
 from omni.config import OmniConfig, VisualConfig
-from omni.conversation import Language
 from omni.media.audio import audio_pieces
-from omni.media.image import smart_resize
+from omni.media.image import image_patches, resized
 from omni.media.video import thin
-from omni.model.audio.audio_tokenizer import AudioTokenizer
-from omni.prompting.prompt import TRANSCRIBE_TEXT
-from omni.prompting.system_text import VOICE_SENTENCE
+from omni.prompting import forms
+from omni.prompting.slots import CodesSlot, FrameSlot, ImageSlot
 from omni.prompting.tokenizer import OmniTokenizer
+from omni.prompting.writer import PromptWriter
 
 IGNORED = -100  # no target here
 CODE_S = 0.08  # of sound in a code
 LISTENING_DELAY = 2  # codes: a word can be told when most of it was heard
 _KEPT_CODES = 30_000  # encoded utterances
+
+
+class Encoder(Protocol):
+    """Sound to codes; see :class:`omni.model.audio.audio_tokenizer.AudioTokenizer`."""
+
+    def encode(self, mels: Ordered[torch.Tensor]) -> list[torch.Tensor]:
+        """int64 (codes, codebooks) of each mel (mel bins, frames)."""
+        ...
 
 
 @dataclass
@@ -51,7 +64,8 @@ class Sequence:
     ``sound_targets`` (length,): the token of the word that sounds, for an auxiliary loss: at a
     place that predicts a frame, in that frame; where a code was heard, LISTENING_DELAY codes ago.
     ``sight_targets`` (length,): a word for what a row of a picture shows, in the language of the
-    question, by chance one of those that :func:`finetune.nano.pictures.row_targets.row_words` gives.
+    question, by chance one of those that
+    :func:`finetune.nano.pictures.row_targets.row_words` gives.
     Pictures and frames have the size at which the tower sees them.
     """
 
@@ -69,7 +83,7 @@ class Sequence:
 class SequenceWriter:
     """Writes examples for one checkpoint, whose audio tokenizer is frozen."""
 
-    def __init__(self, tokenizer: OmniTokenizer, config: OmniConfig, audio: AudioTokenizer) -> None:
+    def __init__(self, tokenizer: OmniTokenizer, config: OmniConfig, audio: Encoder) -> None:
         self.tokenizer, self.config, self.audio = tokenizer, config, audio
         self.special = tokenizer.special
         self.end_frame = np.array(config.audio.codebook_sizes, np.int64)
@@ -77,95 +91,87 @@ class SequenceWriter:
 
     def write(self, example: Example) -> Sequence:
         """The example as a sequence."""
-        sequence = Sequence()
+        draft = _Draft(PromptWriter(self.tokenizer, self.config, sys.maxsize))
         if example.form == "transcription":
-            self._text(sequence, TRANSCRIBE_TEXT)
-            self._asked(sequence, example.turns[-2], example.language)
-            self._written(sequence, example.turns[-1])
+            forms.open_transcription(draft.prompt)
+            self._write_asked(draft, example.turns[-2], example.language)
+            self._write_text(draft, example.turns[-1])
         elif example.form == "reading":
             if example.system.voice is not None:
-                self._system(sequence, System("", example.system.voice), example)
+                self._write_system(draft, System("", example.system.voice), example.language)
             for piece in example.turns[-1].parts:
                 assert isinstance(piece, Said)
-                self._text(sequence, piece.text.strip())
-                self._speak(sequence, piece)
+                draft.prompt.text(piece.text.strip())
+                self._write_speech(draft, piece)
         else:
-            self._conversation(sequence, example)
-        for targets in (sequence.text_targets, sequence.sound_targets, sequence.sight_targets):
-            _extend(targets, len(sequence.ids))
-        return sequence
+            self._write_conversation(draft, example)
+        return draft.finish()
 
-    def _conversation(self, sequence: Sequence, example: Example) -> None:
-        self._system(sequence, example.system, example)
+    def _write_conversation(self, draft: _Draft, example: Example) -> None:
+        self._write_system(draft, example.system, example.language)
         for turn in example.turns:
             if turn.role == "user":
-                self._mark(sequence, self.special.user)
-                self._asked(sequence, turn, example.language)
+                forms.open_user(draft.prompt)
+                self._write_asked(draft, turn, example.language)
                 continue
+            forms.open_assistant(draft.prompt, example.speech)
             if example.speech:
-                self._mark(sequence, self.special.audiotext_start)
-            self._mark(sequence, self.special.assistant)
-            if example.speech:
-                self._spoken(sequence, turn)
+                self._write_spoken(draft, turn)
             else:
-                self._written(sequence, turn)
+                self._write_text(draft, turn)
 
-    def _system(self, sequence: Sequence, system: System, example: Example) -> None:
+    def _write_system(self, draft: _Draft, system: System, language: Language) -> None:
         voice = system.voice
-        text = system.text + (VOICE_SENTENCE[example.language] if voice else "")
-        if text:
-            self._mark(sequence, self.special.system)
-            self._text(sequence, text)
+        forms.write_system(draft.prompt, system.text, language, voice_follows=voice is not None)
         if voice is not None:
-            self._heard(sequence, voice)
+            self._write_heard(draft, voice)
 
-    def _asked(self, sequence: Sequence, turn: Turn, language: Language) -> None:
+    def _write_asked(self, draft: _Draft, turn: Turn, language: Language) -> None:
         for part in turn.parts:
             if isinstance(part, Typed):
-                self._text(sequence, part.text)
+                draft.prompt.text(part.text)
             elif isinstance(part, Heard):
-                self._heard(sequence, part)
+                self._write_heard(draft, part)
             elif isinstance(part, Seen):
-                self._picture(sequence, part.scene.painting(), language, clip=False)
+                self._write_picture(draft, part.scene.painting(), language, clip=False)
             elif isinstance(part, Watched):
                 frames = part.clip.paintings()
                 for index in thin(list(range(len(frames))), self.config.video.max_frame_num):
-                    self._picture(sequence, frames[index], language, clip=True)
+                    self._write_picture(draft, frames[index], language, clip=True)
 
-    def _written(self, sequence: Sequence, turn: Turn) -> None:
+    def _write_text(self, draft: _Draft, turn: Turn) -> None:
+        """An answer that is only written."""
         text = "".join(part.text for part in turn.parts if isinstance(part, Said))
-        self._learn(sequence, [*self.tokenizer.encode(text)])
-        self._end(sequence)
+        with draft.learning():
+            draft.prompt.text(text)
+        draft.learn(self.special.end_of_text)
 
-    def _spoken(self, sequence: Sequence, turn: Turn) -> None:
+    def _write_spoken(self, draft: _Draft, turn: Turn) -> None:
+        """An answer that is written and spoken by turns; the model asks for speech itself."""
         for part in turn.parts:
             assert isinstance(part, Said)
-            self._learn(sequence, self.tokenizer.encode(part.text))
-            self._speak(sequence, part, learnt=True)
-        self._end(sequence)
+            with draft.learning():
+                draft.prompt.text(part.text)
+            draft.learn(self.special.audiogen_start)
+            self._write_speech(draft, part)
+        draft.learn(self.special.end_of_text)
 
-    def _speak(self, sequence: Sequence, piece: Said, learnt: bool = False) -> None:
-        start = [self.special.audiogen_start]
-        if learnt:  # the model asks for speech itself
-            self._learn(sequence, start)
-        else:
-            self._mark(sequence, *start)
-        codes = self._codes_of(piece)
-        place = len(sequence.ids) - 1
-        sequence.frame_places += range(place, place + len(codes) + 1)
+    def _write_speech(self, draft: _Draft, piece: Said) -> None:
+        """The frames of a piece, each learnt at the place before it, the end frame included."""
+        sequence, codes = draft.sequence, self._codes_of(piece)
+        start = draft.prompt.tokens  # the mark before speech: it predicts the first frame
+        draft.prompt.speech(CodesSlot(codes))
+        sequence.frame_places += range(start, start + len(codes) + 1)
         sequence.frame_targets.append(np.concatenate([codes, self.end_frame[None]]))
-        _extend(sequence.sound_targets, place, self._words(piece.utterance, len(codes)))
-        sequence.codes.append(codes)
-        self._mark(sequence, *[self.special.audio_pad] * len(codes), self.special.audiogen_end)
+        _extend(sequence.sound_targets, start, self._words(piece.utterance, len(codes)))
 
-    def _heard(self, sequence: Sequence, part: Heard) -> None:
+    def _write_heard(self, draft: _Draft, part: Heard) -> None:
         codes = self._codes_of(part)
-        place = len(sequence.ids) + 1 + LISTENING_DELAY
+        first = draft.prompt.tokens + 1  # pad, behind the mark
+        draft.prompt.sound(CodesSlot(codes))
         words = self._words(part.utterance, len(codes), part.recording.lead_s)
-        _extend(sequence.sound_targets, place, words[: 1 - LISTENING_DELAY])
-        sequence.codes.append(codes)
-        pads = [self.special.audio_pad] * len(codes)
-        self._mark(sequence, self.special.audio_start, *pads, self.special.audio_end)
+        told = words[: 1 - LISTENING_DELAY]
+        _extend(draft.sequence.sound_targets, first + LISTENING_DELAY, told)
 
     def _words(self, utterance: Utterance, codes: int, lead_s: float = 0.0) -> list[int]:
         """The token whose word sounds in each code; IGNORED in silence."""
@@ -180,22 +186,20 @@ class SequenceWriter:
             for place in frame_places(moved, codes, CODE_S).tolist()
         ]
 
-    def _picture(
-        self, sequence: Sequence, painting: Painting, language: Language, clip: bool
+    def _write_picture(
+        self, draft: _Draft, painting: Painting, language: Language, clip: bool
     ) -> None:
         config: VisualConfig = self.config.video if clip else self.config.visual
-        picture = painting.image()
-        height, width = smart_resize(picture.height, picture.width, config)
-        seen = picture.resize((width, height), Image.Resampling.BICUBIC)
-        pad = self.special.video_place if clip else self.special.image_pad
-        (sequence.frames if clip else sequence.images).append(seen)
+        seen = resized(painting.image(), config)
+        slot = (FrameSlot if clip else ImageSlot)(image_patches(seen, config))
+        first = draft.prompt.tokens + 1  # pad, behind the mark
+        draft.prompt.picture(slot)
         block = config.patch_size * config.merge_size
-        words = row_words(painting, (height // block, width // block))
-        self._mark(sequence, self.special.image_start)
+        words = row_words(painting, (seen.height // block, seen.width // block))
         rng = Random(stable_hash("sight", painting.look.seed, language))
         names = [self._name(rng.choice(said), language) if said else IGNORED for said in words]
-        _extend(sequence.sight_targets, len(sequence.ids), names)
-        self._mark(sequence, *[pad] * len(words), self.special.image_end)
+        _extend(draft.sequence.sight_targets, first, names)
+        (draft.sequence.frames if clip else draft.sequence.images).append(seen)
 
     def _name(self, word: Word, language: Language) -> int:
         """The token that tells a word from others of its kind."""
@@ -210,22 +214,36 @@ class SequenceWriter:
         codes = torch.cat(self.audio.encode([piece.mel for piece in pieces]))
         return codes.cpu().numpy()
 
-    def _text(self, sequence: Sequence, text: str) -> None:
-        self._mark(sequence, *self.tokenizer.encode(text))
 
-    def _mark(self, sequence: Sequence, *ids: int) -> None:
-        """Ids that are given, not learnt."""
-        sequence.ids += ids
+class _Draft:
+    """A sequence while it is written: the prompt, and what is learnt at its places."""
 
-    def _learn(self, sequence: Sequence, ids: list[int]) -> None:
-        """Ids that the model is to produce: each is the target of the position before it."""
-        _extend(sequence.text_targets, len(sequence.ids) - 1, ids)
-        sequence.ids += ids
+    def __init__(self, prompt: PromptWriter) -> None:
+        self.prompt = prompt
+        self.sequence = Sequence()
 
-    def _end(self, sequence: Sequence) -> None:
-        """The end of text is learnt and, like in generation, not in the context."""
-        end = [self.special.end_of_text]
-        _extend(sequence.text_targets, len(sequence.ids) - 1, end)
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """What is written meanwhile the model is to produce: each id the place before it."""
+        start = self.prompt.tokens
+        yield
+        _extend(self.sequence.text_targets, start - 1, self.prompt.since(start))
+
+    def learn(self, token: int) -> None:
+        """The last place is to produce ``token``, whatever is written there next.
+
+        The end of text is learnt so and, like in generation, is not in the context.
+        """
+        _extend(self.sequence.text_targets, self.prompt.tokens - 1, [token])
+
+    def finish(self) -> Sequence:
+        """The sequence, its targets as long as its ids."""
+        prompt, sequence = self.prompt.finish(), self.sequence
+        sequence.ids = prompt.ids
+        sequence.codes = [slot.codes for slot in prompt.media if isinstance(slot, CodesSlot)]
+        for targets in (sequence.text_targets, sequence.sound_targets, sequence.sight_targets):
+            _extend(targets, len(prompt.ids))
+        return sequence
 
 
 def _extend(targets: list[int], place: int, values: Ordered[int] = ()) -> None:

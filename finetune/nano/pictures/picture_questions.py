@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from random import Random
 
 from finetune.nano.domain import looking
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import Word, table, word
 from finetune.nano.domain.looking import PICTURE_WORDINGS, ByLanguage
 from finetune.nano.domain.splits import Split
 from finetune.nano.domain.width import DomainWidth
 from finetune.nano.pictures.pictures import Layout, Scene, Thing, draw_scene
-from omni.conversation import Language
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from typing import IO
 import numpy as np
 import soxr
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.styles import STYLES, StyleName
 from finetune.nano.speech.drawn_voices import variant_file
 from finetune.nano.speech.espeak_server import FAILED, HEADER, MISSING
 from finetune.nano.speech.voices import Voice
-from omni.conversation import Language
 from omni.errors import ResourceError
 
 SPOKEN_RATE = 24_000  # Hz, what the model says
@@ -139,15 +139,6 @@ def espeak_version() -> str:
         ResourceError: ``espeak-missing``.
     """
     return _server().version
-
-
-def espeak_available() -> bool:
-    """Whether espeak-ng is installed."""
-    try:
-        _server()
-    except ResourceError:
-        return False
-    return True
 
 
 def _resampled(wave: np.ndarray, native: int, rate: int) -> np.ndarray:

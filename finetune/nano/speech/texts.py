@@ -11,6 +11,7 @@ from __future__ import annotations
 from random import Random
 
 from finetune.nano.domain import facts, sentences, talk
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import TABLES, table
 from finetune.nano.domain.splits import Split, stable_hash
 from finetune.nano.domain.styles import ASKED_STYLES
@@ -24,7 +25,6 @@ from finetune.nano.speech.voices import (
     Voice,
     draw_voice,
 )
-from omni.conversation import Language
 
 _SENTENCES, _QUESTIONS, _ANSWERS = 0.6, 0.15, 0.15  # shares; the rest are loose words
 # Of the utterances for the stages that learn sound alone:

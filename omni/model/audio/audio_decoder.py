@@ -1,19 +1,20 @@
 """The audio decoder: embeddings of codes to causal hidden frames at 50 Hz.
 
 Knows: the spreading of a code over its frames, a norm over a whole segment and its statistics,
-positions, causal layers with a cache.
+positions, causal layers, and how all of it goes on while more codes come.
 Does not know: codes, mels, the flow decoder.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from omni.config import AudioConfig, PostNetConfig
 from omni.model.layers.whisper import CausalAttend, WhisperLayer, add_positions, sinusoids
+from omni.model.streaming import Stream
 
 
 @dataclass(frozen=True)
@@ -171,3 +172,62 @@ class AudioDecoder(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer(x, attends[i] if attends else CausalAttend())
         return self.layer_norm(x)
+
+
+@dataclass
+class AudioDecoderState:
+    """``statistics``: of the frames so far, and of what was known before; None: of nothing.
+
+    ``codes``: taken. ``attends``: the frames that each layer remembers.
+    """
+
+    statistics: NormStatistics | None = None
+    codes: int = 0
+    attends: list[CausalAttend] = field(default_factory=list)
+
+
+class AudioDecoderStream(Stream[Tensor, Tensor, AudioDecoderState]):
+    """Embeddings ``(1, codes, width)`` to hidden frames ``(1, frames, width)`` of one segment.
+
+    Every frame is final as soon as its code is there. Each piece is normed by the statistics up to
+    its end, so the result equals :meth:`AudioDecoder.forward` for every cut where the statistics
+    are given, and otherwise only if the segment comes in one piece.
+
+    Args:
+        decoder: gives the modules.
+        statistics: of the whole segment, if they are known; None: those so far.
+    """
+
+    def __init__(self, decoder: AudioDecoder, statistics: NormStatistics | None = None) -> None:
+        self.decoder = decoder
+        self.given = statistics
+        super().__init__()
+
+    def new_state(self) -> AudioDecoderState:
+        """No code was taken."""
+        attends = [CausalAttend(keep=True) for _ in self.decoder.layers]
+        return AudioDecoderState(attends=attends)
+
+    def prior(self, frames: int) -> NormStatistics | None:
+        """The statistics that another segment may start from, as of at most so many frames."""
+        statistics = self.state.statistics
+        if statistics is None or not frames:
+            return None
+        return statistics.weighing(frames * self.decoder.dconv1.conv.out_channels)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def advance(self, piece: Tensor | None, last: bool) -> Tensor:
+        """The frames of the codes that came."""
+        state, spreading = self.state, self.decoder.dconv1
+        if piece is None or not piece.shape[1]:
+            return spreading.conv.weight.new_empty(1, 0, spreading.conv.out_channels)
+        x = spreading.spread(piece)
+        start = spreading.output_length(state.codes)
+        if start == 0:
+            x = x[:, spreading.gap :]
+        state.codes += piece.shape[1]
+        seen = NormStatistics.of(x)
+        state.statistics = seen if state.statistics is None else state.statistics.merge(seen)
+        x = spreading.normalize(x, self.given or state.statistics)
+        return self.decoder.layers_from(x, start, state.attends)

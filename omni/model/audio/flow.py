@@ -1,6 +1,7 @@
 """The flow matching decoder: hidden frames to a log-mel by an Euler solver with guidance.
 
-Knows: times of the solver, guidance, noise as a function of the frame's index.
+Knows: times of the solver, guidance, noise as a function of the frame's index, and how frames
+follow frames that are done.
 Does not know: codes, the vocoder.
 Source: Lipman et al., Flow Matching (arXiv:2210.02747); classifier-free guidance as in CosyVoice
 (arXiv:2407.05407).
@@ -9,6 +10,7 @@ Source: Lipman et al., Flow Matching (arXiv:2210.02747); classifier-free guidanc
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from omni.config import FlowConfig
 from omni.model.audio.flow_unet import BLOCK_FRAMES, FlowUNet, UNetMemory
 from omni.model.audio.prenet import Prenet
+from omni.model.streaming import Stream
 
 
 @dataclass(frozen=True)
@@ -155,3 +158,96 @@ class FrameNoise:
             block = torch.randn(shape, generator=self.generator, device=device)
             self._drawn = torch.cat((self._drawn.to(device), block))
         return self._drawn[start:end]
+
+
+@dataclass
+class FlowState:
+    """``noise``: of the segment. ``memories``: of the frames that stay, one a step of the solver.
+
+    ``mu``: ``(1, frames, mel bins)`` of the frames that do not stay yet. ``given``: frames of mel
+    that were given.
+    """
+
+    noise: FrameNoise
+    memories: list[UNetMemory]
+    mu: Tensor
+    given: int = 0
+
+
+class FlowStream(Stream[Tensor, Tensor, FlowState]):
+    """Mean mel ``(1, frames, mel bins)`` to the mel ``(frames, mel bins)`` of one segment.
+
+    A frame sees its block of 100 frames to its end. What is given before a block is there misses
+    the rest of it: the result equals :meth:`FlowMatchingDecoder.solve` for cuts that give each
+    block, and ``ahead`` frames, at once, and is near it for others.
+
+    Args:
+        flow: gives the modules.
+        noise: makes the noise of a segment; called at once, and by each reset.
+        options: of the solver.
+        ahead: frames at the end of what has come that are not given yet, but seen by those before.
+        context_frames: frames that can be looked back at; None: the segment.
+        redo_block: solve a block again from its first frame at each piece (what was given stays).
+    """
+
+    def __init__(
+        self,
+        flow: FlowMatchingDecoder,
+        noise: Callable[[], FrameNoise],
+        options: FlowOptions | None = None,
+        *,
+        ahead: int = 0,
+        context_frames: int | None = None,
+        redo_block: bool = False,
+    ) -> None:
+        self.flow = flow
+        self.noise = noise
+        self.options = options or FlowOptions()
+        self.ahead = ahead
+        self.context_frames = context_frames
+        self.redo_block = redo_block
+        super().__init__()
+
+    def new_state(self) -> FlowState:
+        """No frame was taken; the noise is new."""
+        steps = self.options.steps or self.flow.steps
+        return FlowState(
+            self.noise(),
+            [UNetMemory(self.context_frames) for _ in range(steps)],
+            self.flow.prenet.out_proj.weight.new_empty(1, 0, self.flow.mel_bins),
+        )
+
+    @torch.inference_mode(False)  # or memory made in a caller's inference mode stays bound to it
+    @torch.no_grad()
+    def advance(self, piece: Tensor | None, last: bool) -> Tensor:
+        """The frames up to ``ahead`` before the end of what has come; at the end, all."""
+        state = self.state
+        if piece is not None:
+            state.mu = torch.cat((state.mu, piece), dim=1)
+        come = state.memories[0].frames + state.mu.shape[1]
+        edge = come if last else come - self.ahead
+        mels = [state.mu.new_empty(0, self.flow.mel_bins)]
+        while state.given < edge:
+            mels.append(self._solve_to(min(block_end(state.given), edge)))
+        return torch.cat(mels)
+
+    def _solve_to(self, edge: int) -> Tensor:
+        """The frames up to ``edge``, which is in the block of the first frame not given."""
+        state = self.state
+        kept, block = state.memories[0].frames, block_end(state.given)
+        end = min(kept + state.mu.shape[1], block)
+        keep = edge if edge == block or not self.redo_block else kept
+        for memory in state.memories:
+            memory.commit = keep - kept
+        noise = state.noise.frames(kept, end)[None]
+        mu = state.mu[:, : end - kept]
+        mel = self.flow.solve(mu, noise, None, self.options, state.memories)
+        state.mu = state.mu[:, keep - kept :]
+        fresh = mel[0, state.given - kept : edge - kept]
+        state.given = edge
+        return fresh
+
+
+def block_end(frame: int) -> int:
+    """The end of the block of frames that ``frame`` is in."""
+    return (frame // BLOCK_FRAMES + 1) * BLOCK_FRAMES

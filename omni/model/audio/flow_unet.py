@@ -53,8 +53,8 @@ class UNetMemory:
         pair = self._pairs.setdefault(index, GrowingPair(self.context))
         return pair.write(key, value, self.commit)
 
-    def finish(self) -> None:
-        """Count the frames of the call that ends."""
+    def advance(self) -> None:
+        """The call is over: count the frames of it that stay."""
         self.frames += self.commit
 
 
@@ -298,7 +298,7 @@ class FlowUNet(nn.Module):
         x = self.final_block(x, mask, memory)
         x = _masked(self.final_proj(_masked(x, mask)), mask)
         if memory is not None:
-            memory.finish()
+            memory.advance()
         return x
 
 

@@ -1,7 +1,7 @@
 """Codes to mel while more codes come: what has been played stays as it was played.
 
-Knows: when a chunk can be decoded, the memory of every causal part, the noise of each frame, the
-norm's statistics so far.
+Knows: when a chunk can be decoded, the way from codes through decoder, prenet and flow, each a
+stream of its own.
 Does not know: audio samples, the vocoder, who makes the codes.
 
 What streaming can and cannot equal. L codes give 4 L - 1 frames: code i gives the frames 4 i to
@@ -25,11 +25,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from omni.model.audio.audio_decoder import NormStatistics
+from omni.model.audio.audio_decoder import AudioDecoderStream, NormStatistics
 from omni.model.audio.audio_tokenizer import AudioTokenizer
-from omni.model.audio.flow import FlowOptions, FrameNoise
-from omni.model.audio.flow_unet import BLOCK_FRAMES, UNetMemory
-from omni.model.layers.whisper import CausalAttend
+from omni.model.audio.flow import FlowOptions, FlowStream, FrameNoise, block_end
+from omni.model.audio.prenet import PrenetStream
+from omni.model.streaming import Stream
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,30 @@ class MelStreamOptions:
     flow: FlowOptions = field(default_factory=FlowOptions)
 
 
-class MelStream:
-    """One stream of segments; :meth:`finish` ends a segment and makes ready for the next.
+@dataclass
+class MelState:
+    """The streams of the three parts, and the codes ``(n, codebooks)`` that wait for their chunk.
+
+    ``chunk``: which chunk is next.
+    """
+
+    decoder: AudioDecoderStream
+    prenet: PrenetStream
+    flow: FlowStream
+    codes: Tensor
+    chunk: int = 0
+
+
+class MelStream(Stream[Tensor, Tensor, MelState]):
+    """Codes ``(n, codebooks)`` to the mel ``(frames, mel bins)`` of one segment.
+
+    How near it is to the whole, see above. :meth:`next_segment` makes ready for a segment that
+    follows; :meth:`reset` for one that follows nothing.
 
     Args:
         tokenizer: gives the modules; several streams may share it.
         generator: draws the noise, 100 frames at a time; None: the CPU's default generator.
-        noise: of the first segment's frames ``(frames, mel bins)``, in place of drawn noise.
+        noise: of a segment's frames ``(frames, mel bins)``, in place of drawn noise.
         statistics: the norm's statistics, if they are known (frozen); None: those so far.
     """
 
@@ -76,118 +93,81 @@ class MelStream:
         if self.options.lookahead < 1 or min(self.options.chunks, default=0) < 1:
             raise ValueError("chunks and lookahead are at least one code")
         self.tokenizer = tokenizer
-        self.decoder = tokenizer.audio_decoder
-        self.flow = tokenizer.audio_flow_matching_decoder
         self.generator = generator
-        self.frozen = statistics
-        self.reset(noise=noise)
+        self.noise = noise
+        self.statistics = statistics
+        self._spreading = tokenizer.audio_decoder.dconv1
+        super().__init__()
 
-    def reset(self, prior: NormStatistics | None = None, noise: Tensor | None = None) -> None:
-        """Drop the segment under way.
+    def new_state(self) -> MelState:
+        """No code was taken; noise goes on to be drawn from where the generator is."""
+        options, tokenizer = self.options, self.tokenizer
+        flow = tokenizer.audio_flow_matching_decoder
+        weight = self._spreading.conv.weight
+        books = len(tokenizer.codebook_sizes)
+        return MelState(
+            AudioDecoderStream(tokenizer.audio_decoder, self.statistics),
+            PrenetStream(flow.prenet),
+            FlowStream(
+                flow,
+                lambda: FrameNoise(flow.mel_bins, self.generator, self.noise),
+                options.flow,
+                ahead=self._spreading.output_length(options.lookahead),
+                context_frames=options.context_frames,
+                redo_block=options.redo_block,
+            ),
+            torch.empty(0, books, dtype=torch.int64, device=weight.device),
+        )
 
-        Args:
-            prior: statistics to start from (those of earlier speech); None: nothing.
-            noise: as in the constructor.
-        """
-        bins, steps = self.flow.mel_bins, self.options.flow.steps or self.flow.steps
-        weight = self.decoder.dconv1.conv.weight
-        self.statistics = prior
-        self._noise = FrameNoise(bins, self.generator, noise)
-        books = len(self.tokenizer.codebook_sizes)
-        self._codes = torch.empty(0, books, dtype=torch.int64, device=weight.device)  # waiting
-        self._decoded = 0  # codes
-        self._emitted = 0  # frames
-        self._chunk = 0
-        self._mu = weight.new_empty(1, 0, bins)  # frames from the first that is not kept
-        self._decoder_past = [CausalAttend(keep=True) for _ in self.decoder.layers]
-        layers = self.flow.prenet.transformer_layers
-        self._prenet_past = [CausalAttend(keep=True) for _ in layers]
-        self._memories = [UNetMemory(self.options.context_frames) for _ in range(steps)]
+    def next_segment(self) -> None:
+        """For another segment, whose norm starts from the statistics of this one."""
+        prior = self.state.decoder.prior(self.options.prior_frames)
+        self.reset()
+        self.state.decoder.state.statistics = prior
 
     @torch.inference_mode(False)  # or memory made in a caller's inference mode stays bound to it
     @torch.no_grad()
-    def push(self, codes: Tensor) -> Tensor:
-        """Take ``codes (n, codebooks)``; the mel ``(frames, mel bins)`` that became final.
+    def advance(self, piece: Tensor | None, last: bool) -> Tensor:
+        """The mel that became final; at the end, the rest of the segment's.
 
         Raises:
             ValueError: a code outside its codebook; a segment longer than the positions allow.
         """
+        state, mels = self.state, []
+        if piece is not None:
+            self._take(piece)
+        while (missing := self._missing()) <= 0:
+            mels.append(state.flow.push(self._mean_mel(len(state.codes) + missing)))
+            state.chunk += 1
+        if last:
+            mels.append(state.flow.finish(self._mean_mel(len(state.codes))))
+        if mels:
+            return torch.cat(mels)
+        return self._spreading.conv.weight.new_empty(0, state.flow.flow.mel_bins)
+
+    def _take(self, codes: Tensor) -> None:
+        state, most = self.state, self.tokenizer.audio_decoder.max_codes
         codes = self.tokenizer.check_codes(codes)
-        if self._decoded + len(self._codes) + len(codes) > self.decoder.max_codes:
-            raise ValueError(f"a segment holds {self.decoder.max_codes} codes at most")
-        self._codes = torch.cat((self._codes, codes))
-        mels: list[Tensor] = []
-        while True:
-            edge = self._next_edge()
-            needed = -(-edge // self.decoder.dconv1.stride) + self.options.lookahead
-            if self._decoded + len(self._codes) < needed:
-                return self._joined(mels)
-            self._decode_codes(needed - self._decoded)
-            mels.append(self._decode_mel(edge))
-            self._chunk += 1
+        if state.decoder.state.codes + len(state.codes) + len(codes) > most:
+            raise ValueError(f"a segment holds {most} codes at most")
+        state.codes = torch.cat((state.codes, codes))
 
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def finish(self) -> Tensor:
-        """The rest of the segment's mel ``(frames, mel bins)``; nothing if all was given.
+    def _missing(self) -> int:
+        """How many codes the next chunk waits for; not above 0: so many are there beyond it."""
+        state, stride = self.state, self._spreading.stride
+        given, chunks = state.flow.state.given, self.options.chunks
+        size = chunks[min(state.chunk, len(chunks) - 1)] * stride
+        edge, end = given + size, block_end(given)
+        if end - edge < size / 2:
+            edge = end
+        needed = -(-edge // stride) + self.options.lookahead
+        return needed - state.decoder.state.codes - len(state.codes)
 
-        The statistics of this segment become the prior of the next one.
-        """
-        mels: list[Tensor] = []
-        self._decode_codes(len(self._codes))
-        total = self.decoder.dconv1.output_length(self._decoded)
-        while self._emitted < total:
-            mels.append(self._decode_mel(min(self._block_end(), total)))
-        statistics = self.statistics
-        channels = self.decoder.dconv1.conv.out_channels
-        if statistics is not None:
-            statistics = statistics.weighing(self.options.prior_frames * channels)
-        result = self._joined(mels)
-        self.reset(prior=statistics if self.options.prior_frames else None)
-        return result
-
-    def _block_end(self) -> int:
-        return (self._emitted // BLOCK_FRAMES + 1) * BLOCK_FRAMES
-
-    def _next_edge(self) -> int:
-        """The frame that the next chunk ends before."""
-        chunks = self.options.chunks
-        size = chunks[min(self._chunk, len(chunks) - 1)] * self.decoder.dconv1.stride
-        edge, end = self._emitted + size, self._block_end()
-        return end if end - edge < size / 2 else edge
-
-    def _decode_codes(self, count: int) -> None:
+    def _mean_mel(self, count: int) -> Tensor:
         """Carry the next ``count`` codes up to the mean mel."""
-        if count <= 0:
-            return
-        codes, self._codes = self._codes[:count], self._codes[count:]
-        spreading = self.decoder.dconv1
-        x = spreading.spread(self.tokenizer.audio_bridge_model.decode(codes)[None])
-        start = spreading.output_length(self._decoded)
-        if start == 0:
-            x = x[:, spreading.gap :]
-        self._decoded += count
-        seen = NormStatistics.of(x)
-        self.statistics = seen if self.statistics is None else self.statistics.merge(seen)
-        x = spreading.normalize(x, self.frozen or self.statistics)
-        hidden = self.decoder.layers_from(x, start, self._decoder_past)
-        self._mu = torch.cat((self._mu, self.flow.prenet(hidden, self._prenet_past)), dim=1)
-
-    def _decode_mel(self, edge: int) -> Tensor:
-        """The frames up to ``edge``, which is in the block of the first frame not emitted."""
-        kept = self._memories[0].frames
-        known = kept + self._mu.shape[1]
-        end = min(known, self._block_end())
-        keep = edge if edge == self._block_end() or not self.options.redo_block else kept
-        for memory in self._memories:
-            memory.commit = keep - kept
-        mu = self._mu[:, : end - kept]
-        noise = self._noise.frames(kept, end)[None]
-        mel = self.flow.solve(mu, noise, None, self.options.flow, self._memories)
-        self._mu = self._mu[:, keep - kept :]
-        fresh = mel[0, self._emitted - kept : edge - kept]
-        self._emitted = edge
-        return fresh
-
-    def _joined(self, mels: list[Tensor]) -> Tensor:
-        return torch.cat(mels) if mels else self._mu.new_empty(0, self.flow.mel_bins)
+        state = self.state
+        if not count:
+            return state.flow.state.mu[:, :0]
+        codes, state.codes = state.codes[:count], state.codes[count:]
+        embeddings = self.tokenizer.audio_bridge_model.decode(codes)[None]
+        return state.prenet.push(state.decoder.push(embeddings))

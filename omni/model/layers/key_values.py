@@ -4,7 +4,7 @@ Knows: where each position's keys and values stand, how many there are, what a q
 Does not know: how keys are made, ids, sessions.
 
 :class:`KeyValues` serves passes whose sizes the host knows. :class:`FixedWindow` serves one step in
-the same memory with all sizes fixed and the position on the device, as a recorded graph needs it.
+the same memory with all sizes fixed and the position on the device, as a captured step needs it.
 """
 
 from __future__ import annotations

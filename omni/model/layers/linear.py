@@ -29,7 +29,7 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
-def hasten(model: nn.Module) -> None:
+def use_fast_products(model: nn.Module) -> None:
     """Let the plain linear layers of a loaded model multiply as :class:`Linear` does.
 
     The language model is built of plain ones, since those are all that quantization replaces.

@@ -14,12 +14,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from omni.config import VocoderConfig
 from omni.errors import CheckpointError
-from omni.model.vocoder.hift import HiFTVocoder
+from omni.model.vocoder.base import VocoderModel, VocoderSizes
+from omni.model.vocoder.kinds import (
+    CONFIG_FILE,
+    new_vocoder,
+    not_a_vocoder,
+    read_vocoder_config,
+)
 
-CONFIG_FILE = "vocoder_config.json"
-LANDMARK = "conv_pre.bias"  # a name every spelling has: what stands before it is a prefix
 MAX_WRAPPINGS = 3  # dictionaries around the tensors, as training programs save them
 SHOWN_NAMES = 3
 # torch.nn.utils.parametrizations.weight_norm's names, and the older ones, which we use.
@@ -30,52 +33,47 @@ SPELLINGS = {
 
 
 def load_vocoder(
-    path: Path, config: VocoderConfig | None = None, *, fold: bool = True
-) -> HiFTVocoder:
+    path: Path, config: VocoderSizes | None = None, *, fold: bool = True
+) -> VocoderModel:
     """The vocoder of a file, on the CPU in float32, in evaluation mode.
 
     Args:
         path: ``hift.pt`` or a safetensors file.
         config: sizes; None: ``vocoder_config.json`` beside the file, or the published ones.
-        fold: multiply weight norm out (faster). False for training.
+        fold: make it ready for inference alone, which is faster. False for training.
 
     Raises:
         CheckpointError: the file is missing, damaged, holds code, or is another network's.
     """
     if config is None:
         beside = path.parent / CONFIG_FILE
-        config = VocoderConfig.from_file(beside) if beside.is_file() else VocoderConfig()
+        config = read_vocoder_config(beside if beside.is_file() else None)
     try:
-        vocoder = HiFTVocoder(config)
+        vocoder = new_vocoder(config)
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        raise CheckpointError(
-            "vocoder-sizes",
-            "The sizes in {path} do not describe a vocoder ({detail}): fetch it again.",
-            path=path.parent / CONFIG_FILE,
-            detail=error,
-        ) from error
-    tensors = _tensors(path)
-    if fold and "conv_pre.weight" in tensors:  # saved with its weight norm multiplied out
-        vocoder.fold_weight_norm()
+        raise not_a_vocoder(path.parent / CONFIG_FILE, error) from error
+    tensors = _tensors(path, vocoder.landmark)
+    if fold:
+        vocoder.adapt(tensors)
     _check(vocoder, tensors, path)
     vocoder.load_state_dict(tensors)
     if fold:
-        vocoder.fold_weight_norm()
+        vocoder.for_inference()
     return vocoder.eval()
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _tensors(path: Path, landmark: str) -> dict[str, Tensor]:
     """The file's tensors under our names."""
     content = _read(path)
     for tensors in _mappings(content):
-        prefix = next((n.removesuffix(LANDMARK) for n in tensors if n.endswith(LANDMARK)), None)
+        prefix = next((n.removesuffix(landmark) for n in tensors if n.endswith(landmark)), None)
         if prefix is not None:
             return {
                 _our_name(name.removeprefix(prefix)): tensor.float()
                 for name, tensor in tensors.items()
                 if name.startswith(prefix)
             }
-    raise _foreign(path, f"no tensor is called {LANDMARK}")
+    raise _foreign(path, f"no tensor is called {landmark}")
 
 
 def _read(path: Path) -> Any:
@@ -113,7 +111,7 @@ def _our_name(name: str) -> str:
     return name
 
 
-def _check(vocoder: HiFTVocoder, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _check(vocoder: VocoderModel, tensors: Mapping[str, Tensor], path: Path) -> None:
     expected = vocoder.state_dict()
     problems = {
         "missing": [name for name in expected if name not in tensors],

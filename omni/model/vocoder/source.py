@@ -76,10 +76,10 @@ class SourceNoise:
 
     Args:
         config: sizes.
-        batch: sequences.
+        batch: how many sequences.
         generator: None draws from torch's global one.
         phase: initial phases ``(batch, harmonics, 1)``, radians; drawn when None.
-        noise: recorded noise ``(batch, harmonics, samples)``, unit variance; drawn when None.
+        noise: ``(batch, harmonics, samples)``, unit variance; drawn when None.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class SourceNoise:
         noise: Tensor | None = None,
     ) -> None:
         self.batch = batch
-        self._shape = (batch, config.nb_harmonics + 1, samples_per_frame(config))
+        self._shape = (batch, config.nb_harmonics + 1, config.samples_per_frame)
         self._generator = generator
-        self._recorded = noise
+        self._given = noise
         self._drawn: dict[int, Tensor] = {}  # by frame; forgotten once behind
         self._ahead = 0  # frames drawn so far
         self.phase = self._draw_phase() if phase is None else phase
@@ -103,13 +103,13 @@ class SourceNoise:
         """The noise of some mel frames, ``(batch, harmonics, samples)``.
 
         Raises:
-            ValueError: the recorded noise is used up.
+            ValueError: the noise that was given is used up.
         """
         hop = self._shape[2]
-        if self._recorded is not None:
-            if self._recorded.shape[-1] < end * hop:
-                raise ValueError(f"recorded noise ends before sample {end * hop}")
-            return self._recorded[..., start * hop : end * hop]
+        if self._given is not None:
+            if self._given.shape[-1] < end * hop:
+                raise ValueError(f"the given noise ends before sample {end * hop}")
+            return self._given[..., start * hop : end * hop]
         for frame in range(self._ahead, end):
             self._drawn[frame] = self._draw(torch.randn, self._shape)
         self._ahead = max(self._ahead, end)
@@ -141,7 +141,7 @@ class HarmonicSource(nn.Module):
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
         self.rate = config.sampling_rate
-        self.hop = samples_per_frame(config)
+        self.hop = config.samples_per_frame
         self.amplitude = config.nsf_alpha
         self.voiced_noise = config.nsf_sigma
         self.threshold = config.nsf_voiced_threshold
@@ -193,11 +193,6 @@ class HarmonicSource(nn.Module):
         if last is None:
             last = ends.new_zeros(len(ends), 1)
         return 2 * math.pi * wrapped, last % 1
-
-
-def samples_per_frame(config: VocoderConfig) -> int:
-    """Samples of a mel frame (480): every upsampling step, and the inverse transform's hop."""
-    return math.prod(config.upsample_rates) * config.istft_params.hop_len
 
 
 def matching(x: Tensor, other: Tensor) -> Tensor:

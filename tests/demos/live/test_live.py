@@ -20,11 +20,12 @@ from demos.live.session import Live
 from demos.turns.chat import Thread
 from demos.turns.sessions import Sessions
 from demos.turns.turn import unchanged
-from omni.conversation import Audio, Image, Speech, SystemPrompt, Text, Video
+from omni.conversation import Audio, Speech, SystemPrompt, Text, Video
+from omni.dialogue.states import EndReason, Person
 from omni.errors import MediaError
 from omni.events import SPEECH_RATE, SpeechChunk, TextDelta
-from omni.listening.settings import RATE, ListeningSettings
-from omni.listening.voice_activity import Voice
+from omni.listening.settings import RATE
+from omni.listening.voice_activity import VoiceActivity
 from tests.support.fake_engine import FakeEngine
 from tests.support.live_talk import Talk, quiet, spoken
 
@@ -228,33 +229,13 @@ def test_the_frames_of_a_turn_go_with_it(sessions: Sessions) -> None:
     clip, sound = engine.seen[-1].messages[-1].parts
     assert isinstance(clip, Video)
     assert isinstance(sound, Audio)
-    from omni.media.video import read_frames
+    from omni.media.video import iter_frames
 
-    shades = [round(float(np.asarray(frame).mean())) for frame in read_frames(clip.path, 32)]
+    shades = [round(float(np.asarray(frame).mean())) for frame in iter_frames(clip.path, 32)]
     assert len(shades) in (3, 4)  # the second before the first word counts
     assert np.abs(np.array(shades[-3:]) - (100, 120, 140)).max() < 4
     talk.end()
-    assert talk.live.ear.frames == 0
-
-
-def test_a_short_turn_shows_the_last_still(sessions: Sessions) -> None:
-    engine = FakeEngine()
-    talk = Talk(engine, sessions, camera=True)
-    talk.live.take(wire.Picture(jpeg(80)))
-    talk.say(quiet(3.0), spoken(0.4), quiet(1.0))
-    talk.until(lambda: len(talk.live.thread.entries) == 2)
-    picture, _ = engine.seen[-1].messages[-1].parts
-    assert isinstance(picture, Image)
-    talk.end()
-
-
-def test_without_a_camera_no_frame_is_kept(sessions: Sessions) -> None:
-    talk = Talk(FakeEngine(), sessions)
-    talk.live.take(wire.Picture(jpeg(80)))
-    talk.say(quiet(0.2))
-    talk.until(lambda: talk.live._items.empty())
-    assert talk.live.ear.frames == 0
-    talk.end()
+    assert talk.live.dialogue.camera is None
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -270,7 +251,7 @@ def test_an_error_is_told_and_the_conversation_goes_on(sessions: Sessions, langu
 
 
 @pytest.mark.parametrize("reason", ["stopped", "lost", "microphone", "left"])
-def test_every_end_frees_the_engine(sessions: Sessions, reason: wire.EndReason) -> None:
+def test_every_end_frees_the_engine(sessions: Sessions, reason: EndReason) -> None:
     engine = SlowEngine()
     talk = Talk(engine, sessions, plays=False)
     talk.say(spoken(0.6), quiet(1.0))
@@ -299,7 +280,7 @@ def test_a_pause_is_used_as_soon_as_the_engine_is_free(sessions: Sessions) -> No
     talk = Talk(engine, sessions)
     with engine._lock:  # somebody else is served
         talk.say(spoken(0.6), quiet(0.35))
-        talk.until(lambda: talk.live.ear.pausing and talk.live._items.empty())
+        talk.until(lambda: talk.live.dialogue.person is Person.PAUSING and talk.live._items.empty())
         assert not engine.seen
     talk.say(quiet(0.1))
     talk.until(lambda: engine.ended == ["end"])
@@ -307,17 +288,6 @@ def test_a_pause_is_used_as_soon_as_the_engine_is_free(sessions: Sessions) -> No
     talk.say(quiet(0.5))
     talk.until(lambda: len(talk.live.thread.entries) == 2)
     assert len(engine.seen) == 1
-    talk.end()
-
-
-def test_the_parts_of_a_latency_agree(sessions: Sessions) -> None:
-    talk = Talk(FakeEngine(), sessions)
-    talk.say(spoken(0.6), quiet(1.2))
-    talk.until(lambda: len(talk.live.latencies) == 1)
-    (latency,) = talk.live.latencies
-    parts = latency.begun_s + latency.read_s + latency.speak_s
-    assert abs(parts - latency.ready_s) < 1e-9
-    assert latency.hold_s >= ListeningSettings().end_s
     talk.end()
 
 
@@ -347,10 +317,10 @@ def test_a_page_that_is_gone_without_a_word(
 
 
 def test_a_detector_that_cannot_be_made_ends_it(sessions: Sessions) -> None:
-    def broken() -> Voice:
+    def broken() -> VoiceActivity:
         raise RuntimeError("no detector")
 
-    setup = Setup(Thread(), SystemPrompt(), "en", unchanged)
+    setup = Setup(Thread(), SystemPrompt(), "en", "en", unchanged)
     live = Live(FakeEngine(), sessions.get("person"), setup, Words(), voice=broken)  # type: ignore[arg-type]
     told: list[wire.Down] = []
     live.start(told.append)
@@ -359,6 +329,37 @@ def test_a_detector_that_cannot_be_made_ends_it(sessions: Sessions) -> None:
     assert live.over == "failed"
     assert isinstance(told[-1], dict)
     assert "went wrong" in told[-1]["text"]
+
+
+def test_a_fault_of_ours_is_told_and_frees_the_engine(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Path:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("demos.live.answers.keep_sound", broken)
+    engine = FakeEngine()
+    talk = Talk(engine, sessions)
+    talk.say(spoken(0.6), quiet(1.0))
+    talk.until(lambda: talk.live.over == "failed")
+    talk.until(lambda: engine.forgotten == [talk.live.setup.key])
+    assert talk.messages("bye")[0]["reason"] == "failed"
+    assert not engine.busy
+
+
+def test_a_fault_while_it_is_closed_ends_it_too(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Path:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("demos.live.answers.keep_sound", broken)
+    talk = Talk(SlowEngine(), sessions, plays=False)
+    talk.say(spoken(0.6), quiet(1.0))
+    talk.until(lambda: bool(talk.sound))
+    talk.live.end("stopped")
+    talk.until(lambda: talk.live.over == "failed")
+    assert talk.messages("bye")[0]["reason"] == "failed"
 
 
 def test_a_long_part_of_a_turn_is_a_piece_that_stays(sessions: Sessions) -> None:

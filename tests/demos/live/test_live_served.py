@@ -84,7 +84,8 @@ class Page:
     def ticket(self) -> str:
         """Press Start and get the ticket of the connection."""
         live = self.start()
-        for message in self.messages():
+        self.listening = self.messages()  # kept open: a page that stops listening has left
+        for message in self.listening:
             if message.get("event_id") == live and message["msg"] == "process_generating":
                 return str(json.loads(message["output"]["data"][-1])["ticket"])
         raise AssertionError("the event ended")

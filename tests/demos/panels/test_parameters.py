@@ -9,27 +9,38 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from demos.panels.parameters import KNOBS, SEED_LIMIT, Parameters, change_of, seed_of
+from demos.base.browser_values import Changes
+from demos.base.languages import Words
+from demos.panels.parameters import (
+    KNOBS,
+    SEED_LIMIT,
+    Change,
+    Parameters,
+    build_parameters,
+    change_of,
+    defaults_of,
+    moved,
+    seed_of,
+)
 from omni.options import SPEECH, GenerationOptions
 
-DEFAULTS = [knob.of(GenerationOptions()) for knob in KNOBS]
+DEFAULTS = defaults_of(GenerationOptions())
 OWN = GenerationOptions(audio=replace(SPEECH, temperature=0.9, max_new=100))
+BY_NAME = {knob.name: knob for knob in KNOBS}
 
 
-def values(seed: Any = None, **moved: float) -> list[Any]:
-    names = {knob.name.replace("-", "_"): index for index, knob in enumerate(KNOBS)}
-    knobs = list(DEFAULTS)
-    for name, value in moved.items():
-        knobs[names[name]] = value
-    return [DEFAULTS, seed, *knobs]
+def change(seed: Any = None, **stand: float) -> Change:
+    """What the panel makes of sliders that stand at these places, by their names."""
+    named = DEFAULTS | {name.replace("_", "-"): value for name, value in stand.items()}
+    return change_of(moved(DEFAULTS, {BY_NAME[name]: value for name, value in named.items()}), seed)
 
 
 def test_untouched_means_the_checkpoints_own() -> None:
-    assert change_of(values())(OWN) == OWN
+    assert change()(OWN) == OWN
 
 
 def test_what_is_moved_changes_every_phase_that_it_names() -> None:
-    changed = change_of(values(text_temperature=1.5, speech_top_k=50))(OWN)
+    changed = change(text_temperature=1.5, speech_top_k=50)(OWN)
     assert changed.first_text.temperature == 1.5
     assert changed.next_text.temperature == 1.5
     assert changed.text_only.temperature == 1.5
@@ -38,13 +49,13 @@ def test_what_is_moved_changes_every_phase_that_it_names() -> None:
 
 
 def test_the_longest_answer_leaves_the_pauses_for_speech_alone() -> None:
-    changed = change_of(values(text_max_new=2000))(OWN)
+    changed = change(text_max_new=2000)(OWN)
     assert changed.text_only.max_new == 2000
     assert changed.first_text == OWN.first_text
 
 
 def test_values_outside_the_range_are_cut() -> None:
-    changed = change_of(values(text_top_k=100_000, speech_temperature=-1))(OWN)
+    changed = change(text_top_k=100_000, speech_temperature=-1)(OWN)
     assert changed.text_only.top_k == 100
     assert changed.audio.temperature == 0.1
 
@@ -55,7 +66,7 @@ def test_values_outside_the_range_are_cut() -> None:
 )
 def test_seeds(typed: Any, seed: int | None) -> None:
     assert seed_of(typed) == seed
-    assert change_of(values(seed=typed))(OWN).seed == seed
+    assert change(seed=typed)(OWN).seed == seed
 
 
 def test_any_text_is_a_seed() -> None:
@@ -64,33 +75,48 @@ def test_any_text_is_a_seed() -> None:
 
 
 def panel(own: GenerationOptions) -> Parameters:
-    engine: Any = SimpleNamespace(default_options=own)
-    nothing: Any = None
-    return Parameters(engine, nothing, (), nothing, nothing)
+    """The panel as it is laid out for other options, and what is loaded then."""
+    engine: Any = SimpleNamespace(default_options=GenerationOptions())
+    with gr.Blocks():
+        laid_out = build_parameters(engine, Words("en"))
+    engine.default_options = own
+    return laid_out
+
+
+def values(panel: Parameters, seed: str = "", **stand: float) -> Changes:
+    """What the panel's components hold."""
+    named = {name.replace("_", "-"): value for name, value in stand.items()}
+    held: Changes = {panel.shown: DEFAULTS, panel.seed: seed}
+    for knob, slider in panel.sliders.items():
+        held[slider] = named.pop(knob.name, DEFAULTS[knob.name])
+    assert not named
+    return held
 
 
 def test_reset_shows_the_defaults_of_what_is_loaded() -> None:
-    shown, seed, *knobs = panel(OWN).defaults()
-    assert seed == ""
-    assert shown == knobs == [knob.of(OWN) for knob in KNOBS]
-    assert knobs != DEFAULTS
+    parameters = panel(OWN)
+    changes = parameters.defaults()
+    assert changes[parameters.seed] == ""
+    sliders = {knob.name: changes[slider] for knob, slider in parameters.sliders.items()}
+    assert changes[parameters.shown] == sliders == defaults_of(OWN)
+    assert sliders != DEFAULTS
 
 
 def test_sliders_are_left_alone_while_the_defaults_stay() -> None:
-    assert set(map(str, panel(GenerationOptions()).following(*values(speech_top_k=9)))) == {
-        str(gr.skip())
-    }
+    parameters = panel(GenerationOptions())
+    changes = parameters.following(values(parameters, speech_top_k=9))
+    assert changes == {parameters.shown: gr.skip()}
 
 
 def test_another_checkpoint_moves_just_the_sliders_that_nobody_moved() -> None:
-    given = values(seed=5, speech_max_new=300)
-    shown, seed, *knobs = panel(OWN).following(*given)
-    assert seed == gr.skip()
-    assert shown == [knob.of(OWN) for knob in KNOBS]
-    named = dict(zip([knob.name for knob in KNOBS], knobs, strict=True))
-    assert named["speech-max-new"] == gr.skip()  # it may have been moved again by now
-    assert named["speech-temperature"] == 0.9
-    stay = [old if new == gr.skip() else new for old, new in zip(given[2:], knobs, strict=True)]
-    assert change_of([shown, 5, *stay])(OWN) == replace(
+    parameters = panel(OWN)
+    given = values(parameters, seed="5", speech_max_new=300)
+    changes = parameters.following(given)
+    assert parameters.seed not in changes
+    assert changes[parameters.shown] == defaults_of(OWN)
+    sliders = {knob.name: slider for knob, slider in parameters.sliders.items()}
+    assert sliders["speech-max-new"] not in changes  # it may have been moved again by now
+    assert changes[sliders["speech-temperature"]] == 0.9
+    assert parameters.change({**given, **changes})(OWN) == replace(
         OWN, audio=replace(OWN.audio, max_new=300), seed=5
     )

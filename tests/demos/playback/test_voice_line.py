@@ -45,7 +45,7 @@ def test_what_is_pushed_comes_out_behind_the_first_sample(
 ) -> None:
     with desk.line(True) as line:
         assert line is not None
-        line.claim()
+        desk.tickets.claim(line.ticket)
         assert client.post(PATH, headers=headers(line)).status_code == 204
         assert line.carries() is True
         line.push(SAMPLES[:500])
@@ -55,7 +55,6 @@ def test_what_is_pushed_comes_out_behind_the_first_sample(
 
 def test_sound_that_comes_later_goes_on_at_once() -> None:
     line = VoiceLine()
-    line.claim()
     line.open()
     threading.Timer(0.05, lambda: line.push(SAMPLES)).start()
     threading.Timer(0.1, line.end).start()
@@ -64,7 +63,6 @@ def test_sound_that_comes_later_goes_on_at_once() -> None:
 
 def test_no_sound_before_the_page_has_confirmed() -> None:
     line = VoiceLine()
-    line.claim()
     line.push(SAMPLES)
     assert line.carries() is None
 
@@ -83,7 +81,6 @@ def test_no_sound_before_the_page_has_confirmed() -> None:
 def test_a_line_that_nobody_opens_is_given_up_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voice_line, "OPEN_S", 0.05)
     line = VoiceLine()
-    assert line.claim()
     assert line.carries() is None
     assert line.carries(wait=True) is False
     assert not line.open()
@@ -94,21 +91,26 @@ def test_a_line_that_nobody_opens_is_given_up_for_good(monkeypatch: pytest.Monke
 def test_a_ticket_opens_one_line_once_and_only_while_the_turn_runs(
     desk: VoiceDesk, client: TestClient
 ) -> None:
-    with desk.line(True) as line, desk.line(True, "https://ours.org") as other:
+    page = "https://ours.org"
+    with desk.line(True) as line, desk.line(True, page) as other, desk.line(True, page) as third:
         assert line is not None
         assert other is not None
-        assert line.ticket != other.ticket
-        assert line.claim()
+        assert third is not None
+        assert len({line.ticket, other.ticket, third.ticket}) == 3
+        assert client.post(PATH, headers=headers(line)).status_code == 404  # nobody reads it yet
+        assert desk.tickets.claim(line.ticket) is line
         assert client.get(PATH, headers=headers(line)).status_code == 404  # it is taken
         assert client.get(PATH).status_code == 404
         assert client.get(PATH, headers={TICKET_HEADER: "guess"}).status_code == 404
         assert client.post(PATH, headers={TICKET_HEADER: "guess"}).status_code == 404
         foreign = headers(other, origin="https://example.org")
-        ours = headers(other, origin="https://ours.org")
         assert client.get(PATH, headers=foreign).status_code == 404
         assert client.post(PATH, headers=foreign).status_code == 404
-        other.claim()
-        assert client.post(PATH, headers=ours).status_code == 204
+        assert desk.tickets.claim(other.ticket, page) is None  # used up where it was not good
+        assert desk.tickets.claim(third.ticket, page) is third
+        assert client.post(PATH, headers=headers(third, origin=page)).status_code == 204
+        strange = headers(third, origin="https://example.org")
+        assert client.post(PATH, headers=strange).status_code == 404
     for over in (line, other):
         assert client.get(PATH, headers=headers(over)).status_code == 204  # a page that came late
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 import pytest
@@ -15,8 +13,8 @@ from demos.tabs.tools import transcript
 from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Sessions
 from omni.conversation import Audio, Image, Message, Text, Video
-from tests.demos.tabs.test_tabs import ask, handler, request
 from tests.support.fake_engine import FakeEngine
+from tests.support.page import ask, event, handler, request, shown, values
 
 WORDS = Words()
 
@@ -36,19 +34,11 @@ def page(engine: FakeEngine, sessions: Sessions) -> gr.Blocks:
     return build(engine, sessions, Words())  # type: ignore[arg-type]
 
 
-def event(**data: Any) -> Any:
-    return SimpleNamespace(**data)
-
-
-def thread_in(values: tuple[Any, ...]) -> Thread:
-    return next(value for value in values if isinstance(value, Thread))
-
-
 def talk(page: gr.Blocks, *texts: str) -> Thread:
     thread = Thread()
     for text in texts:
         *_, last = ask(page, text, thread=thread)
-        thread = thread_in(last)
+        thread = last["thread"]
     return thread
 
 
@@ -63,7 +53,7 @@ def test_ask_again_replaces_the_answer_and_removes_its_file(
     old = thread.entries[3].sound
     assert old is not None
     *_, last = ask(page, "", thread=thread, name="audio_retry", event=event(index=[2, 0]))
-    now = thread_in(last)
+    now = last["thread"]
     assert texts(now) == texts(thread)
     assert now.entries[:2] == thread.entries[:2]
     assert not old.exists()
@@ -78,10 +68,10 @@ def test_a_question_put_differently_replaces_all_after_it(
     thread = talk(page, "echo one", "echo two")
     edited = event(index=0, value=r"echo \*three\* &lt;b>")
     *_, last = ask(page, "half a new question", thread=thread, name="audio_edit", event=edited)
-    assert texts(thread_in(last)) == ["echo *three* <b>", "*three* <b>"]
+    assert texts(last["thread"]) == ["echo *three* <b>", "*three* <b>"]
     assert len(engine.seen[-1].messages) == 1
     assert not any(path.exists() for path in thread.files())
-    assert last[6] == gr.skip()  # what stands in the text box is another thing
+    assert "text" not in last  # what stands in the text box is another thing
 
 
 def test_an_edited_question_keeps_its_media(page: gr.Blocks, engine: FakeEngine) -> None:
@@ -97,24 +87,24 @@ def test_an_edited_question_keeps_its_media(page: gr.Blocks, engine: FakeEngine)
 
 def test_a_question_edited_to_nothing_stays(page: gr.Blocks, engine: FakeEngine) -> None:
     thread = talk(page, "echo one")
-    (values,) = ask(page, "", thread=thread, name="audio_edit", event=event(index=0, value=" "))
-    assert values[0] == thread.bubbles()
+    (changes,) = ask(page, "", thread=thread, name="audio_edit", event=event(index=0, value=" "))
+    assert changes == {"chat": thread.bubbles()}
     assert len(engine.seen) == 1
     assert all(path.exists() for path in thread.files())
 
 
 def test_undo_gives_the_text_back(page: gr.Blocks) -> None:
     thread = talk(page, "echo one", "echo two")
-    values = handler(page, "audio_undo")(request(), event(index=2), thread)
-    assert texts(thread_in(values)) == ["echo one", "one"]
-    assert values[6] == "echo two"
+    changes = shown("audio", handler(page, "audio_undo")(request(), event(index=2), thread))
+    assert texts(changes["thread"]) == ["echo one", "one"]
+    assert changes["text"] == "echo two"
     assert [path.exists() for path in thread.files()] == [True, False]
 
 
 def test_delete_takes_one_exchange_out(page: gr.Blocks) -> None:
     thread = talk(page, "echo one", "echo two")
-    values = handler(page, "audio_delete")(request(), event(row=1), thread)
-    assert texts(thread_in(values)) == ["echo two", "two"]
+    changes = shown("audio", handler(page, "audio_delete")(request(), event(row=1), thread))
+    assert texts(changes["thread"]) == ["echo two", "two"]
     assert [path.exists() for path in thread.files()] == [False, True]
 
 
@@ -125,22 +115,18 @@ def test_nothing_is_changed_while_an_answer_runs(
     monkeypatch.setattr(gr, "Warning", said.append)
     thread = talk(page, "echo one")
     with sessions.get("browser").turn("audio"):
-        values = handler(page, "audio_delete")(request(), event(row=1), thread)
-        assert values[0] == thread.bubbles()
-        assert not any(isinstance(value, Thread) for value in values)
-        (values,) = ask(page, "", thread=thread, name="audio_retry", event=event(index=0))
-        assert values[0] == thread.bubbles()
+        changes = shown("audio", handler(page, "audio_delete")(request(), event(row=1), thread))
+        assert changes == {"chat": thread.bubbles()}
+        (changes,) = ask(page, "", thread=thread, name="audio_retry", event=event(index=0))
+        assert changes == {"chat": thread.bubbles()}
     assert said == [WORDS.say("en", "turn-busy")] * 2
     assert all(path.exists() for path in thread.files())
 
 
 def test_parameters_reach_the_engine(page: gr.Blocks, engine: FakeEngine) -> None:
-    inputs = next(fn.inputs for fn in page.fns.values() if fn.api_name == "audio_turn")
-    values = [getattr(component, "value", None) for component in inputs[3:]]
-    ids = [component.elem_id for component in inputs[3:]]
-    values[ids.index("parameter-seed")] = 11
-    values[ids.index("parameter-speech-temperature")] = 0.2
-    list(handler(page, "audio_turn")(request(), Thread(), "hello", True, *values))
+    moved = {"parameter_seed": 11, "parameter_speech_temperature": 0.2}
+    given = values(page, "audio_turn", audio_text="hello", **moved)
+    list(handler(page, "audio_turn")(request(), given))
     assert engine.options[-1].seed == 11
     assert engine.options[-1].audio.temperature == 0.2
     assert engine.options[-1].first_text == engine.default_options.first_text
@@ -150,8 +136,9 @@ def test_export_and_import(page: gr.Blocks, sessions: Sessions) -> None:
     thread = talk(page, "echo one")
     file = Path(handler(page, "audio_export")(request(), thread))
     assert file.parent.parent == sessions.get("browser").folder
-    values = handler(page, "audio_import")(request("other"), str(file), talk(page, "echo x"))
-    now = thread_in(values)
+    load = handler(page, "audio_import")
+    changes = load(request("other"), upload=str(file), thread=talk(page, "echo x"))
+    now = shown("audio", changes)["thread"]
     assert texts(now) == ["echo one", "one"]
     assert all(path.parent.parent == sessions.get("other").folder for path in now.files())
 
@@ -164,8 +151,8 @@ def test_a_bad_import_is_one_sentence_and_changes_nothing(
     (tmp_path / "bad.zip").write_bytes(b"bad")
     thread = talk(page, "echo one")
     load = handler(page, "audio_import")
-    values = load(request(language="zh"), str(tmp_path / "bad.zip"), thread)
-    assert thread_in(values) == thread
+    changes = load(request(language="zh"), upload=str(tmp_path / "bad.zip"), thread=thread)
+    assert shown("audio", changes)["thread"] == thread
     assert said == ["bad.zip 不是从这里导出的对话，或者已损坏。"]
     assert all(path.exists() for path in thread.files())
 

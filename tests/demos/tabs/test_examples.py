@@ -10,18 +10,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.quality.scoring import exact
-from demos.base.languages import LANGUAGES, Words
+from demos.base.languages import Words
+from demos.base.word_files import PROMPT_LANGUAGES
 from demos.tabs.examples import Example, read_examples
-from examples.make_examples import CLIPS, PICTURES, SPOKEN
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.vocabulary import english_words, hanzi
-from omni.conversation import (
-    DEFAULT_SYSTEM_TEXT,
-    Conversation,
-    Language,
-    Message,
-    SystemPrompt,
-    Text,
-)
+from finetune.nano.make_examples import CLIPS, PICTURES, SPOKEN
+from omni.conversation import DEFAULT_SYSTEM_TEXT, Conversation, Message, SystemPrompt, Text
 from omni.engine import Engine
 from omni.events import TurnEnd
 from omni.settings import EngineSettings
@@ -35,8 +30,8 @@ EXAMPLES = [(tab, example) for tab, examples in read_examples().items() for exam
 @pytest.mark.parametrize(("tab", "example"), EXAMPLES, ids=lambda part: getattr(part, "key", part))
 def test_an_example_is_complete_in_both_languages(tab: str, example: object) -> None:
     del tab
-    for language in LANGUAGES:
-        assert WORDS.ui[f"example-{example.key}"][language]  # type: ignore[attr-defined]
+    for language in PROMPT_LANGUAGES:
+        assert WORDS.say(language, f"example-{example.key}")  # type: ignore[attr-defined]
         variant = example.variants[language]  # type: ignore[attr-defined]
         for name in variant.files:
             assert (FOLDER / name).stat().st_size > 500
@@ -109,7 +104,7 @@ def test_every_example_that_is_answered_is_checked() -> None:
     assert others == {"write", "say"}  # a transcript and a reading
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", PROMPT_LANGUAGES)
 @pytest.mark.parametrize("example", ASKED, ids=lambda part: part.key)
 def test_nano_is_right_about_what_the_page_offers(
     nano: Engine, example: Example, language: Language
@@ -122,7 +117,7 @@ def test_nano_is_right_about_what_the_page_offers(
     assert exact(answer, ANSWERS[example.key][language])
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", PROMPT_LANGUAGES)
 def test_nano_writes_down_the_sentence_that_the_page_offers(
     nano: Engine, language: Language
 ) -> None:

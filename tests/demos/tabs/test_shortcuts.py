@@ -9,20 +9,21 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from demos.base.languages import LANGUAGES, Words
-from demos.build import build
-from demos.tabs.chips import CHIPS, files
+from demos.base.languages import Words
+from demos.base.word_files import ENGLISH, PROMPT_LANGUAGES
+from demos.build import TABS, build
+from demos.tabs.chips import files
 from demos.tabs.examples import read_examples
-from demos.turns.chat import Thread
 from demos.turns.sessions import Sessions
 from omni.conversation import Audio, Image, Text, Video
-from tests.demos.tabs.test_tabs import handler, request
 from tests.support.fake_engine import FakeEngine
 from tests.support.media_files import tone, write_sound
+from tests.support.page import handler, request, shown, values
 from tests.support.root import ROOT
 
 FOLDER = ROOT / "examples"
 WORDS = Words()
+ENGLISH_WORDS = WORDS.files[ENGLISH]
 EXAMPLES = read_examples()
 
 
@@ -45,29 +46,22 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def click(
     page: gr.Blocks, name: str, text: str = "", language: str = "en", **media: Any
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterator[dict[str, Any]]:
     """Click a button; ``media``: values of the tab's inputs by the end of their id."""
-    inputs = next(fn.inputs for fn in page.fns.values() if fn.api_name == name)
     tab = name.split("-")[0]
-    values = [getattr(component, "value", None) for component in inputs]
-    for index, component in enumerate(inputs):
-        end = str(getattr(component, "elem_id", "")).removeprefix(f"{tab}-")
-        values[index] = media.get(end, values[index])
-    return handler(page, name)(request(language=language), Thread(), text, *values[2:])
-
-
-def thread_in(values: tuple[Any, ...]) -> Thread:
-    return next(value for value in values if isinstance(value, Thread))
+    named = {f"{tab}_{end}": value for end, value in ({"text": text} | media).items()}
+    for changes in handler(page, name)(request(language=language), values(page, name, **named)):
+        yield shown(tab, changes)
 
 
 def test_a_chip_without_its_files_fills_the_text_box(
     page: gr.Blocks, engine: FakeEngine, told: list[str]
 ) -> None:
-    (values,) = click(page, "image-chip-describe", language="zh")
-    assert values[6] == "图片里有什么？"
+    (changes,) = click(page, "image-chip-describe", language="zh")
+    assert changes["text"] == "图片里有什么？"
     one = [("a.png", None)]
-    (values,) = click(page, "image-chip-compare", pictures=one)
-    assert values[6] == WORDS.say("en", "prompt-compare")
+    (changes,) = click(page, "image-chip-compare", pictures=one)
+    assert changes["text"] == WORDS.prompt("en", "compare")
     assert told == [
         WORDS.say("zh", "chip-add-first", count=1),
         WORDS.say("en", "chip-add-first", count=2),
@@ -80,8 +74,8 @@ def test_a_chip_with_its_files_runs_at_once(page: gr.Blocks, engine: FakeEngine)
     *_, last = click(page, "image-chip-compare", pictures=pictures)
     *seen, asked = engine.seen[-1].messages[-1].parts
     assert [type(part) for part in seen] == [Image, Image]
-    assert asked == Text(WORDS.say("en", "prompt-compare"))
-    assert len(thread_in(last).entries) == 2
+    assert asked == Text(WORDS.prompt("en", "compare"))
+    assert len(last["thread"].entries) == 2
     assert all((FOLDER / name).exists() for name in ("shapes.png", "stars.png"))
 
 
@@ -90,7 +84,7 @@ def test_transcribe_uses_the_models_own_form(
 ) -> None:
     sound = write_sound(tmp_path / "q.wav", tone(0.2))
     *_, last = click(page, "audio-chip-transcribe", recording=str(sound))
-    asked, answered = thread_in(last).entries
+    asked, answered = last["thread"].entries
     assert isinstance(asked.message.parts[0], Audio)
     assert answered.text == "This is q.wav"
     assert engine.seen == []
@@ -100,13 +94,13 @@ def test_read_aloud_reads_the_text_box(
     page: gr.Blocks, engine: FakeEngine, told: list[str]
 ) -> None:
     *_, last = click(page, "audio-chip-read-aloud", text="three short words", speak=False)
-    asked, answered = thread_in(last).entries
+    asked, answered = last["thread"].entries
     assert asked.text == "three short words"
     assert answered.sound is not None
     assert engine.seen == []
-    (values,) = click(page, "audio-chip-read-aloud", text="  ")
+    (changes,) = click(page, "audio-chip-read-aloud", text="  ")
     assert told == [WORDS.say("en", "chip-type-first")]
-    assert values == tuple([gr.skip()] * len(values))
+    assert changes == {"text": gr.skip()}
 
 
 def test_translate_takes_the_text_box_or_what_is_said(
@@ -118,40 +112,41 @@ def test_translate_takes_the_text_box_or_what_is_said(
     *_, _ = click(page, "audio-chip-translate", recording=str(sound))
     heard, asked = engine.seen[-1].messages[-1].parts
     assert isinstance(heard, Audio)
-    assert asked == Text(WORDS.say("en", "prompt-translate"))
+    assert asked == Text(WORDS.prompt("en", "translate"))
     assert told == []
-    (values,) = click(page, "audio-chip-translate")
-    assert values[6] == WORDS.say("en", "prompt-translate")
+    (changes,) = click(page, "audio-chip-translate")
+    assert changes["text"] == WORDS.prompt("en", "translate")
     assert told == [WORDS.say("en", "chip-add-first", count=1)]
 
 
 def test_an_example_may_use_the_models_own_form(page: gr.Blocks, engine: FakeEngine) -> None:
     *_, last = click(page, "audio-example-write")
-    assert thread_in(last).entries[-1].text == "This is sentence_en.wav"
+    assert last["thread"].entries[-1].text == "This is sentence_en.wav"
     *_, last = click(page, "audio-example-say", speak=False)
-    assert thread_in(last).entries[-1].sound is not None
+    assert last["thread"].entries[-1].sound is not None
     assert engine.seen == []
 
 
 def test_what_counts_as_a_file() -> None:
-    assert files([None, True, "question.wav"]) == 1
-    assert files([[("a", None), ("b", None)], None]) == 2
-    assert files(["clip.mp4", False, None]) == 1
-    assert files([None, True, None]) == files([[], False]) == 0
+    assert files({"clip": None, "with_sound": True, "question": "question.wav"}) == 1
+    assert files({"pictures": [("a", None), ("b", None)], "question": None}) == 2
+    assert files({"clip": "clip.mp4", "with_sound": False, "question": None}) == 1
+    assert files({"clip": None, "with_sound": True}) == files({"pictures": [], "x": False}) == 0
 
 
 def test_every_chip_has_its_words() -> None:
-    for chip in (chip for chips in CHIPS.values() for chip in chips):
-        assert f"chip-{chip.key}" in WORDS.ui
-        assert chip.task == "read" or f"prompt-{chip.key}" in WORDS.ui
+    for chip in (chip for tab in TABS for chip in tab.chips):
+        assert f"chip-{chip.key}" in ENGLISH_WORDS.ui
+        assert chip.task == "read" or chip.key in ENGLISH_WORDS.prompts
+        assert not chip.takes_text or f"{chip.key}-text" in ENGLISH_WORDS.prompts
 
 
 @pytest.mark.parametrize("tab", ["audio", "video", "image"])
 def test_examples_are_complete(tab: str) -> None:
     assert EXAMPLES[tab]
     for example in EXAMPLES[tab]:
-        assert f"example-{example.key}" in WORDS.ui
-        for language in LANGUAGES:
+        assert f"example-{example.key}" in ENGLISH_WORDS.ui
+        for language in PROMPT_LANGUAGES:
             variant = example.variants[language]
             assert variant.text or variant.audio
             for name in variant.files:
@@ -168,14 +163,14 @@ def test_an_example_runs_with_one_click_in_the_persons_language(
     assert isinstance(question, Audio)
     assert question.path.name == "asked_zh.wav"
     assert FOLDER not in question.path.parents  # a copy: sessions remove their files
-    assert last[6] == gr.skip()  # what stands in the text box stays
+    assert "text" not in last  # what stands in the text box stays
     *_, last = click(page, "video-example-moves")
     assert [type(part) for part in engine.seen[-1].messages[-1].parts] == [Video, Text]
 
 
 def test_examples_survive_a_session(page: gr.Blocks, tmp_path: Path) -> None:
     *_, last = click(page, "audio-example-capital")
-    thread = thread_in(last)
+    thread = last["thread"]
     handler(page, "audio_clear")(request(), thread)
     assert not any(path.exists() for path in thread.files())
     assert (FOLDER / "capital_en.wav").is_file()

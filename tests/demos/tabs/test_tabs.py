@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -14,11 +13,10 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demos.api import ENDPOINTS
 from demos.base.languages import Words
 from demos.build import build
 from demos.panels.model_bar import memory_size, parameter_count, small_key, untrained_key
-from demos.playback.player import chunk, wav_bytes
+from demos.playback.player import chunk
 from demos.tabs.audio import AUDIO
 from demos.tabs.image import IMAGE
 from demos.tabs.video import VIDEO, is_audible
@@ -29,6 +27,7 @@ from omni.engine import Engine, EngineSettings
 from omni.events import SPEECH_RATE
 from omni.loading import nano
 from tests.support.fake_engine import FakeEngine, tone
+from tests.support.page import ENDPOINTS, ask, handler, request, shown, values
 from tests.support.root import ROOT
 
 
@@ -63,18 +62,19 @@ def test_importing_the_ui_does_not_import_torch() -> None:
 
 
 def test_the_audio_tab_hears() -> None:
-    assert AUDIO.parts(["question.wav"], keep) == (Audio(Path("kept/question.wav")),)
-    assert AUDIO.parts([None], keep) == ()
+    assert AUDIO.parts({"sound": "question.wav"}, keep) == (Audio(Path("kept/question.wav")),)
+    assert AUDIO.parts({"sound": None}, keep) == ()
 
 
 def test_the_image_tab_sees_pictures_in_order_then_hears_the_question() -> None:
-    parts = IMAGE.parts([[("one.png", None), ("two.png", "caption")], "question.wav"], keep)
+    pictures = [("one.png", None), ("two.png", "caption")]
+    parts = IMAGE.parts({"pictures": pictures, "question": "question.wav"}, keep)
     assert parts == (
         Image(Path("kept/one.png")),
         Image(Path("kept/two.png")),
         Audio(Path("kept/question.wav")),
     )
-    assert IMAGE.parts([None, None], keep) == ()
+    assert IMAGE.parts({"pictures": None, "question": None}, keep) == ()
 
 
 def test_the_video_tab_hears_a_clip_only_if_asked_and_if_there_is_sound(tmp_path: Path) -> None:
@@ -82,11 +82,16 @@ def test_the_video_tab_hears_a_clip_only_if_asked_and_if_there_is_sound(tmp_path
     loud = clip(tmp_path / "loud.mp4", (0.3 * np.sin(2 * np.pi * 440 * time_s)).astype(np.float32))
     still = clip(tmp_path / "still.mp4", np.zeros(8000, np.float32))
     mute = clip(tmp_path / "mute.mp4")
-    assert VIDEO.parts([str(loud), True, None], Path) == (Video(loud), Audio(loud))
-    assert VIDEO.parts([str(loud), False, None], Path) == (Video(loud),)
-    assert VIDEO.parts([str(still), True, None], Path) == (Video(still),)
-    assert VIDEO.parts([str(mute), True, "q.wav"], Path) == (Video(mute), Audio(Path("q.wav")))
-    assert VIDEO.parts([None, True, None], Path) == ()
+
+    def parts(clip: Path | None, with_sound: bool = True, question: str | None = None) -> Any:
+        path = clip and str(clip)
+        return VIDEO.parts({"clip": path, "with_sound": with_sound, "question": question}, Path)
+
+    assert parts(loud) == (Video(loud), Audio(loud))
+    assert parts(loud, with_sound=False) == (Video(loud),)
+    assert parts(still) == (Video(still),)
+    assert parts(mute, question="q.wav") == (Video(mute), Audio(Path("q.wav")))
+    assert parts(None) == ()
 
 
 def test_a_broken_clip_is_told_when_its_pictures_are_read(tmp_path: Path) -> None:
@@ -101,7 +106,7 @@ def test_chunks_for_the_player() -> None:
     assert isinstance(data, bytes)
     assert data[:4] == b"RIFF"
     assert len(data) == 44 + 2 * samples.size
-    assert wav_bytes(samples)[24:28] == SPEECH_RATE.to_bytes(4, "little")
+    assert data[24:28] == SPEECH_RATE.to_bytes(4, "little")
     for nothing in (None, np.zeros(0, np.int16)):
         assert chunk(nothing) == gr.skip()
 
@@ -121,35 +126,6 @@ def page(engine: FakeEngine, sessions: Sessions) -> gr.Blocks:
     return build(engine, sessions, Words())  # type: ignore[arg-type]
 
 
-def handler(page: gr.Blocks, name: str) -> Any:
-    """The Python function behind an endpoint."""
-    return next(fn.fn for fn in page.fns.values() if fn.api_name == name)
-
-
-def request(key: str = "browser", language: str = "en") -> Any:
-    return SimpleNamespace(session_hash=key, headers={"accept-language": language})
-
-
-def settings(page: gr.Blocks, name: str) -> list[Any]:
-    """What the panels give an endpoint that a person has not touched: all after the first three."""
-    inputs = next(fn.inputs for fn in page.fns.values() if fn.api_name == name)
-    return [getattr(component, "value", None) for component in inputs[3:]]
-
-
-def ask(
-    page: gr.Blocks,
-    text: str,
-    key: str = "browser",
-    thread: Thread | None = None,
-    name: str = "audio_turn",
-    event: Any = None,
-) -> Iterator:
-    """A turn by ``name``; ``event``: what Gradio tells about a retry or an edit."""
-    events = () if event is None else (event,)
-    values = [thread or Thread(), text, True, *settings(page, name)]
-    return handler(page, name)(request(key), *events, *values)
-
-
 def test_endpoints_have_names_and_only_some_are_documented(page: gr.Blocks) -> None:
     documented = {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"}
     assert documented == set(ENDPOINTS)
@@ -160,14 +136,12 @@ def test_endpoints_have_names_and_only_some_are_documented(page: gr.Blocks) -> N
 
 def test_a_turn_empties_the_inputs_and_swaps_the_buttons(page: gr.Blocks) -> None:
     first, *_, last = ask(page, "hello")
-    *_, send, stop, text, recording, _ = first
-    assert (send["interactive"], stop["interactive"]) == (False, True)
-    assert text == ""
-    assert recording is None
-    *_, send, stop, text, recording, _ = last
-    assert (send["interactive"], stop["interactive"]) == (True, False)
-    assert text == gr.skip()  # the person may be typing again
-    assert recording == gr.skip()
+    assert (first["send"]["interactive"], first["stop"]["interactive"]) == (False, True)
+    assert first["text"] == ""
+    assert first["recording"] is None
+    assert (last["send"]["interactive"], last["stop"]["interactive"]) == (True, False)
+    assert "text" not in last  # the person may be typing again
+    assert "recording" not in last
 
 
 def test_clear_drops_what_the_engine_keeps_of_the_chat(page: gr.Blocks, engine: FakeEngine) -> None:
@@ -179,8 +153,8 @@ def test_clear_drops_what_the_engine_keeps_of_the_chat(page: gr.Blocks, engine: 
 def test_two_browsers_never_share_a_chat(page: gr.Blocks, engine: FakeEngine) -> None:
     *_, mine = ask(page, "my secret", "one")
     *_, hers = ask(page, "her question", "two")
-    assert "secret" in str(mine[0])
-    assert "secret" not in str(hers[0])
+    assert "secret" in str(mine["chat"])
+    assert "secret" not in str(hers["chat"])
     assert len(engine.seen[-1].messages) == 1
 
 
@@ -189,7 +163,7 @@ def test_nothing_at_all_is_one_sentence(page: gr.Blocks, monkeypatch: pytest.Mon
     monkeypatch.setattr(gr, "Warning", said.append)
     *_, last = ask(page, "   ")
     assert said == ["There is nothing to answer: type, record or add something first."]
-    assert said[0] in str(last[0]).replace("\\", "")
+    assert said[0] in str(last["chat"]).replace("\\", "")
 
 
 def test_stop_reaches_a_running_turn(page: gr.Blocks, engine: FakeEngine) -> None:
@@ -201,16 +175,17 @@ def test_stop_reaches_a_running_turn(page: gr.Blocks, engine: FakeEngine) -> Non
     handler(page, "audio_stop")(request())
     *_, last = views
     assert engine.ended == ["stopped"]
-    assert "You stopped this answer" in str(last[0])
+    assert "You stopped this answer" in str(last["chat"])
 
 
 def test_clear_empties_the_chat_and_removes_its_files(page: gr.Blocks, sessions: Sessions) -> None:
     *_, last = ask(page, "hello")
-    thread = next(value for value in last if isinstance(value, Thread))
+    thread = last["thread"]
     (sound,) = thread.files()
     assert sound.exists()
-    bubbles, player, _, empty, *_ = handler(page, "audio_clear")(request(), thread)
-    assert (bubbles, player, empty) == ([], None, Thread())
+    cleared = shown("audio", handler(page, "audio_clear")(request(), thread))
+    assert (cleared["chat"], cleared["player"], cleared["thread"]) == ([], None, Thread())
+    assert cleared["recording"] is None
     assert not sound.exists()
 
 
@@ -220,7 +195,7 @@ def test_a_page_whose_files_are_gone_starts_anew(
     said: list[str] = []
     monkeypatch.setattr(gr, "Info", said.append)
     *_, last = ask(page, "hello")
-    thread = next(value for value in last if isinstance(value, Thread))
+    thread = last["thread"]
     thread.files()[0].unlink()
     list(ask(page, "again", thread=thread))
     assert len(engine.seen[-1].messages) == 1
@@ -228,40 +203,57 @@ def test_a_page_whose_files_are_gone_starts_anew(
 
 
 def test_the_model_bar_tells_what_is_loaded(page: gr.Blocks, engine: FakeEngine) -> None:
-    status, banner, load, unload, *_ = handler(page, "model_status")(request())
-    assert "nano" in status
-    assert "first message" in status
-    assert (load["interactive"], unload["interactive"]) == (True, False)
-    assert banner["visible"]
-    *running, last = handler(page, "bar_load")(request(language="zh"), "nano", "none", "auto")
-    assert all(choice["interactive"] is False for view in running for choice in view[4:])
-    status, banner, load, unload, *chosen = last
-    assert [choice["value"] for choice in chosen] == ["nano", "none", "auto"]
-    assert all(choice["interactive"] for choice in chosen)
-    assert any("<progress" in view[0] for view in running)
-    assert "14.2 M 参数" in status
-    assert "未经训练" in banner["value"]
-    assert (load["interactive"], unload["interactive"]) == (False, True)
+    bar = shown("model", handler(page, "model_status")(request()))
+    assert "nano" in bar["status"]
+    assert "first message" in bar["status"]
+    assert (bar["load"]["interactive"], bar["unload"]["interactive"]) == (True, False)
+    assert bar["banner"]["visible"]
+    *running, last = load(page, "nano", "none", language="zh")
+    chosen = ("name", "quantization", "device")
+    assert all(view[choice]["interactive"] is False for view in running for choice in chosen)
+    assert [last[choice]["value"] for choice in chosen] == ["nano", "none", "auto"]
+    assert all(last[choice]["interactive"] for choice in chosen)
+    assert any("<progress" in view["status"] for view in running)
+    assert "14.2 M 参数" in last["status"]
+    assert "未经训练" in last["banner"]["value"]
+    assert (last["load"]["interactive"], last["unload"]["interactive"]) == (False, True)
     engine.trained = True
-    handler(page, "bar_unload")(request(), "nano", "none", "auto")
-    *_, last = handler(page, "bar_load")(request(), "nano", "none", "auto")
-    assert last[1]["value"] == Words().say("en", "small")
+    handler(page, "bar_unload")(request(), values(page, "bar_unload"))
+    *_, last = load(page, "nano", "none")
+    assert last["banner"]["value"] == Words().say("en", "small")
+
+
+def load(
+    page: gr.Blocks, model: str, quantization: str, device: str = "auto", language: str = "en"
+) -> Iterator[dict[str, Any]]:
+    """Press Load with these choices."""
+    choices = {"model_name": model, "model_quantization": quantization, "model_device": device}
+    given = values(page, "bar_load", **choices)
+    for changes in handler(page, "bar_load")(request(language=language), given):
+        yield shown("model", changes)
 
 
 def test_another_model_is_chosen(page: gr.Blocks, engine: FakeEngine) -> None:
     offer = next(fn for fn in page.fns.values() if fn.name == "offer").fn
-    assert offer is not None
-    assert offer("nano", "none", "auto")["interactive"]
-    *_, last = handler(page, "bar_load")(request(), " owner/model ", "4bit", "")
-    assert engine.settings == EngineSettings("owner/model", "4bit", "auto")
-    assert [choice["value"] for choice in last[4:]] == ["owner/model", "4bit", "auto"]
-    assert not offer("owner/model", "4bit", "auto")["interactive"]
-    assert offer("owner/model", "8bit", "auto")["interactive"]
     after_a_turn = next(fn for fn in page.fns.values() if fn.name == "render" and fn.inputs).fn
+    assert offer is not None
     assert after_a_turn is not None
-    for choice, other in (("4bit", False), ("8bit", True)):  # what was chosen can still be loaded
-        *_, load, _ = after_a_turn(request(), "owner/model", choice, "auto")
-        assert load["interactive"] is other
+
+    def offered(model: str, quantization: str) -> bool:
+        choices = {"model_name": model, "model_quantization": quantization}
+        given = values(page, "bar_load", **choices, model_device="auto")
+        (pressed,) = offer(given).values()
+        bar = shown("model", after_a_turn(request(), given))
+        assert bar["load"] == pressed  # what was chosen can still be loaded after a turn
+        return pressed["interactive"]
+
+    assert offered("nano", "none")
+    *_, last = load(page, " owner/model ", "4bit", "")
+    assert engine.settings == EngineSettings("owner/model", "4bit", "auto")
+    chosen = [last[choice]["value"] for choice in ("name", "quantization", "device")]
+    assert chosen == ["owner/model", "4bit", "auto"]
+    assert not offered("owner/model", "4bit")
+    assert offered("owner/model", "8bit")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -278,14 +270,12 @@ def test_a_checkpoint_that_cannot_be_loaded_is_one_sentence(
         (tmp_path / "gone", {"en": "is not a folder", "zh": "不是文件夹"}),
         (empty, {"en": "config.json", "zh": "config.json"}),
     ):
-        load = handler(page, "bar_load")(request(language=language), str(folder), "none", "cpu")
-        *_, last = load
+        *_, last = load(page, str(folder), "none", "cpu", language)
         assert len(said) == 1
         assert words[language] in said[0]
         assert str(folder) in said.pop()
         assert engine.report is None
-        *_, load_button, unload_button = last[:4]
-        assert (load_button["interactive"], unload_button["interactive"]) == (True, False)
+        assert (last["load"]["interactive"], last["unload"]["interactive"]) == (True, False)
 
 
 def test_strangers_cannot_choose_the_model(
@@ -293,7 +283,7 @@ def test_strangers_cannot_choose_the_model(
 ) -> None:
     monkeypatch.setenv("SPACE_ID", "owner/space")
     page = build(engine, sessions, Words())  # type: ignore[arg-type]
-    list(handler(page, "bar_load")(request(), "owner/model", "none", "cpu"))
+    list(load(page, "owner/model", "none", "cpu"))
     assert engine.settings.model == "nano"
     assert engine.report is not None
 
@@ -305,9 +295,9 @@ def test_unload_waits_for_nobody(
     monkeypatch.setattr(gr, "Warning", said.append)
     views = ask(page, "slow long")
     for view in views:
-        if isinstance(view[1], bytes):
+        if isinstance(view["player"], bytes):
             break
-    handler(page, "bar_unload")(request("another"), "nano", "none", "auto")
+    handler(page, "bar_unload")(request("another"), values(page, "bar_unload"))
     assert said == [Words().say("en", "model-busy")]
     assert engine.report is not None
     handler(page, "audio_stop")(request())

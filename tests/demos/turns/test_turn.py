@@ -82,7 +82,6 @@ def test_a_chat_is_known_to_the_engine_until_its_session_ends(tmp_path: Path) ->
 
 def test_sound_takes_the_line_that_the_page_has_opened(session: Session) -> None:
     line = VoiceLine()
-    line.claim()
     line.open()
     views = list(run(FakeEngine(), session, ask("hello"), line=line))
     assert all(view.sound is None for view in views)
@@ -222,7 +221,7 @@ def test_a_closed_page_stops_the_engine(session: Session) -> None:
 def test_an_error_of_the_person_is_one_sentence(
     session: Session, monkeypatch: pytest.MonkeyPatch, language: str, sentence: str
 ) -> None:
-    monkeypatch.setitem(WORDS.errors, "image-broken", {"zh": "这张图片无法读取。"})
+    monkeypatch.setitem(WORDS.files["zh"].errors, "image-broken", "这张图片无法读取。")  # type: ignore[arg-type]
     engine = FakeEngine()
     *_, last = run(engine, session, ask("broken picture", language=language))
     assert last.notice is not None
@@ -283,7 +282,7 @@ def test_tabs_and_sessions_wait_for_the_one_engine(session: Session, tmp_path: P
             break
     second = run(engine, other, ask("hello"), tab="image")
     waiting = [next(second).status for _ in range(3)]  # asked, prepared, waiting
-    assert "Waiting" in waiting[-1]
+    assert "ahead of you" in waiting[-1]
     rest: list[View] = []
     thread = threading.Thread(target=lambda: rest.extend(second))
     thread.start()

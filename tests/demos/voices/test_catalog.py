@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from demos.base.word_files import in_language
 from demos.voices.catalog import ASSETS, Catalog, read_catalog
 from omni.prompting.system_text import DEFAULT_VOICE
 
@@ -52,10 +53,12 @@ roles:
     )
     assert catalog.problems == ()
     pirate, clerk = catalog.roles["pirate"], catalog.roles["clerk"]
-    assert (pirate.label["zh"], pirate.text["zh"]) == ("Corsair", "你航海。")
+    assert in_language(pirate.label, "zh") == "Corsair"
+    assert in_language(pirate.text, "zh") == "你航海。"
     assert pirate.style == {"pitch": "low"}
-    assert (clerk.label["en"], clerk.recording, clerk.emotion) == ("职员", "Anna", "calm")
-    assert catalog.voices["某人"].label["en"] == "某人"
+    assert in_language(clerk.label, "en") == "职员"
+    assert (clerk.saved_voice, clerk.emotion) == ("Anna", "calm")
+    assert in_language(catalog.voices["某人"].label, "en") == "某人"
     assert not catalog.voices["某人"].documented
     assert next(iter(catalog.voices)) == DEFAULT_VOICE
 
@@ -68,7 +71,7 @@ roles:
         ("{id: x, label: X, text: Y, speed: quick}", "speed must be one of slow, fast"),
         ("{id: x, label: X, text: Y, emotion: bored}", "emotion must be one of happy"),
         ("{id: x, label: X, text: 7}", "text must be a text"),
-        ("{id: x, label: {fr: X}, text: Y}", "label must be a text"),
+        ("{id: x, label: {xx: X}, text: Y}", "label must be a text"),
         ("{id: x, label: {en: ''}, text: Y}", "en must be a text"),
         ("{id: 3, label: X, text: Y}", "id must be a text"),
         ("nonsense", "id, label, text"),

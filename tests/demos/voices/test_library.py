@@ -134,7 +134,7 @@ def test_an_archive_brings_voices_elsewhere(
     library.save(SavedVoice("Anna", "Hello.", "example"), wav)
     library.save(SavedVoice("小明"), wav)
     path = tmp_path / "voices.zip"
-    assert export_voices(library, path) == 2
+    export_voices(library, path)
     other = VoiceLibrary(tmp_path / "other")
     other.save(SavedVoice("anna"), wav)
     assert import_voices(other, path) == ["Anna (2)", "小明"]

@@ -20,7 +20,7 @@ from demos.voices.actions import VoiceActions
 from demos.voices.build import role_js
 from demos.voices.catalog import ASSETS, Catalog, read_catalog
 from demos.voices.library import SavedVoice, VoiceLibrary
-from demos.voices.panel import VoicePanel, choices, lay_out_voice_panel
+from demos.voices.panel import VoiceChoice, VoicePanel, lay_out_voice_panel
 from omni.conversation import DEFAULT_SYSTEM_TEXT, SystemPrompt, VoicePrompt
 from omni.errors import MediaError
 from omni.prompting.system_text import DEFAULT_VOICE, SystemChoices
@@ -32,10 +32,6 @@ SPEECH = DATA / "speech.ogg"
 
 def ask(language: str = "en", key: str = "browser") -> Any:
     return SimpleNamespace(session_hash=key, headers={"accept-language": language})
-
-
-def no_keep(upload: str) -> Path:
-    raise AssertionError("the recording is in the session already")
 
 
 @pytest.fixture
@@ -78,13 +74,16 @@ def sample(tmp_path: Path) -> str:
     return str(path)
 
 
+def held(panel: VoicePanel, **values: Any) -> dict[Any, Any]:
+    """What the panel's components hold: their first values, with some changed."""
+    given = {getattr(panel, name): value for name, value in values.items()}
+    return {component: getattr(component, "value", None) for component in panel.all} | given
+
+
 def made(actions: VoiceActions, language: str = "en", **values: Any) -> dict[str, Any]:
-    """What compile makes of the panel's first values with some changed."""
+    """What the panel's first values with some changed make of the system prompt."""
     panel = actions.panel
-    components = [panel.by_hand, panel.transcript, panel.use, *panel.controls]
-    start = {component: component.value for component in components}
-    start |= {getattr(panel, name): value for name, value in values.items()}
-    return named(panel, actions.compile(ask(language), *start.values()))
+    return named(panel, actions.write_system_text(ask(language), held(panel, **values)))
 
 
 def named(panel: VoicePanel, changes: dict[Any, Any]) -> dict[str, Any]:
@@ -95,123 +94,141 @@ def named(panel: VoicePanel, changes: dict[Any, Any]) -> dict[str, Any]:
 
 def test_an_untouched_panel_gives_the_published_default(actions: VoiceActions) -> None:
     panel = actions.panel
-    values = [component.value for component in panel.inputs]
-    assert panel.system_prompt(values, no_keep) == SystemPrompt(DEFAULT_SYSTEM_TEXT)
-    assert made(actions)["system"]["value"] == DEFAULT_SYSTEM_TEXT
+    prompt = panel.chosen(held(panel)).system_prompt()
+    assert prompt == SystemPrompt(DEFAULT_SYSTEM_TEXT)
+    assert made(actions)["system_text"]["value"] == DEFAULT_SYSTEM_TEXT
 
 
-def test_the_text_that_is_seen_is_the_text_that_is_sent(sample: str) -> None:
-    prompt = VoicePanel.system_prompt
-    assert prompt([None, "", "system", " Be brief. "], no_keep) == SystemPrompt("Be brief.")
-    assert prompt([None, "", "system", ""], no_keep) == SystemPrompt("")
-    assert prompt([sample, " Hi. ", "example", ""], no_keep) == SystemPrompt(
-        "", VoicePrompt(Path(sample), "example", "Hi.")
+def test_the_text_that_is_seen_is_the_text_that_is_sent(actions: VoiceActions, sample: str) -> None:
+    def prompt(**values: Any) -> SystemPrompt:
+        return actions.panel.chosen(held(actions.panel, **values)).system_prompt()
+
+    assert prompt(system_text=" Be brief. ") == SystemPrompt("Be brief.")
+    assert prompt(system_text="") == SystemPrompt("")
+    example = prompt(
+        used_reference=sample, transcript=" Hi. ", reference_use="example", system_text=None
     )
-    assert prompt([sample, " ", "system", "x"], no_keep) == SystemPrompt(
-        "x", VoicePrompt(Path(sample))
-    )
+    assert example == SystemPrompt("", VoicePrompt(Path(sample), "example", "Hi."))
+    silent = prompt(used_reference=sample, transcript=" ", system_text="x")
+    assert silent == SystemPrompt("x", VoicePrompt(Path(sample)))
 
 
-def test_a_recording_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_reference_that_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(MediaError) as raised:
-        VoicePanel.system_prompt([str(tmp_path / "gone.wav"), "", "system", ""], no_keep)
+        VoiceChoice("", tmp_path / "gone.wav").system_prompt()
     assert raised.value.code == "upload-gone"
 
 
-def test_controls_become_choices() -> None:
-    assert choices(["", "", None, "", "", "", "", None], str) == SystemChoices(voice=None)
-    assert choices(["x", "某人", None, "sad", "slow", "", "loud", "Hm."], str.upper) == (
-        SystemChoices("某人", "X", "sad", ("slow", "loud"), "Hm.")
+def test_controls_become_choices(actions: VoiceActions) -> None:
+    panel = actions.panel
+
+    def choices(**values: Any) -> SystemChoices:
+        return panel.system_choices(held(panel, **values), str.upper)
+
+    assert choices(named_voice="", wish=None) == SystemChoices(voice=None)
+    styles = {"emotion": "sad", "speed": "slow", "pitch": "", "loudness": "loud"}
+    assert choices(role="x", named_voice="某人", **styles, wish="Hm.") == SystemChoices(
+        "某人", "X", "sad", ("slow", "loud"), "Hm."
     )
-    assert choices(["", "某人", "sample.wav", "", "", "", "", ""], str).voice is None
+    assert choices(named_voice="某人", used_reference="sample.wav").voice is None
 
 
 def test_controls_write_the_text_in_the_persons_language(actions: VoiceActions) -> None:
-    chosen: dict[str, Any] = {"named": "", "role": "pirate", "speed": "slow", "emotion": "happy"}
-    english = made(actions, "en", **chosen)["system"]
-    chinese = made(actions, "zh", **chosen)["system"]
+    chosen: dict[str, Any] = {
+        "named_voice": "",
+        "role": "pirate",
+        "speed": "slow",
+        "emotion": "happy",
+    }
+    english = made(actions, "en", **chosen)["system_text"]
+    chinese = made(actions, "zh", **chosen)["system_text"]
     assert english["value"] == "You are a pirate. Speak in a happy tone. Speak slowly."
     assert chinese["value"] == "你是一个海盗。请用开心的语气说话。请说慢一点。"
     assert not english["interactive"]
 
 
 def test_by_hand_the_controls_leave_the_text_alone(actions: VoiceActions) -> None:
-    by_hand = made(actions, by_hand=True, speed="slow")["system"]
+    by_hand = made(actions, by_hand=True, speed="slow")["system_text"]
     assert by_hand["interactive"]
     assert "value" not in by_hand
-    assert made(actions, by_hand=False, speed="slow")["system"]["value"].endswith("Speak slowly.")
+    assert made(actions, by_hand=False, speed="slow")["system_text"]["value"].endswith(
+        "Speak slowly."
+    )
 
 
-def test_a_recording_takes_the_named_voices_place_and_the_panel_says_what_follows(
+def test_a_reference_takes_the_named_voices_place_and_the_panel_says_what_follows(
     actions: VoiceActions, sample: str
 ) -> None:
-    with_it = made(actions, sample=sample)
-    assert with_it["system"]["value"] == ""
-    assert not with_it["named"]["interactive"]
-    assert "Answer in the voice of this recording." in with_it["after"]
-    missing = made(actions, sample=sample, use="example", transcript=" ")
-    assert 'role="alert"' in missing["after"]
-    full = made(actions, sample=sample, use="example", transcript="<b>" + "word " * 50)
-    assert "&lt;b&gt;word" in full["after"]
-    assert "…" in full["after"]
-    assert made(actions)["after"] == ""
-    assert made(actions)["named"]["interactive"]
+    with_it = made(actions, used_reference=sample)
+    assert with_it["system_text"]["value"] == ""
+    assert not with_it["named_voice"]["interactive"]
+    assert "Answer in the voice of this recording." in with_it["system_note"]
+    missing = made(actions, used_reference=sample, reference_use="example", transcript=" ")
+    assert 'role="alert"' in missing["system_note"]
+    long = "<b>" + "word " * 50
+    full = made(actions, used_reference=sample, reference_use="example", transcript=long)
+    assert "&lt;b&gt;word" in full["system_note"]
+    assert "…" in full["system_note"]
+    assert made(actions)["system_note"] == ""
+    assert made(actions)["named_voice"]["interactive"]
 
 
-def test_a_good_recording_is_trimmed_and_kept_in_the_session(
+def test_a_good_reference_is_trimmed_and_kept_in_the_session(
     actions: VoiceActions, sessions: Sessions
 ) -> None:
-    changes = named(actions.panel, actions.hear(ask(), str(SPEECH), 1))
-    path = Path(changes["judged"])
-    used = actions.adopt(ask(), str(path))
-    assert named(actions.panel, used) == {"sample": str(path)}
+    changes = named(actions.panel, actions.check_reference(ask(), str(SPEECH), 1))
+    path = Path(changes["checked_file"])
+    used = actions.use_reference(ask(), str(path))
+    assert named(actions.panel, used) == {"used_reference": str(path)}
     assert sessions.get("browser").folder in path.parents
     assert soundfile.info(path).duration < soundfile.info(SPEECH).duration - 1
-    assert "can be used" in changes["verdict"]
-    assert actions.panel.system_prompt([path, "", "system", ""], no_keep).voice is not None
+    assert "Ready:" in changes["checked_note"]
+    assert actions.panel.chosen(held(actions.panel, **named(actions.panel, used))).reference == path
 
 
-def test_a_bad_recording_is_not_used_and_says_why(actions: VoiceActions, tmp_path: Path) -> None:
+def test_a_bad_reference_is_not_used_and_says_why(actions: VoiceActions, tmp_path: Path) -> None:
     path = tmp_path / "short.wav"
     samples, rate = soundfile.read(SPEECH)
     soundfile.write(path, samples[rate : 3 * rate], rate)
     for language, sentence in (("en", "a voice needs 3 s"), ("zh", "声音样本需要 3 秒")):
-        changes = named(actions.panel, actions.hear(ask(language), str(path), 1))
-        assert changes["judged"] is None
-        assert sentence in changes["verdict"]
-        assert 'role="alert"' in changes["verdict"]
+        changes = named(actions.panel, actions.check_reference(ask(language), str(path), 1))
+        assert changes["checked_file"] is None
+        assert sentence in changes["checked_note"]
+        assert 'role="alert"' in changes["checked_note"]
 
 
 def test_what_was_found_has_the_number_by_which_the_page_knows_whether_it_is_wanted(
     actions: VoiceActions, sample: str
 ) -> None:
     for number, upload in ((3, sample), (4, None)):
-        found = named(actions.panel, actions.hear(ask(), upload, number))
-        assert set(found) == {"judged", "judged_number", "verdict"}
-        assert found["judged_number"] == number
+        found = named(actions.panel, actions.check_reference(ask(), upload, number))
+        assert set(found) == {"checked_file", "checked_number", "checked_note"}
+        assert found["checked_number"] == number
 
 
 def test_just_what_was_checked_in_this_session_is_used(
     actions: VoiceActions, sessions: Sessions, sample: str
 ) -> None:
-    checked = named(actions.panel, actions.hear(ask(), str(SPEECH), 1))["judged"]
+    checked = named(actions.panel, actions.check_reference(ask(), str(SPEECH), 1))["checked_file"]
     for key, shown, used in (
         ("browser", checked, checked),
         ("browser", None, None),
         ("browser", sample, None),  # uploaded, and not checked yet
         ("stranger", checked, None),
     ):
-        assert named(actions.panel, actions.adopt(ask(key=key), shown)) == {"sample": used}
+        assert named(actions.panel, actions.use_reference(ask(key=key), shown)) == {
+            "used_reference": used
+        }
 
 
 def test_a_role_brings_its_style_at_once(actions: VoiceActions) -> None:
     panel = actions.panel
-    outputs, js = role_js(panel, actions.catalog)
-    table = json.loads(js[js.index('({"') + 1 : js.index(")[role]")])
+    code = role_js(panel, actions.catalog)
+    table = json.loads(code.js[code.js.index('({"') + 1 : code.js.index(")[choice]")])
     names = {id(getattr(panel, name)): name for name in panel.__dataclass_fields__}
 
     def brought(role: str) -> dict[str, Any]:
-        return {names[id(outputs[int(index)])]: value for index, value in table[role].items()}
+        return {names[id(code.outputs[int(index)])]: value for index, value in table[role].items()}
 
     assert brought("storyteller") == {
         "emotion": "gentle",
@@ -221,7 +238,7 @@ def test_a_role_brings_its_style_at_once(actions: VoiceActions) -> None:
     }
     assert brought("") == dict.fromkeys(("emotion", "speed", "pitch", "loudness"), "")
     assert set(table) == {"", *actions.catalog.roles}
-    assert named(panel, actions.choose_role(ask(), "storyteller")) == {"check": gr.skip()}
+    assert named(panel, actions.choose_role(ask(), "storyteller")) == {"reference_note": gr.skip()}
 
 
 def test_a_role_may_bring_a_voice(
@@ -234,11 +251,11 @@ def test_a_role_may_bring_a_voice(
     )
     library = VoiceLibrary(tmp_path / "voices")
     actions = make(engine, sessions, library, read_catalog([tmp_path]))
-    outputs, js = role_js(actions.panel, actions.catalog)
-    assert f'"{outputs.index(actions.panel.named)}": "\\u67d0\\u4eba"' in js
-    assert named(actions.panel, actions.choose_role(ask(), "a")) == {"check": gr.skip()}
+    code = role_js(actions.panel, actions.catalog)
+    assert f'"{code.outputs.index(actions.panel.named_voice)}": "\\u67d0\\u4eba"' in code.js
+    assert named(actions.panel, actions.choose_role(ask(), "a")) == {"reference_note": gr.skip()}
     gone = named(actions.panel, actions.choose_role(ask(), "b"))
-    assert "There is no voice Anna any more." in gone["check"]
+    assert "There is no voice Anna any more." in gone["reference_note"]
     library.save(SavedVoice("Anna", "Hi."), Path(sample))
     changes = named(actions.panel, actions.choose_role(ask(), "b"))
     assert changes["transcript"] == "Hi."
@@ -246,10 +263,14 @@ def test_a_role_may_bring_a_voice(
 
 def test_a_saved_voice_comes_back_as_it_was(actions: VoiceActions, sample: str) -> None:
     saved = named(actions.panel, actions.save(ask(), "Anna", sample, "Hello.", "example", ""))
-    assert saved["saved"]["value"] == "Anna"
-    assert saved["saved"]["choices"][1:] == [("Anna", "Anna")]
+    assert saved["saved_voice"]["value"] == "Anna"
+    assert saved["saved_voice"]["choices"][1:] == [("Anna", "Anna")]
     chosen = named(actions.panel, actions.choose_saved(ask(key="another page"), "Anna"))
-    assert (chosen["transcript"], chosen["use"], chosen["name"]) == ("Hello.", "example", "Anna")
+    assert (chosen["transcript"], chosen["reference_use"], chosen["voice_name"]) == (
+        "Hello.",
+        "example",
+        "Anna",
+    )
     assert Path(chosen["reference"]).read_bytes() == Path(sample).read_bytes()
     none = named(actions.panel, actions.choose_saved(ask(), ""))
     assert none["reference"] is None
@@ -261,32 +282,35 @@ def test_the_library_says_what_it_did_and_what_it_cannot(
 ) -> None:
     panel = actions.panel
 
-    def shelf(changes: dict[Any, Any]) -> str:
-        return named(panel, changes)["shelf"]
+    def told(changes: dict[Any, Any]) -> str:
+        return named(panel, changes)["library_note"]
 
-    assert "no recording" in shelf(actions.save(ask(), "Anna", None, "", "system", ""))
-    assert "needs a name" in shelf(actions.save(ask(), " ", sample, "", "system", ""))
-    assert "Saved as Anna" in shelf(actions.save(ask(), "Anna", sample, "", "system", ""))
-    assert "already" in shelf(actions.save(ask(), "anna", sample, "", "system", ""))
-    assert "Saved as Anna" in shelf(actions.save(ask(), "Anna", sample, "x", "system", "Anna"))
-    assert "Choose one" in shelf(actions.rename(ask(), "", "Bert"))
-    assert "now called Bert" in shelf(actions.rename(ask(), "Anna", "Bert"))
-    assert "Choose one" in shelf(actions.delete(ask(), ""))
+    assert "no recording" in told(actions.save(ask(), "Anna", None, "", "system", ""))
+    assert "needs a name" in told(actions.save(ask(), " ", sample, "", "system", ""))
+    assert "Saved as Anna" in told(actions.save(ask(), "Anna", sample, "", "system", ""))
+    assert "already" in told(actions.save(ask(), "anna", sample, "", "system", ""))
+    assert "Saved as Anna" in told(actions.save(ask(), "Anna", sample, "x", "system", "Anna"))
+    assert "Choose one" in told(actions.rename(ask(), "", "Bert"))
+    assert "now called Bert" in told(actions.rename(ask(), "Anna", "Bert"))
+    assert "Choose one" in told(actions.delete(ask(), ""))
     deleted = named(panel, actions.delete(ask(), "Bert"))
-    assert "Bert was deleted" in deleted["shelf"]
-    assert "sample" not in deleted  # the recording stays, so that Save brings it back
-    assert "no voice Bert" in shelf(actions.delete(ask(), "Bert"))
-    assert "no saved voices" in shelf(actions.export(ask()))
+    assert "Bert was deleted" in deleted["library_note"]
+    assert "used_reference" not in deleted  # the reference stays, so that Save brings it back
+    assert "no voice Bert" in told(actions.delete(ask(), "Bert"))
+    assert "no saved voices" in told(actions.export(ask()))
 
 
 def test_export_and_import(actions: VoiceActions, sample: str, tmp_path: Path) -> None:
     actions.save(ask(), "<b>Anna", sample, "", "system", "")
     file = named(actions.panel, actions.export(ask()))["export_file"]
-    changes = named(actions.panel, actions.load(ask(), file, ""))
-    assert "Added: &lt;b&gt;Anna (2)." in changes["shelf"]
+    changes = named(actions.panel, actions.import_file(ask(), file, ""))
+    assert "Added: &lt;b&gt;Anna (2)." in changes["library_note"]
     bad = tmp_path / "bad.zip"
     bad.write_bytes(b"x")
-    assert 'role="alert"' in named(actions.panel, actions.load(ask(), str(bad), ""))["shelf"]
+    assert (
+        'role="alert"'
+        in named(actions.panel, actions.import_file(ask(), str(bad), ""))["library_note"]
+    )
 
 
 def test_strangers_have_voices_of_their_own_that_go_with_them(
@@ -294,12 +318,12 @@ def test_strangers_have_voices_of_their_own_that_go_with_them(
 ) -> None:
     actions = make(engine, sessions, None)
     actions.save(ask(key="one"), "Anna", sample, "", "system", "")
-    assert named(actions.panel, actions.render(ask(key="one")))["saved"]["choices"][1:] == [
+    assert named(actions.panel, actions.render(ask(key="one")))["saved_voice"]["choices"][1:] == [
         ("Anna", "Anna")
     ]
     other = named(actions.panel, actions.render(ask(key="two")))
-    assert other["saved"]["choices"][1:] == []
-    assert "Others can reach this page" in other["shelf"]
+    assert other["saved_voice"]["choices"][1:] == []
+    assert "Others can reach this page" in other["library_note"]
     folder = sessions.get("one").folder
     assert list(folder.rglob("voice.json"))
     sessions.get("one").remove()
@@ -332,7 +356,7 @@ def test_a_space_is_never_private(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_opened_page_speaks_the_persons_language(actions: VoiceActions) -> None:
     page = named(actions.panel, actions.render(ask("zh")))
     assert ("海盗", "pirate") in page["role"]["choices"]
-    assert page["named"]["choices"][0] == ("邻家女声 ✓", DEFAULT_VOICE)
+    assert page["named_voice"]["choices"][0] == ("邻家女声 ✓", DEFAULT_VOICE)
     assert page["problems"] == ""
 
 
@@ -350,7 +374,7 @@ def test_wrong_entries_are_told_to_the_owner_and_not_to_strangers(
 def test_the_model_writes_the_transcript(actions: VoiceActions, sample: str) -> None:
     steps = [named(actions.panel, step) for step in actions.transcribe(ask(), sample)]
     assert steps[-1]["transcript"] == "This is sample.wav"
-    assert "correct it" in steps[-1]["check"]
+    assert "correct it" in steps[-1]["reference_note"]
 
 
 def test_an_untrained_model_does_not_pretend_to_hear(
@@ -360,7 +384,7 @@ def test_an_untrained_model_does_not_pretend_to_hear(
     list(engine.load())
     steps = [named(actions.panel, step) for step in actions.transcribe(ask(), sample)]
     assert len(steps) == 1
-    assert "untrained" in steps[0]["check"]
+    assert "untrained" in steps[0]["reference_note"]
 
 
 def test_trouble_while_transcribing_is_told(
@@ -372,17 +396,20 @@ def test_trouble_while_transcribing_is_told(
 
     monkeypatch.setattr(engine, "transcribe", broken)
     steps = [named(actions.panel, step) for step in actions.transcribe(ask(), sample)]
-    assert "could not hear" in steps[-1]["check"]
+    assert "could not hear" in steps[-1]["reference_note"]
     (nothing,) = actions.transcribe(ask(), None)
-    assert "no recording" in named(actions.panel, nothing)["check"]
+    assert "no recording" in named(actions.panel, nothing)["reference_note"]
 
 
 def test_reset_brings_the_first_values_back(actions: VoiceActions) -> None:
     panel = actions.panel
     first = named(panel, panel.first_values)
-    for name in ("role", "emotion", "speed", "transcript", "use", "named", "by_hand", "reference"):
+    for name in (
+        *("role", "emotion", "speed", "transcript"),
+        *("reference_use", "named_voice", "by_hand", "reference"),
+    ):
         assert first[name] == (getattr(panel, name).value or first[name]), name
-        assert not first[name] or name in ("use", "named")
+        assert not first[name] or name in ("reference_use", "named_voice")
 
 
 def test_every_component_that_a_person_uses_has_a_name_for_screen_readers(

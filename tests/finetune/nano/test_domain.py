@@ -9,6 +9,7 @@ import pytest
 
 from finetune.nano.domain import facts, outside, sentences, talk
 from finetune.nano.domain.asking import as_typed
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import TABLES, table, word
 from finetune.nano.domain.roles import ROLES, in_role
 from finetune.nano.domain.splits import SPLITS, TEST_SHARE, split_of
@@ -16,7 +17,6 @@ from finetune.nano.domain.templates import say, with_articles
 from finetune.nano.domain.vocabulary import english_words, hanzi
 from finetune.nano.domain.width import LANGUAGES, DomainWidth, within
 from finetune.nano.examples.examples import example
-from omni.conversation import Language
 
 NUMBER = {entry.en: int(entry.key) for entry in TABLES["number"]}
 HAN_NUMBER = {entry.zh: int(entry.key) for entry in TABLES["number"]}

@@ -16,10 +16,12 @@ import pytest
 from PIL import Image
 
 from finetune.nano.domain import sentences
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.outside import ANSWER
 from finetune.nano.domain.splits import SPLITS, Split
 from finetune.nano.domain.styles import ASKED_STYLES
 from finetune.nano.examples.examples import TASKS, WEIGHTS, example
+from finetune.nano.examples.gallery import write_example
 from finetune.nano.examples.parts import (
     Example,
     Heard,
@@ -30,10 +32,9 @@ from finetune.nano.examples.parts import (
     Watched,
     spoken_pieces,
 )
-from finetune.nano.gallery import write_example
 from finetune.nano.speech import texts
 from finetune.nano.speech.voices import DEFAULT_VOICE, families
-from omni.conversation import DEFAULT_SYSTEM_TEXT, Language
+from omni.conversation import DEFAULT_SYSTEM_TEXT
 from tests.support.espeak import needs_espeak
 
 

@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from finetune.nano.base.checkpoint import nano_config, nano_tokenizer
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import COLORS, NUMBERS, PLACES, SHAPES
 from finetune.nano.examples import bank
 from finetune.nano.examples.examples import TASKS, WEIGHTS, example
@@ -18,7 +19,7 @@ from finetune.nano.examples.parts import Seen
 from finetune.nano.examples.sequences import IGNORED, LISTENING_DELAY, Sequence, SequenceWriter
 from finetune.nano.speech.synthesis import HEARD_RATE
 from finetune.nano.stages.language import FORGOTTEN_SHARE, MISHEARD_SHARE, collate
-from omni.conversation import Language, Message, Speech, Text, VoicePrompt
+from omni.conversation import Message, Speech, Text, VoicePrompt
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.prompting.prompt import PromptBuilder
 from tests.support.espeak import needs_espeak

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import SPLITS
 from finetune.nano.domain.styles import ASKED_STYLES
 from finetune.nano.speech import synthesis
@@ -46,7 +47,6 @@ from finetune.nano.speech.voices import (
     families,
     voices,
 )
-from omni.conversation import Language
 from omni.errors import ResourceError
 from tests.support.espeak import needs_espeak
 

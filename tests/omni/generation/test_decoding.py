@@ -1,4 +1,4 @@
-"""A step in memory set aside ahead equals transformers' cache; a recorded one equals both."""
+"""A step in memory set aside ahead equals transformers' cache; a captured one equals both."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from omni.generation.captured_steps import Recordings
-from omni.generation.decoding import Decoder, RecordedDecoder
+from omni.generation.captured_steps import CapturedSteps
+from omni.generation.decoding import CapturedRunner, ModelRunner
 from omni.generation.sampling import _highest, penalize
-from omni.generation.steps import Draws, Frames
+from omni.generation.steps import DepthLoop, Draws
 from omni.model.layers.key_values import FixedWindow, KeyValues
 from omni.options import SPEECH
 from tests.support.golden_model import ATOL, assert_close, golden_model
@@ -35,7 +35,7 @@ def reference(rows: Tensor) -> Tensor:
 def test_every_split_gives_the_states_of_one_pass(split: tuple[int, ...]) -> None:
     rows = embeds()
     want = reference(rows)
-    decoder = Decoder(golden_model())
+    decoder = ModelRunner(golden_model())
     for chunk in rows.split(list(split), dim=1):
         feed = decoder.step if chunk.shape[1] == 1 else decoder.prefill
         have = feed(chunk)
@@ -45,7 +45,7 @@ def test_every_split_gives_the_states_of_one_pass(split: tuple[int, ...]) -> Non
 
 def test_what_was_cropped_leaves_no_trace() -> None:
     rows = embeds()
-    decoder = Decoder(golden_model())
+    decoder = ModelRunner(golden_model())
     decoder.prefill(rows[:, :3])
     decoder.prefill(rows.flip(1))
     decoder.crop(3)
@@ -71,7 +71,7 @@ def test_a_fixed_window_sees_what_stands_before_its_position() -> None:
 
 
 def test_the_cpu_has_nothing_to_record() -> None:
-    assert not Recordings.possible(golden_model())
+    assert not CapturedSteps.possible(golden_model())
 
 
 @pytest.mark.parametrize("size", [152_064, 152_001, 30_000, 500])
@@ -116,28 +116,28 @@ def test_a_packed_audio_head_gives_the_same() -> None:
 
 @pytest.mark.gpu
 @torch.inference_mode()
-def test_recorded_steps_and_frames_equal_those_that_are_run() -> None:
+def test_captured_steps_and_frames_equal_those_that_are_run() -> None:
     model = golden_model()
     model.to("cuda")  # type: ignore[arg-type]
     try:
-        recordings = Recordings(model)
-        assert Recordings.possible(model) and recordings.acquire()
+        captured = CapturedSteps(model)
+        assert CapturedSteps.possible(model) and captured.acquire()
         rows = embeds(520).cuda()  # past the first window
-        plain, recorded = Decoder(model), RecordedDecoder(recordings)
-        assert_close(recorded.prefill(rows[:, :505]), plain.prefill(rows[:, :505]), ATOL)
+        plain, replayed = ModelRunner(model), CapturedRunner(captured)
+        assert_close(replayed.prefill(rows[:, :505]), plain.prefill(rows[:, :505]), ATOL)
         for index in range(505, 520):
             row = rows[:, index : index + 1]
-            have, want = recorded.step(row).clone(), plain.step(row)
+            have, want = replayed.step(row).clone(), plain.step(row)
             assert_close(have, want, ATOL)
-        assert recordings.works
+        assert captured.works
         for seed in (1, 2, 1):
-            eager = Frames(model, SPEECH, Draws(seed))
-            draws = Draws(seed, recordings.source)
-            assert draws.on(torch.device("cuda", 0)) is recordings.source
-            frames = recordings.frames(SPEECH)
+            eager = DepthLoop(model, SPEECH, Draws(seed))
+            draws = Draws(seed, captured.source)
+            assert draws.on(torch.device("cuda", 0)) is captured.source
+            frames = captured.depth_loop(SPEECH)
             for _ in range(4):
                 for mine, theirs in zip(frames(have), eager(have), strict=True):
                     assert_close(mine, theirs, 1e-3)
-        recordings.release()
+        captured.release()
     finally:
         model.to("cpu")  # type: ignore[arg-type]

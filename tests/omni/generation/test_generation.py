@@ -11,7 +11,7 @@ import pytest
 
 from omni.conversation import Speech, Text
 from omni.events import AudioFrame, Finished
-from omni.generation.loop import Generation, Generator
+from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.options import PUBLISHED
 from omni.prompting.slots import ImageSlot, Prompt
 from tests.support.scripted import (
@@ -206,12 +206,12 @@ def test_the_context_is_never_overrun(room: int) -> None:
 def test_a_prompt_beyond_the_context_is_not_even_encoded() -> None:
     model = ScriptedModel([])
     prompt = Prompt([IMAGE_PAD, IMAGE_PAD], (ImageSlot(Picture(7)), ImageSlot(Picture(8))))
-    turn = Generator(model, ByteTokenizer(), max_context=1).run(prompt, DEFAULT)
+    turn = GenerationLoop(model, ByteTokenizer(), max_context=1).run(prompt, DEFAULT)
     assert list(turn) == [Finished("limit", ())]
     assert model.calls == [] and model.fed == []
 
 
-def stopped_at(script: list[Any], count: int) -> tuple[Generation, list[Any]]:
+def stopped_at(script: list[Any], count: int) -> tuple[GenerationRun, list[Any]]:
     """Stops after ``count`` events."""
     stop = threading.Event()
     _, turn = start(script, stop=stop)
@@ -256,7 +256,7 @@ def test_a_stop_while_media_are_encoded_ends_the_turn() -> None:
 
     model.encode_images = encode_then_stop  # type: ignore[method-assign]
     prompt = Prompt([IMAGE_PAD, IMAGE_PAD], (ImageSlot(Picture(7)), ImageSlot(Picture(8))))
-    turn = Generator(model, ByteTokenizer()).run(prompt, DEFAULT, stop)
+    turn = GenerationLoop(model, ByteTokenizer()).run(prompt, DEFAULT, stop)
     assert list(turn) == [Finished("stopped", ())]
     assert model.calls == ["images [7, 8]"] and model.fed == []
 

@@ -14,13 +14,13 @@ import torch
 
 from omni.conversation import Conversation, Message, Speech, Text
 from omni.events import AudioFrame, Finished, FinishReason, TextDelta
-from omni.generation.inputs import embed_prompt
-from omni.generation.loop import Generator
+from omni.generation.loop import GenerationLoop
 from omni.model.omni import OmniForCausalLM
 from omni.options import PUBLISHED, GenerationOptions, Sampling
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.tokenizer import OmniTokenizer
 from tests.support.byte_tokenizer import byte_tokenizer
+from tests.support.embedding import embed_prompt
 from tests.support.golden_model import assert_close, golden_model
 from tests.support.golden_set import GoldenSet
 
@@ -77,9 +77,9 @@ def test_the_history_repeats_the_context(
 ) -> None:
     """``steps``: after how many events the turn is stopped."""
     fed, stop = fed_embeddings(model, monkeypatch), threading.Event()
-    builder, generator = PromptBuilder(tokenizer, model.config), Generator(model, tokenizer)
+    builder, loop = PromptBuilder(tokenizer, model.config), GenerationLoop(model, tokenizer)
     options = replace(options, speech=speech, seed=seed)
-    turn = generator.run(builder.build(ASKED, speech), options, stop)
+    turn = loop.run(builder.build(ASKED, speech), options, stop)
     events = []
     for event in turn:
         events.append(event)
@@ -97,7 +97,7 @@ def test_the_history_repeats_the_context(
 
     context = torch.cat(fed, dim=1)
     assert len(turn.ids) - 3 < context.shape[1] <= len(turn.ids)
-    again = embed_prompt(model, following, lambda: None)[:, : context.shape[1]]
+    again = embed_prompt(model, following)[:, : context.shape[1]]
     assert_close(context, again, atol=1e-6)
 
     parts = last.parts
@@ -111,11 +111,11 @@ def test_the_history_repeats_the_context(
 
 def test_turns_of_every_kind_were_tried(model: OmniForCausalLM, tokenizer: OmniTokenizer) -> None:
     """The seeds above meet several rounds, the limit of frames and texts cut off."""
-    builder, generator = PromptBuilder(tokenizer, model.config), Generator(model, tokenizer)
+    builder, loop = PromptBuilder(tokenizer, model.config), GenerationLoop(model, tokenizer)
     reasons: set[FinishReason] = set()
     rounds = 0
     for seed in range(3):
-        *_, last = generator.run(builder.build(ASKED, True), replace(OURS, seed=seed))
+        *_, last = loop.run(builder.build(ASKED, True), replace(OURS, seed=seed))
         assert isinstance(last, Finished)
         reasons.add(last.reason)
         rounds += sum(isinstance(part, Speech) for part in last.parts)

@@ -12,7 +12,7 @@ import torch
 
 from omni.conversation import Text
 from omni.events import TextDelta
-from omni.generation.loop import Generator
+from omni.generation.loop import GenerationLoop
 from omni.options import PUBLISHED, READING, TRANSCRIBING, GenerationOptions, Sampling
 from omni.prompting.slots import AudioSlot, CodesSlot, FrameSlot, ImageSlot, Prompt, Slot
 from tests.support.scripted import (
@@ -154,7 +154,7 @@ def preferred_text(token: int) -> torch.Tensor:
 
 def test_transcription_is_one_text_call() -> None:
     model = ScriptedModel([*said("a, b. "), END])
-    turn = Generator(model, ByteTokenizer()).transcribe(PROMPT)
+    turn = GenerationLoop(model, ByteTokenizer()).transcribe(PROMPT)
     events = list(turn)
     assert words(events) == ["a, b. ", ["end"]]
     assert TRANSCRIBING.text_only.greedy and not TRANSCRIBING.speech
@@ -165,7 +165,7 @@ def test_reading_aloud_goes_on_from_piece_to_piece(keep: bool) -> None:
     model = ScriptedModel([A, B, C, C, END_FRAME])
     options = replace(READING, audio=replace(GREEDY, max_new=3), keep_cut_token=keep)
     prompts = [Prompt([*said("ab"), SPEAK]), Prompt([*said("c"), SPEAK])]
-    turn = Generator(model, ByteTokenizer()).read_aloud(prompts, options)
+    turn = GenerationLoop(model, ByteTokenizer()).read_aloud(prompts, options)
     assert words(list(turn)) == [A, B, C, None, C, None, ["limit"]]
     first = [*said("ab"), SPEAK, *[PAD] * (2 + keep), SPOKEN]
     assert turn.ids == (*first, *said("c"), SPEAK, PAD, SPOKEN)
@@ -175,7 +175,7 @@ def test_reading_aloud_goes_on_from_piece_to_piece(keep: bool) -> None:
 
 def test_reading_aloud_ends_where_the_pieces_end() -> None:
     model = ScriptedModel([A, END_FRAME])
-    turn = Generator(model, ByteTokenizer()).read_aloud([Prompt([*said("ab"), SPEAK])])
+    turn = GenerationLoop(model, ByteTokenizer()).read_aloud([Prompt([*said("ab"), SPEAK])])
     assert words(list(turn)) == [A, None, ["end"]]
 
 
@@ -191,7 +191,7 @@ def test_media_are_encoded_in_order_and_fed() -> None:
         *[FrameSlot(Picture(30 + i)) for i in range(9)],
         CodesSlot(np.array([[3, 1]], np.int32)),
     )
-    list(Generator(model, ByteTokenizer()).run(Prompt(ids, media), DEFAULT))
+    list(GenerationLoop(model, ByteTokenizer()).run(Prompt(ids, media), DEFAULT))
     assert model.fed == [-2, -3, 21, *range(30, 39), -4, 5]
     assert model.calls == [
         "audio [1, 2]",

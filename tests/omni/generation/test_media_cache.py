@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from omni.events import Finished
-from omni.generation.inputs import embed_prompt
-from omni.generation.loop import Generator
-from omni.generation.session_cache import SessionMemory
+from omni.generation.loop import GenerationLoop
+from omni.generation.session_cache import SessionCache
 from omni.media.audio import AudioPiece
 from omni.media.image import ImagePatches
 from omni.options import GenerationOptions
 from omni.prompting.slots import AudioSlot, FrameSlot, ImageSlot, Prompt, Slot
+from tests.support.embedding import embed_prompt
 from tests.support.golden_model import assert_close, golden_model
 from tests.support.scripted import (
     AUDIO_PAD,
@@ -44,9 +44,9 @@ def prompt(*values: int, text: int = 5) -> Prompt:
 def calls(turns: Sequence[tuple[Prompt, str | None]], limit: int = 1 << 20) -> list[str]:
     """What the model was asked to encode, turn by turn; a turn is a prompt and its session."""
     model = ScriptedModel([END] * len(turns))
-    generator = Generator(model, ByteTokenizer(), memory=SessionMemory(limit))
+    loop = GenerationLoop(model, ByteTokenizer(), session_cache=SessionCache(limit))
     for asked, session in turns:
-        list(generator.run(asked, OPTIONS, session=session))
+        list(loop.run(asked, OPTIONS, session=session))
     return model.calls
 
 
@@ -73,7 +73,7 @@ def test_a_clip_s_frames_and_pictures_are_one_batch() -> None:
     frames = [FrameSlot(Picture(30 + i)) for i in range(2)]
     slots: tuple[Slot, ...] = (ImageSlot(Picture(21)), *frames)
     asked = Prompt([VIDEO_PLACE, IMAGE_PAD, VIDEO_PLACE, 5], slots)
-    list(Generator(model, ByteTokenizer()).run(asked, OPTIONS, session="a"))
+    list(GenerationLoop(model, ByteTokenizer()).run(asked, OPTIONS, session="a"))
     assert model.calls == ["images [21, 30, 31]"]
     assert model.fed == [30, 21, 31, 5]
 
@@ -88,9 +88,9 @@ def test_what_was_kept_gives_the_same_inputs() -> None:
     asked = Prompt([*[pads[0]] * 8, *[pads[1]] * 4, 5], (AudioSlot([piece]), ImageSlot(image)))
     from omni.generation.inputs import PromptInputs
 
-    memory = SessionMemory()
+    memory = SessionCache()
     memory.begin("a")
-    fresh = embed_prompt(model, asked, lambda: None)
+    fresh = embed_prompt(model, asked)
     for _ in range(2):
         inputs = PromptInputs(model, asked, lambda: None, (*pads, -1), memory, "a")
         assert_close(inputs.embed(), fresh, 0)
@@ -117,7 +117,7 @@ def test_a_stop_is_heard_inside_the_encoder() -> None:
 
     hooks = [layer.register_forward_pre_hook(note(i)) for i, layer in enumerate(layers)]
     try:
-        turn = Generator(model, ByteTokenizer()).run(
+        turn = GenerationLoop(model, ByteTokenizer()).run(
             Prompt([*[pad] * 8, 5], (AudioSlot([piece]),)), OPTIONS, stop
         )
         assert list(turn) == [Finished("stopped", ())]

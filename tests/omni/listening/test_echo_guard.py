@@ -14,7 +14,7 @@ import soxr
 
 from benchmarks.speed.conversations import RATE, say
 from omni.events import SPEECH_RATE
-from omni.listening.echo import WINDOW, OwnVoice
+from omni.listening.echo import WINDOW, EchoGuard
 from omni.listening.settings import FRAME, FRAME_S, ListeningSettings
 from omni.listening.turn_detection import Began, TurnDetector
 
@@ -71,7 +71,7 @@ def persons_taken_for_the_echo() -> int:
     room = random.standard_normal(4000) * np.exp(-np.arange(4000) / 600) * 0.05
     room[0] = 1
     echo = np.convolve(answer, room)[: len(answer)] * 0.3
-    own = OwnVoice(SPEECH_RATE)
+    own = EchoGuard(SPEECH_RATE)
     own.sent(as_played(answer))
     wrong = 0
     for at in range(RATE, len(answer) - RATE, 3000):
@@ -116,11 +116,11 @@ class Scene:
         sound[self.speaks_at : self.speaks_at + len(self.person)] += self.person
         return sound
 
-    def begins(self, sound: np.ndarray, own: OwnVoice | None) -> Iterator[float]:
+    def begins(self, sound: np.ndarray, own: EchoGuard | None) -> Iterator[float]:
         """When somebody is heard to speak, in seconds, while the answer plays."""
-        from omni.listening.voice_activity import SileroVoice
+        from omni.listening.voice_activity import SileroVoiceActivity
 
-        detector = TurnDetector(SileroVoice(), ListeningSettings(), own)
+        detector = TurnDetector(SileroVoiceActivity(), ListeningSettings(), own)
         detector.answering = True
         random = np.random.default_rng(6)
         due = 0
@@ -143,12 +143,12 @@ class Scene:
 def test_an_answer_that_is_heard_does_not_interrupt_itself(scene: tuple) -> None:  # type: ignore[type-arg]
     place = Scene(*scene)
     assert len(list(place.begins(place.echo, None))) > 5  # without the guard it would
-    own = OwnVoice(SPEECH_RATE)
+    own = EchoGuard(SPEECH_RATE)
     # The first words of a session may, in a room that blurs them; then the delay is known.
     assert [at for at in place.begins(place.echo, own) if at > BEFORE / RATE + 1] == []
     assert list(place.begins(place.echo, own)) == []
-    assert own.delay_s is not None
-    assert abs(own.delay_s - scene[-1]) < 0.05  # less what a report is late
+    assert own._delay is not None
+    assert abs(own._delay / RATE - scene[-1]) < 0.05  # less what a report is late
     # A person who speaks over that echo is heard nevertheless.
     when = list(place.begins(place.with_person(place.echo), own))
     assert when
@@ -160,12 +160,12 @@ def test_a_person_is_heard_as_soon_as_without_the_guard(scene: tuple) -> None:  
     place = Scene(*scene)
     sound = place.with_person(place.silent)  # the browser has cancelled the echo
     free = next(place.begins(sound, None))
-    guarded = next(place.begins(sound, OwnVoice(SPEECH_RATE)))
+    guarded = next(place.begins(sound, EchoGuard(SPEECH_RATE)))
     assert guarded - free <= FRAME_S + 1e-6
 
 
 def test_too_little_to_compare_is_no_echo() -> None:
-    own = OwnVoice(SPEECH_RATE)
+    own = EchoGuard(SPEECH_RATE)
     window = np.random.default_rng(0).standard_normal(WINDOW).astype(np.float32)
     assert not own(window)
     own.sent((window[: WINDOW // 2] * 3000).astype(np.int16))

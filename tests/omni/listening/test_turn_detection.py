@@ -103,7 +103,7 @@ def test_ones_own_voice_begins_no_turn() -> None:
         asked: ClassVar[list[int]] = []
         heard = 0
 
-        def hear(self, recent: np.ndarray, new: int) -> None:
+        def follow(self, recent: np.ndarray, new: int) -> None:
             self.heard += new
 
         def __call__(self, window: np.ndarray) -> bool:
@@ -111,7 +111,7 @@ def test_ones_own_voice_begins_no_turn() -> None:
             return True
 
     guard = Guard()
-    detector = TurnDetector(LoudVoice(), own_voice=guard)
+    detector = TurnDetector(LoudVoice(), echo_guard=guard)
     detector.answering = True
     assert detect(detector, sound(spoken(2), quiet(1)), 512) == []
     assert guard.asked
@@ -131,9 +131,9 @@ def test_thresholds_that_make_no_sense_are_refused(wrong: dict[str, float]) -> N
 
 @espeak
 def test_the_real_detector_hears_turns_not_pauses_or_noise() -> None:
-    from omni.listening.voice_activity import SileroVoice
+    from omni.listening.voice_activity import SileroVoiceActivity
 
-    voice = SileroVoice()
+    voice = SileroVoiceActivity()
     for seed, noise in ((0, "clean"), (2, "clean"), (1, "knocks")):
         recording: Recording = conversation(seed, turns=3, noise=noise)
         voice.reset()
@@ -148,11 +148,11 @@ def test_the_real_detector_hears_turns_not_pauses_or_noise() -> None:
 @espeak
 def test_the_benchmark_judges_what_a_session_hears() -> None:
     from benchmarks.speed.turn_errors import judged
-    from omni.listening.voice_activity import SileroVoice
+    from omni.listening.voice_activity import SileroVoiceActivity
 
     recordings = [conversation(seed, turns=1, noise="hiss") for seed in (3, 5)]
     for recording, recorded in zip(recordings, judged(recordings), strict=True):
-        voice = SileroVoice()
+        voice = SileroVoiceActivity()
         for start in range(0, len(recording.sound) - FRAME, FRAME):
             frame = recording.sound[start : start + FRAME].astype(np.float32)
             assert abs(voice(frame) - recorded(frame)) < 1e-3
@@ -170,8 +170,8 @@ def test_what_no_error_in_so_many_turns_proves() -> None:
 def test_importing_the_detector_leaves_torch_its_threads() -> None:
     import torch
 
-    from omni.listening.voice_activity import SileroVoice
+    from omni.listening.voice_activity import SileroVoiceActivity
 
     before = torch.get_num_threads()
-    SileroVoice()
+    SileroVoiceActivity()
     assert torch.get_num_threads() == before

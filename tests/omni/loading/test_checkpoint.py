@@ -16,7 +16,6 @@ from omni.errors import CheckpointError
 from omni.loading.checkpoint import Checkpoint, find_vocoder, read_header
 from omni.loading.defaults import GenerationDefaults, Limits
 from omni.loading.load import read_config
-from omni.loading.quantization import is_quantized
 from omni.options import FIRST_TEXT, READING, GenerationOptions
 from tests.support.checkpoints import write_checkpoint
 
@@ -189,23 +188,6 @@ def test_a_broken_index(folder: Path, content: str) -> None:
     shard(folder)
     (folder / "model.safetensors.index.json").write_text(content, encoding="utf-8")
     assert refused(folder).code == "file-broken"
-
-
-def test_sizes_in_memory(whole: Path) -> None:
-    checkpoint = Checkpoint(whole, "x")
-    values = sum(tensor.numel() for tensor in load_file(whole / WEIGHTS).values())
-    assert checkpoint.parameters() == values
-    assert checkpoint.loaded_bytes(4, "none") == 4 * values
-    inside = sum(
-        info.elements
-        for name, info in checkpoint.tensors.items()
-        if is_quantized(name, len(info.shape))
-    )
-    assert 0 < inside < values
-    assert checkpoint.loaded_bytes(2, "8bit") == 2 * (values - inside) + inside
-    assert checkpoint.loaded_bytes(2, "4bit") < checkpoint.loaded_bytes(2, "8bit")
-    # keys and values of 2 layers, 1 head of 64, 4096 positions
-    assert checkpoint.cache_bytes(2) == 2 * 2 * 1 * 64 * 4096 * 2
 
 
 @pytest.mark.parametrize("place", [".", "cosy24k_vocoder", "third_party/cosy24k_vocoder"])

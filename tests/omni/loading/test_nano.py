@@ -19,7 +19,8 @@ from omni.events import SPEECH_RATE, SpeechChunk, TextDelta, TurnEnd
 from omni.loading import nano
 from omni.loading.checkpoint import Checkpoint
 from omni.options import SPEECH, GenerationOptions
-from omni.prompting.prompt import READ_ALOUD_TEXT, TRANSCRIBE_TEXT, VOICE_SENTENCE
+from omni.prompting.forms import READ_ALOUD_TEXT, TRANSCRIBE_TEXT
+from omni.prompting.system_text import VOICE_SENTENCE
 from omni.prompting.tokenizer import OmniTokenizer
 from omni.settings import NANO
 

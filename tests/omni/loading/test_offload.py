@@ -8,8 +8,15 @@ from torch import nn
 
 from benchmarks.speed.random_model import load_random
 from omni.loading.load import LoadedModel
-from omni.loading.offload import carry_out, device_map, drop_unused, rounded_rows, serve_rows, visit
-from omni.loading.plans import PLANS, Plan, part_of
+from omni.loading.offload import (
+    carry_out,
+    device_map,
+    drop_unused,
+    look_up_on_host,
+    onload_to_run,
+    rounded_rows,
+)
+from omni.loading.plans import PLANS, Plan, component_of
 from omni.media.image import ImagePatches
 
 CPU = torch.device("cpu")
@@ -47,7 +54,9 @@ def test_offloaded_parts_compute_the_same(loaded: LoadedModel) -> None:
 
 def test_nothing_that_runs_reads_what_is_dropped(loaded: LoadedModel) -> None:
     before = outputs(loaded)
-    unused = {n: t.nbytes for n, t in loaded.model.state_dict().items() if part_of(n) == "unused"}
+    unused = {
+        n: t.nbytes for n, t in loaded.model.state_dict().items() if component_of(n) == "unused"
+    }
     assert drop_unused(loaded.model) == sum(unused.values()) > 0
     on_meta = {n for n, t in loaded.model.state_dict().items() if t.is_meta}
     assert on_meta == set(unused)
@@ -56,18 +65,18 @@ def test_nothing_that_runs_reads_what_is_dropped(loaded: LoadedModel) -> None:
 
 
 def test_what_steps_read_stays_on_one_device(loaded: LoadedModel) -> None:
-    """Steps are recorded as graphs where all that they run has one device."""
+    """Steps are captured as graphs where all that they run is on one device."""
     carry_out(loaded.model, Plan(offload=True), "cpu")
     core = loaded.model.model
     for part in (core.layers, core.norm, core.audio_embed_layers, loaded.model.audio_head):
         assert {parameter.device for parameter in part.parameters()} == {CPU}
 
 
-def test_a_visitor_is_on_the_device_while_it_works_and_at_home_after() -> None:
+def test_an_offloaded_layer_is_on_the_device_while_it_runs_and_on_the_host_after() -> None:
     layer = nn.Linear(3, 3)
     places: list[torch.device] = []
     layer.register_forward_pre_hook(lambda m, x: places.append(m.weight.device))
-    visit(layer, torch.device("meta"))
+    onload_to_run(layer, torch.device("meta"))
     layer.register_forward_pre_hook(lambda m, x: places.append(m.weight.device))
     weights = layer.weight.data
     result = layer(torch.ones(2, 3))
@@ -78,9 +87,9 @@ def test_a_visitor_is_on_the_device_while_it_works_and_at_home_after() -> None:
     assert layer.weight.device == CPU
 
 
-def test_a_visitor_goes_home_when_its_work_fails() -> None:
+def test_an_offloaded_layer_is_on_the_host_after_its_work_has_failed() -> None:
     layer = nn.Linear(3, 3)
-    visit(layer, torch.device("meta"))
+    onload_to_run(layer, torch.device("meta"))
     with pytest.raises(RuntimeError):
         layer(torch.ones(2, 5))
     assert layer.weight.device == CPU
@@ -88,7 +97,7 @@ def test_a_visitor_goes_home_when_its_work_fails() -> None:
 
 def test_a_table_on_the_host_serves_rows_on_the_device() -> None:
     table = nn.Embedding(4, 2)
-    serve_rows(table, torch.device("meta"))
+    look_up_on_host(table, torch.device("meta"))
     assert table(torch.tensor([1, 2])).is_meta
     assert table.weight.device == CPU
 

@@ -12,8 +12,9 @@ from omni.config import OmniConfig
 from omni.errors import ResourceError
 from omni.loading import placement
 from omni.loading.checkpoint import Checkpoint
-from omni.loading.placement import candidates, choose_model, device_map, needed_bytes, place, spread
-from omni.loading.plans import PLANS, Plan, needed
+from omni.loading.memory import component_bytes, needed
+from omni.loading.placement import candidates, choose_model, place, spread
+from omni.loading.plans import PLANS, Plan
 from omni.settings import NANO, PUBLISHED_MODEL
 from tests.support.checkpoints import write_checkpoint
 
@@ -50,46 +51,10 @@ def test_the_model_of_auto(
     assert choose_model("some/model", quantization, device) == "some/model"  # type: ignore[arg-type]
 
 
-def test_need_grows_with_everything(checkpoint: Checkpoint) -> None:
-    need = needed_bytes(checkpoint, 1000, torch.bfloat16, "none")
-    weights = checkpoint.loaded_bytes(2, "none")
-    assert need > weights + checkpoint.cache_bytes(2) + 1000
-    assert needed_bytes(checkpoint, 2000, torch.bfloat16, "none") == need + 1000
-    assert needed_bytes(checkpoint, 1000, torch.float32, "none") > need + weights
-    assert needed_bytes(checkpoint, 1000, torch.bfloat16, "4bit") < need
-
-
-def test_one_device(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "free_bytes", lambda device: 10 * GB)
-    for device in ("cpu", "mps", "cuda:1"):
-        assert device_map(checkpoint, device, GB, torch.float32, "none") == {"": device}
-
-
 def gpus(monkeypatch: pytest.MonkeyPatch, *free: int) -> None:
     each = {f"cuda:{index}": size for index, size in enumerate(free)}
     monkeypatch.setattr(devices, "cuda_devices", lambda device: list(range(len(free))))
     monkeypatch.setattr(devices, "free_bytes", lambda device: each.get(device, sum(free)))
-
-
-def test_several_gpus_of_which_one_is_enough(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gpus(monkeypatch, GB, 5 * GB, 2 * GB)
-    assert device_map(checkpoint, "cuda", 4 * GB, torch.float32, "none") == {"": "cuda:1"}
-
-
-def test_several_gpus_together(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    need = needed_bytes(checkpoint, 0, torch.float32, "none")
-    inside = checkpoint.loaded_bytes(4, "none", "model.layers.") + checkpoint.cache_bytes(4)
-    rest = need - inside
-    gpus(monkeypatch, rest + inside // 2, inside)
-    placed = device_map(checkpoint, "cuda", need, torch.float32, "none")
-    assert placed[""] == "cuda:0", "the larger one has what is not spread"
-    layers = [placed[f"model.layers.{layer}"] for layer in range(6)]
-    assert layers == ["cuda:0"] * 2 + ["cuda:1"] * 4
-    gpus(monkeypatch, rest // 2, inside)
-    with pytest.raises(ResourceError):
-        device_map(checkpoint, "cuda", need, torch.float32, "none")
 
 
 @pytest.mark.parametrize("layers", [1, 7, 28, 29])
@@ -124,6 +89,40 @@ def test_the_published_sizes() -> None:
 def chosen(checkpoint: Checkpoint, device: str, quantization: str = "auto", offload=None):
     config = OmniConfig.from_dict(checkpoint.config)
     return place(checkpoint, config, device, torch.bfloat16, 1000, quantization, offload)
+
+
+def test_one_device(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "free_bytes", lambda device: 10 * GB)
+    monkeypatch.setattr(devices, "cuda_devices", lambda device: [1])
+    for device in ("cpu", "mps", "cuda:1"):
+        found = chosen(checkpoint, device, "none")
+        assert (found.places, found.device) == ({"": device}, device)
+
+
+def test_several_gpus_of_which_one_is_enough(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus(monkeypatch, GB, 5 * GB, 2 * GB)
+    found = chosen(checkpoint, "cuda", "none")
+    assert (found.places, found.device) == ({"": "cuda:1"}, "cuda:1")
+
+
+def test_several_gpus_together(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = checkpoint.config
+    shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
+    need = needed(shapes, config, Plan(), 2, 1000, keep_unused=True)
+    inside = component_bytes(shapes, Plan(), 2)["layers"] + need.cache
+    rest = need.device - inside
+    gpus(monkeypatch, rest + inside // 2, inside)
+    found = chosen(checkpoint, "cuda", "none", offload=False)
+    assert found.places[""] == "cuda:0", "the larger one has what is not spread"
+    layers = [found.places[f"model.layers.{layer}"] for layer in range(6)]
+    assert layers == ["cuda:0"] * 2 + ["cuda:1"] * 4
+    assert (found.device, found.need) == ("cuda", need.device)
+    assert found.free == rest + inside // 2 + inside
+    gpus(monkeypatch, rest // 2, inside)
+    with pytest.raises(ResourceError):
+        chosen(checkpoint, "cuda", "none", offload=False)
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)

@@ -102,7 +102,8 @@ def test_segments_in_a_row_draw_the_noise_of_segments_in_a_row() -> None:
     for count in counts:
         codes = random_codes(count, seed=count)
         want, _ = tokenizer.decode(codes, generator=one_by_one)
-        stream.frozen = frozen(tokenizer, codes)
+        stream.statistics = frozen(tokenizer, codes)
+        stream.next_segment()
         assert_close(pushed(stream, codes), want[0], 1e-5)
 
 
@@ -192,9 +193,10 @@ def test_the_next_segment_starts_from_the_last_ones_statistics() -> None:
     first, second = random_codes(40, seed=1), random_codes(40, seed=2)
 
     def of_second(prior_frames: int) -> Tensor:
-        stream = MelStream(tiny_tokenizer(), MelStreamOptions(prior_frames=prior_frames))
+        options, noise = MelStreamOptions(prior_frames=prior_frames), torch.zeros(200, 10)
+        stream = MelStream(tiny_tokenizer(), options, noise=noise)
         pushed(stream, first)
-        stream.reset(prior=stream.statistics, noise=torch.zeros(200, 10))
+        stream.next_segment()
         return pushed(stream, second)
 
     fresh = MelStream(tiny_tokenizer(), noise=torch.zeros(200, 10))

@@ -16,13 +16,15 @@ from torch import Tensor
 
 from omni.config import F0PredictorConfig, VocoderConfig
 from omni.errors import CheckpointError
-from omni.model.vocoder.checkpoint import CONFIG_FILE, load_vocoder
+from omni.model.vocoder.checkpoint import load_vocoder
 from omni.model.vocoder.hift import HiFTVocoder
+from omni.model.vocoder.kinds import CONFIG_FILE
 from omni.model.vocoder.source import HarmonicSource, SourceNoise
-from omni.model.vocoder.stream import VocoderStream, lookahead_samples, released_samples
+from omni.model.vocoder.stream import VocoderStream
 from tests.omni.model.test_keys import published, tensors_of
 from tests.support.golden_set import GoldenSet
 from tests.support.golden_vocoder import golden_vocoder
+from tests.support.lookahead import lookahead_samples, released_samples
 
 STREAM_ATOL = 1e-5  # the golden wave's tolerance is 1e-3; cutting costs rounding alone
 FRAMES = 8  # of the mel that is cut in every way
@@ -108,7 +110,7 @@ def test_random_splits_of_a_long_mel_give_the_whole_wave(seed: int) -> None:
 def test_a_batch_streams_too() -> None:
     vocoder = fresh(SHORT_SIGHTED).fold_weight_norm()
     mel = torch.cat([random_mel(SHORT_SIGHTED, 12, 1), random_mel(SHORT_SIGHTED, 12, 2)])
-    stream = VocoderStream(vocoder, SourceNoise(vocoder.config, 2, generator=seeded()))
+    stream = VocoderStream(vocoder, lambda: SourceNoise(vocoder.config, 2, generator=seeded()))
     whole = vocoder(mel, generator=seeded())
     assert worst(streamed(stream, mel, [5, 7]), whole) <= STREAM_ATOL
 
@@ -345,6 +347,14 @@ def test_what_is_wrong_with_the_tensors_is_named(
         load_vocoder(path)
     for part in ("1 missing (conv_post.bias)", "1 unexpected (stranger)", "shape (ups.0.bias)"):
         assert part in str(caught.value)
+
+
+def test_a_class_that_there_is_not_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / CONFIG_FILE).write_text('{"vocoder_type": "organ"}')
+    torch.save({}, tmp_path / "hift.pt")
+    with pytest.raises(CheckpointError) as caught:
+        load_vocoder(tmp_path / "hift.pt")
+    assert caught.value.code == "vocoder-sizes" and "organ" in str(caught.value)
 
 
 def test_sizes_that_are_no_vocoder_are_said_to_be(tmp_path: Path) -> None:

@@ -20,14 +20,10 @@ from omni.conversation import (
     VoicePrompt,
 )
 from omni.errors import ConversationError
-from omni.prompting.prompt import (
-    READ_ALOUD_TEXT,
-    TRANSCRIBE_TEXT,
-    VOICE_SENTENCE,
-    PromptBuilder,
-    canonical_order,
-)
+from omni.prompting.forms import READ_ALOUD_TEXT, TRANSCRIBE_TEXT
+from omni.prompting.prompt import PromptBuilder
 from omni.prompting.slots import AudioSlot, CodesSlot, FrameSlot, ImageSlot
+from omni.prompting.system_text import VOICE_SENTENCE
 from omni.prompting.tokenizer import OmniTokenizer
 from tests.support.byte_tokenizer import byte_tokenizer
 from tests.support.prompt_parts import (
@@ -94,9 +90,6 @@ def test_media_in_the_order_given(
     assert kinds(prompt) == [AudioSlot, ImageSlot, FrameSlot, FrameSlot, FrameSlot]
     assert sum(piece.bridge_length for piece in prompt.media[0].pieces) == SECOND
     assert prompt.media[1].image.grid == (4, 6)
-    published = canonical_order(parts)
-    assert [type(part) for part in published] == [Image, Video, Audio, Text, Text]
-    assert published[3:] == (Text("a"), Text("c"))
 
 
 def test_a_history_in_speech(builder: PromptBuilder, tokenizer: OmniTokenizer, media: Path) -> None:

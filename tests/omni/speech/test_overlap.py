@@ -221,8 +221,8 @@ def test_a_session_s_next_turn_says_what_it_would_have_said(engine: Engine) -> N
     more = following(HELLO, last(engine, HELLO, "a"), "and more")
     kept = last(engine, more, "a")
     fresh = last(engine, more, None)
-    assert kept.stats.reused_tokens > fresh.stats.prompt_tokens // 2
-    assert fresh.stats.reused_tokens == 0
+    assert kept.stats.cached_tokens > fresh.stats.prompt_tokens // 2
+    assert fresh.stats.cached_tokens == 0
     texts = [part.ids for part in kept.message.parts if isinstance(part, Text)]
     assert texts == [part.ids for part in fresh.message.parts if isinstance(part, Text)]
 
@@ -231,7 +231,7 @@ def test_forgetting_and_unloading_drop_what_was_kept(engine: Engine, tmp_path: P
     more = following(HELLO, last(engine, HELLO, "a"), "and more")
     engine.forget("a")
     engine.forget("nobody")
-    assert last(engine, more, "a").stats.reused_tokens == 0
+    assert last(engine, more, "a").stats.cached_tokens == 0
     engine.unload()
     engine.forget("a")
-    assert last(engine, more, "a").stats.reused_tokens == 0
+    assert last(engine, more, "a").stats.cached_tokens == 0

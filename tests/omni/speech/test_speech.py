@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from omni.model.audio.mel_stream import MelStreamOptions
-from omni.model.vocoder.stream import lookahead_samples
-from omni.speech.decoder import SegmentSound, SpeechDecoder, SpeechOptions
+from omni.speech.decoder import VOCODER_SEED, SegmentSound, SpeechDecoder, SpeechOptions
 from omni.speech.joining import Samples, silence
 from tests.support.golden_model import golden_model
 from tests.support.golden_vocoder import golden_vocoder
+from tests.support.lookahead import lookahead_samples
 
 SAMPLES = 480  # of a mel frame
 FADE = SpeechOptions().fade_samples
@@ -41,9 +41,17 @@ def spoken(speech: SpeechDecoder, segments: Sequence[Sequence[Tensor]]) -> Sampl
     """The sound of a turn; each segment is given as the pushes it comes in."""
     out = [silence()]
     for pushes in segments:
-        out += [sound for push in pushes if (sound := speech.push(push)) is not None]
+        out += [speech.push(push) for push in pushes]
         out.append(speech.end_segment())
     return np.concatenate([*out, speech.finish()])
+
+
+@torch.inference_mode()
+def offline(whole: Tensor, seed: int, dtype: torch.dtype = torch.float32) -> Samples:
+    """A segment's sound at once, with the noise of a turn's first segment."""
+    flow, vocoder = (torch.Generator().manual_seed(s) for s in (seed, seed ^ VOCODER_SEED))
+    mel, _ = golden_model(dtype).audio_tokenizer.decode(whole, generator=flow)
+    return golden_vocoder()(mel[0].float().T[None], generator=vocoder)[0].numpy()
 
 
 def expected_samples(lengths: Sequence[int]) -> int:
@@ -54,12 +62,8 @@ def expected_samples(lengths: Sequence[int]) -> int:
 
 @pytest.mark.parametrize("lengths", [[1], [2], [6], [7], [25], [31], [1, 1, 1], [8, 3, 30], []])
 def test_duration(lengths: list[int]) -> None:
-    speech = decoder()
-    sound = spoken(speech, [[codes(n)] for n in lengths])
+    sound = spoken(decoder(), [[codes(n)] for n in lengths])
     assert len(sound) == expected_samples(lengths)
-    assert sum(speech.segment_samples(n) for n in lengths) == len(sound) + FADE * max(
-        0, len(lengths) - 1
-    )
     assert sound.dtype == np.float32
     assert np.abs(sound).max(initial=0) <= LIMIT
 
@@ -97,15 +101,16 @@ def test_the_seed_is_the_sound() -> None:
     np.testing.assert_array_equal(spoken(again, turn), spoken(fresh, turn))
 
 
-def test_a_finished_decoder_starts_over() -> None:
+def test_a_reset_decoder_starts_over() -> None:
     speech, turn = decoder(), [[codes(9)], [codes(4)]]
-    np.testing.assert_array_equal(spoken(speech, turn), spoken(speech, turn))
+    first = spoken(speech, turn)
+    speech.reset()
+    np.testing.assert_array_equal(spoken(speech, turn), first)
 
 
 def test_finish_ends_an_open_segment() -> None:
     speech = decoder()
     first = speech.push(codes(9))
-    assert first is not None
     whole = np.concatenate([first, speech.finish()])
     np.testing.assert_array_equal(whole, spoken(decoder(), [[codes(9)]]))
 
@@ -127,24 +132,22 @@ def test_codes_may_be_numpy_arrays() -> None:
 def test_codes_outside_their_codebook_are_an_error() -> None:
     wrong = codes(10)
     wrong[3, 0] = golden_model().audio_tokenizer.codebook_sizes[0]
-    for use in (decoder().push, decoder().decode):
-        with pytest.raises(ValueError, match="codebook"):
-            use(wrong)
+    with pytest.raises(ValueError, match="codebook"):
+        decoder().push(wrong)
 
 
 def test_an_uncut_stream_is_the_offline_sound() -> None:
     """A chunk as long as the segment leaves mel and statistics whole: the same way, twice."""
-    whole = decoder().decode(codes(20))
+    whole = offline(codes(20), seed=3)
     streamed = spoken(decoder(mel=MelStreamOptions(chunks=(25,))), [codes(20).unbind()])
-    assert len(whole) == len(streamed) == decoder().segment_samples(20)
+    assert len(whole) == len(streamed) == expected_samples([20])
     assert np.abs(whole - streamed).max() <= WAVE_ATOL
-    assert len(decoder().decode(codes(0))) == 0
 
 
 def test_a_tokenizer_in_half_precision_speaks_through_a_float32_vocoder() -> None:
     tokenizer = golden_model(torch.bfloat16).audio_tokenizer
     speech = SpeechDecoder(tokenizer, golden_vocoder(), seed=0)
-    for sound in (speech.decode(codes(9)), spoken(speech, [[codes(9)]])):
+    for sound in (offline(codes(9), 0, torch.bfloat16), spoken(speech, [[codes(9)]])):
         assert sound.dtype == np.float32
         assert len(sound) == expected_samples([9])
         assert np.isfinite(sound).all()
@@ -198,12 +201,15 @@ class Unlike:
     """A vocoder of silence, whose previews drift away from it, to 1, 2, 3, ... at their ends."""
 
     samples_per_frame = SAMPLES
-    conv_pre = torch.nn.Linear(1, 1)
+    device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, lag: int) -> None:
         self.lag, self.frames, self.given, self.previews = lag, 0, 0, 0
 
-    def stream(self, generator: torch.Generator) -> Unlike:
+    def __call__(self, mel: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        raise AssertionError("it is used by streams alone")
+
+    def stream(self, *, generator: torch.Generator | None = None) -> Unlike:
         return self
 
     def push(self, mel: Tensor) -> Tensor:
@@ -226,7 +232,7 @@ class Unlike:
 def test_every_early_end_is_faded_from(sizes: list[int]) -> None:
     lag, kept = 6, 2  # mel frames
     options = SpeechOptions(early="always", early_frames=kept)
-    segment = SegmentSound(Unlike(lag), torch.Generator(), options)  # type: ignore[arg-type]
+    segment = SegmentSound(Unlike(lag), torch.Generator(), options)
     chunks = list(torch.zeros(30, 4).split(sizes))
     pieces = [segment.push(chunk) for chunk in chunks[:-1]]
     assert [len(piece) for piece in pieces] == [
@@ -243,8 +249,7 @@ def sound_by_code(speech: SpeechDecoder, count: int) -> list[int]:
     """Samples in hand after each of ``count`` codes."""
     given, totals = 0, []
     for row in codes(count):
-        sound = speech.push(row)
-        given += 0 if sound is None else len(sound)
+        given += len(speech.push(row))
         totals.append(given)
     return totals
 

@@ -1,0 +1,107 @@
+// All that our scripts know of Gradio's own page: its selectors and class names, its files, its
+// client's functions. None of this is promised by Gradio: tests/browser/test_gradio_contract.py
+// looks for each of it in the page, and says which one a new version of Gradio no longer has.
+const omniGradio = (() => {
+  const SELECTORS = {
+    sidebar: ".sidebar",
+    sidebarSwitch: ".sidebar .toggle-button",
+    textBox: "textarea",
+    record: ".record-button",
+    recordStop: ".stop-button",
+    recordStopPaused: ".stop-button-paused",
+    tab: '[role="tab"]',
+    tabList: '[role="tablist"]',
+    openList: '[role="listbox"], [role="dialog"]', // that Escape closes
+    player: "audio",
+    row: ".message-row", // a message of a chat; its buttons stand behind it
+    rowButtons: ".message-buttons",
+    rowText: ".message-content",
+    buttonPlace: ".message-buttons .icon-button-wrapper",
+    leftButtonPlace: ".message-buttons-left .icon-button-wrapper",
+    picture: ".image-container button:has(img)", // that enlarges it
+  };
+  const SIDEBAR_OPEN = "open";
+  const DARK = "dark"; // of the body
+  // Its core module, whose name has a hash; it is among what the page has already loaded.
+  const CORE = /\/assets\/core-[^/]+\.js$/;
+
+  /** The address of Gradio's core module, if it is found. */
+  const core = () => {
+    /** @type {NodeListOf<HTMLLinkElement>} */
+    const links = document.querySelectorAll("link[rel=modulepreload]");
+    const names = [
+      ...[...links].map((link) => link.href),
+      ...performance.getEntriesByType("resource").map((entry) => entry.name),
+    ];
+    return names.find((name) => CORE.test(name));
+  };
+
+  /**
+   * Turn all of Gradio's words into another language. It has no public call for it: its own
+   * settings use this function of its core module, which is imported here from the same address.
+   * @param {string} locale
+   */
+  const changeLocale = async (locale) => {
+    const address = core();
+    if (address) (await import(address)).changeLocale(locale);
+  };
+
+  // Gradio sets the class when it starts and when the system's scheme changes.
+  const dark = () => document.body.classList.contains(DARK);
+  /** @param {boolean} on */
+  const setDark = (on) => document.body.classList.toggle(DARK, on);
+  /** @param {() => void} act */
+  const onDark = (act) => {
+    new MutationObserver(act).observe(document.body, { attributeFilter: ["class"] });
+  };
+
+  const sidebarIsOpen = () =>
+    document.querySelector(SELECTORS.sidebar)?.classList.contains(SIDEBAR_OPEN) ?? false;
+  /** @returns {HTMLElement | null} */
+  const sidebarSwitch = () => document.querySelector(SELECTORS.sidebarSwitch);
+
+  /**
+   * An address of ours, below the path that the app is served under; the host is the page's own,
+   * whatever a proxy lets the server believe.
+   * @param {string} path
+   */
+  const address = (path) => {
+    const root = new URL(window.gradio_config?.root ?? "/", location.href).pathname;
+    return new URL(root.replace(/\/$/, "") + path, location.origin);
+  };
+
+  /**
+   * The rows of a chat before a button, the last of which it belongs to.
+   * @param {Element} chat
+   * @param {Element} button
+   */
+  const rowsBefore = (chat, button) => {
+    const all = [...chat.querySelectorAll(`${SELECTORS.row}, ${SELECTORS.rowButtons}`)];
+    const buttons = button.closest(SELECTORS.rowButtons);
+    const before = buttons ? all.slice(0, all.indexOf(buttons)) : all;
+    return before.filter((one) => one.matches(SELECTORS.row));
+  };
+
+  /**
+   * The element of the page that holds a player: players in the bubbles are in shadow trees.
+   * @param {HTMLMediaElement} player
+   */
+  const holder = (player) => {
+    const tree = player.getRootNode();
+    return tree instanceof ShadowRoot ? tree.host : player;
+  };
+
+  return {
+    SELECTORS,
+    core,
+    changeLocale,
+    dark,
+    setDark,
+    onDark,
+    sidebarIsOpen,
+    sidebarSwitch,
+    address,
+    rowsBefore,
+    holder,
+  };
+})();

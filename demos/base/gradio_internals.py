@@ -1,0 +1,118 @@
+"""Everything of Gradio's that this program uses although it is not public.
+
+Knows: Gradio's insides, and which version of it they were tried with.
+Does not know: anything of the page. Importing this file does not import Gradio.
+
+Each use has a test of its own (tests/demos/base/test_gradio_internals.py) that says what is gone
+when a new Gradio no longer has it. The browser's side (selectors, names of Gradio's own elements)
+is collected in assets/ in the same way.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from gradio.audio_stream_encoder import AacStreamEncoder
+    from gradio.blocks import Block
+    from gradio.i18n import I18nData
+
+    # A label, the same in every language or translated in the browser. Gradio's type for the
+    # latter is not among its public names.
+    Label: TypeAlias = str | I18nData
+
+log = logging.getLogger(__name__)
+
+TESTED_GRADIO = "6.31.0"
+
+# Words that Gradio's own components ask for and Gradio has in no language: the gallery's camera
+# button.
+MISSING_WORD = "common.webcam"
+
+# The page asks for the stream as soon as the first chunk was handed over. If the encoder has not
+# made anything of it by then, the page asks again only a second later; if it has made a little,
+# the page plays that and then waits as long. So wait for all that the encoder makes of a chunk.
+ENCODER_STARTUP_S = 1.0  # for its process to start, at most
+ENCODER_SETTLE_S = 0.02  # without a new frame: that was all
+
+
+def check_version(found: str | None = None) -> None:
+    """Warn once, in the log, when Gradio is not the version that all this was tried with.
+
+    Args:
+        found: its version; None: of the one that is installed.
+    """
+    found = found or version("gradio")
+    if found != TESTED_GRADIO:
+        log.warning(
+            "Gradio %s is installed, and the page was tried with %s: if something of it does not "
+            "work, install that version.",
+            found,
+            TESTED_GRADIO,
+        )
+
+
+def import_gradio() -> None:
+    """Import Gradio in half the time; once it is imported this does nothing.
+
+    For each of its 80 components Gradio parses the component's source and writes a type stub
+    beside it, for editors. That is half of its import. It is left out for classes whose source
+    cannot be found, and so we tell it that none can.
+    """
+    find = inspect.getfile
+
+    def no_source(object: Any) -> str:  # the library's argument name
+        if isinstance(object, type) and object.__module__.startswith("gradio."):
+            raise OSError("not needed to run")
+        return find(object)
+
+    inspect.getfile = no_source
+    try:
+        import gradio  # noqa: F401
+    finally:
+        inspect.getfile = find
+
+
+def encode_whole_chunks() -> None:
+    """Let Gradio's streaming player get all of a chunk's sound at once; without this it starts
+    late. Doing it again changes nothing.
+    """
+    from gradio import audio_stream_encoder
+    from gradio.audio_stream_encoder import AacStreamEncoder
+
+    take = AacStreamEncoder.take
+    if getattr(take, "takes_all", False):
+        return
+
+    def take_all(encoder: AacStreamEncoder, timeout: float | None = None) -> list[bytes]:
+        """Like ``take``, which returns with the first frames that are there."""
+        frames = take(encoder, timeout)
+        while frames and (more := take(encoder, ENCODER_SETTLE_S)):
+            frames += more
+        return frames
+
+    take_all.takes_all = True  # type: ignore[attr-defined]
+    audio_stream_encoder.STARTUP_WAIT = ENCODER_STARTUP_S
+    AacStreamEncoder.take = take_all  # type: ignore[method-assign, assignment]
+
+
+def rest_queue(page: gr.Blocks, seconds: float) -> None:
+    """Let Gradio look into its empty queue every so many ``seconds``.
+
+    Its own 1 ms takes a tenth of a slow core for ever. The page's queue must be there
+    (``page.queue()``).
+    """
+    page._queue.sleep_when_free = seconds
+
+
+def in_browser_order(components: Iterable[Block]) -> list[Block]:
+    """Components of a set in the order in which browser code gets and gives their values.
+
+    Gradio's Python side names the values of a set of components, its browser side counts them.
+    """
+    return sorted(components, key=lambda component: component._id)

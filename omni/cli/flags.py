@@ -1,0 +1,71 @@
+"""Flags that several commands have.
+
+Knows: their names, help and values. Does not know: what a command does with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from omni.conversation import VoicePrompt
+from omni.engine import EngineSettings
+from omni.settings import QUANTIZATIONS
+
+
+class Commands(Protocol):
+    """What a command adds its parser to (argparse's own class is not public)."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
+        """The parser of the command ``name``."""
+        ...
+
+
+Options: TypeAlias = argparse.Namespace
+
+
+def add_engine(command: argparse.ArgumentParser) -> None:
+    """Flags about what to load, the seed and logging."""
+    command.add_argument(
+        "--model", default="auto", help="auto, nano, a folder, or a name on the Hugging Face Hub"
+    )
+    command.add_argument(
+        "--quantization", choices=QUANTIZATIONS, default="auto", help="of the weights"
+    )
+    command.add_argument("--device", default="auto", help="auto, cpu, mps, cuda, cuda:N")
+    command.add_argument(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="of the weights",
+    )
+    command.add_argument("--seed", type=int, help="the same seed gives the same answer")
+    command.add_argument("--verbose", action="store_true", help="log what happens")
+
+
+def settings(options: Options) -> EngineSettings:
+    """What the flags of :func:`add_engine` ask for."""
+    return EngineSettings(options.model, options.quantization, options.device, options.dtype)
+
+
+def add_voice(command: argparse.ArgumentParser) -> None:
+    """Flags about the voice to speak with."""
+    command.add_argument(
+        "--voice", type=Path, metavar="FILE", help="a recording of the voice to speak with"
+    )
+    command.add_argument(
+        "--voice-text",
+        metavar="TEXT",
+        help="what that recording says; the model then gets both as an example of reading aloud",
+    )
+
+
+def voice(options: Options) -> VoicePrompt | None:
+    """What the flags of :func:`add_voice` ask for; ends the program where they make no sense."""
+    if options.voice is None:
+        if options.voice_text is not None:
+            options.command.error("--voice-text is what the recording of --voice says")
+        return None
+    use: Literal["system", "example"] = "system" if options.voice_text is None else "example"
+    return VoicePrompt(options.voice, use, options.voice_text)

@@ -1,0 +1,136 @@
+"""What every command writes: text to stdout as it comes, speech to a WAV file, the rest to stderr.
+
+Knows: streams, files, the progress bar, the line of numbers. Does not know: flags, commands.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from errno import EISDIR, ENOENT
+from pathlib import Path
+
+from tqdm import tqdm
+
+from omni.conversation import Text
+from omni.engine import Engine
+from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.media.wav import WavWriter
+
+STAGES = {
+    "wait": "waiting",
+    "download": "downloading",
+    "load": "loading",
+    "encode": "reading media",
+}
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Tell the person something that is not the result."""
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def check_place(path: Path) -> None:
+    """Find out before the work whether its result can be written.
+
+    Raises:
+        OSError: it cannot.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(ENOENT, "no such folder", str(folder))
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, "is a folder", str(path))
+
+
+def load(engine: Engine) -> None:
+    """Load before the first turn, so that the checkpoint's own defaults are known."""
+    with closing(Bar()) as bar:
+        for progress in engine.load():
+            bar.show(progress)
+    report = engine.report
+    if report is not None and not report.trained:
+        say(f"{report.checkpoint} has random weights here: it answers with noise and nonsense.")
+
+
+def follow(events: Iterator[EngineEvent], out: Path | None) -> TurnEnd:
+    """Print and write a turn as it comes; ``out`` None: there is no sound to write."""
+    end: TurnEnd | None = None
+    wav = WavWriter(out) if out is not None else None
+    with ExitStack() as stack:
+        bar = stack.enter_context(closing(Bar()))
+        if wav is not None:
+            stack.enter_context(wav)
+        for event in events:
+            if isinstance(event, Progress):
+                bar.show(event)
+                continue
+            bar.close()
+            if isinstance(event, TextDelta):
+                print(event.text, end="", flush=True)
+            elif isinstance(event, SpeechChunk) and wav is not None:
+                wav.write(event.samples)
+            else:
+                assert isinstance(event, TurnEnd)
+                end = event
+    assert end is not None, "a turn ends with TurnEnd"
+    if any(isinstance(part, Text) and part.text for part in end.message.parts):
+        print(flush=True)
+    say(summary(end, wav))
+    return end
+
+
+def summary(end: TurnEnd, wav: WavWriter | None) -> str:
+    """A turn's numbers in a line."""
+    stats = end.stats
+    parts = [f"{stats.prompt_tokens} prompt tokens", f"{stats.text_tokens} text tokens"]
+    if stats.text_tokens_per_s:
+        parts[-1] += f" ({stats.text_tokens_per_s:.1f}/s)"
+    if stats.first_text_s is not None:
+        parts.append(f"first text after {stats.first_text_s:.2f} s")
+    if stats.first_sound_s is not None:
+        parts.append(f"first sound after {stats.first_sound_s:.2f} s")
+    if wav is not None and wav.samples:
+        parts.append(f"{stats.speech_s:.2f} s of speech in {wav.path}")
+    if stats.real_time_factor is not None:
+        parts.append(f"{stats.real_time_factor:.2f} times real time")
+    parts.append(f"{stats.total_s:.2f} s in all")
+    parts.append(f"seed {stats.seed}")
+    if end.forgotten:
+        parts.append(f"without the first {end.forgotten} messages, for which there is no room")
+    if end.reason != "end":
+        parts.append(f"ended by {end.reason}")
+    return ", ".join(parts)
+
+
+class Bar:
+    """A progress bar on stderr, for one stage at a time."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._stage = ""
+
+    def show(self, progress: Progress) -> None:
+        """Draw ``progress``."""
+        if progress.stage != self._stage:
+            self.close()
+            self._stage = progress.stage
+            counted = progress.unit == "bytes"
+            self._bar = tqdm(
+                desc=STAGES[progress.stage],
+                total=progress.total or None,
+                unit="B" if counted else "",
+                unit_scale=counted,
+                file=sys.stderr,
+                leave=False,
+            )
+        assert self._bar is not None
+        self._bar.total = progress.total or None
+        self._bar.update(progress.done - self._bar.n)
+
+    def close(self) -> None:
+        """Remove it; the next progress draws a new one."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar, self._stage = None, ""

@@ -1,0 +1,80 @@
+"""What our scripts and style sheets expect of Gradio's own page, which it does not promise.
+
+All of it stands in assets/scripts/gradio.js and assets/gradio.css. Where a new version of Gradio
+has it no more, these tests say what it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from demos.base.theme import STYLES
+from tests.browser.server import Server
+from tests.browser.visit import Visit
+
+Come = Callable[..., Visit]
+NO_CONTEXT = "delete window.AudioContext;"  # so that Gradio's player speaks
+# Names and selectors of which the page has nothing now.
+MISSING = """(table) => Object.entries(table)
+    .filter(([, selector]) => !document.querySelector(selector)).map(([name]) => name)"""
+
+
+def style_selectors() -> dict[str, str]:
+    """Every selector of gradio.css by itself, without what is not always there to be found."""
+    text = next(file for file in STYLES if file.name == "gradio.css").read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/|url\('.*?'\)|@media [^{]*\{", "", text, flags=re.DOTALL)
+    found = {}
+    for rule in re.findall(r"([^{}]+)\{[^{}]*\}", text):
+        for selector in rule.split(","):
+            found[selector.strip()] = re.sub(r"::[\w-]+|:has\(:[\w-]+\)", "", selector).strip()
+    return found
+
+
+def test_gradios_page_has_what_we_look_for(
+    fake_server: Server, visitors: Come, media: Path
+) -> None:
+    visit = visitors(fake_server, "image", NO_CONTEXT)
+    expected = visit.page.evaluate("omniGradio.SELECTORS") | style_selectors()
+    assert len(expected) > 40
+
+    def look() -> None:
+        missing = visit.page.evaluate(MISSING, expected)
+        for name in set(expected) - set(missing):
+            del expected[name]
+
+    look()
+    visit.page.locator("#voice-role input").click()
+    expect(visit.page.locator("[role=listbox] [role=option]").first).to_be_visible()
+    look()
+    visit.page.keyboard.press("Escape")
+    visit.give("pictures", media / "one.png")
+    visit.ask("hello")
+    expect(visit.bubbles("bot")).to_have_count(1)
+    expect(visit.page.locator("#image-player audio")).to_have_count(1)
+    look()
+    visit.answered(1)
+    look()
+    assert expected == {}, "Gradio's page no longer has these"
+
+
+def test_gradios_client_has_what_we_call(fake_server: Server, visitors: Come) -> None:
+    visit = visitors(fake_server)
+    core = visit.page.evaluate("omniGradio.core()")
+    assert core, "Gradio's core module is not found among what the page has loaded"
+    kind = visit.page.evaluate("async (core) => typeof (await import(core)).changeLocale", core)
+    assert kind == "function", "Gradio's core module has no changeLocale"
+    assert visit.page.evaluate("typeof window.gradio_config?.root") == "string"
+    assert visit.page.evaluate("omniGradio.address('/live').href") == f"{visit.address}live"
+
+
+def test_gradios_classes_say_dark_and_open(fake_server: Server, visitors: Come) -> None:
+    visit = visitors(fake_server, color_scheme="dark")
+    assert visit.page.evaluate("omniGradio.dark()"), "a dark page's body has no class dark"
+    visit.page.wait_for_function("omniGradio.sidebarIsOpen()")  # sidebar.js opens it
+    expect(visit.page.locator("#voice-role")).to_be_visible()
+    visit.page.locator("#shade").click()
+    assert not visit.page.evaluate("omniGradio.dark()")
