@@ -24,6 +24,7 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_
 PLAIN_SCHEMES = {"http", "https"}
 SOCKS_SCHEMES = {"socks5", "socks5h"}
 OWN = ("localhost", "127.0.0.1", "::1")
+ENDPOINT = "HF_ENDPOINT"  # a mirror of the Hub
 
 _NAME = re.compile(r"\.?[\w-]+(\.[\w-]+)*(:\d+)?", re.ASCII)
 
@@ -38,10 +39,12 @@ def prepare_network(environment: Environment | None = None, own: Iterable[str] =
         own: further addresses of this machine that no proxy is asked for.
 
     Raises:
-        ResourceError: ``certificates-missing``, ``proxy-unknown``, ``proxy-socks``.
+        ResourceError: ``certificates-missing``, ``proxy-unknown``, ``proxy-socks``,
+            ``endpoint-unknown``.
     """
     environment = os.environ if environment is None else environment
     check_certificates(environment)
+    complete_endpoint(environment)
     check_proxies(environment)
     spared = no_proxy(environment, own)
     if any(_both(environment, name) for name in PROXIES):
@@ -93,6 +96,27 @@ def check_proxies(environment: Environment) -> None:
                     name=spelled,
                     value=value,
                 )
+
+
+def complete_endpoint(environment: Environment) -> None:
+    """Let HF_ENDPOINT be an address with its scheme, as the Hub's client needs it.
+
+    Raises:
+        ResourceError: ``endpoint-unknown``.
+    """
+    value = environment.get(ENDPOINT, "").strip()
+    if not value:
+        environment.pop(ENDPOINT, None)
+        return
+    if _scheme(value if "://" in value else f"https://{value}") not in PLAIN_SCHEMES:
+        raise ResourceError(
+            "endpoint-unknown",
+            "The environment variable {name} names no address of a Hub ({value}): "
+            "it must begin with https://.",
+            name=ENDPOINT,
+            value=value,
+        )
+    environment[ENDPOINT] = (value if "://" in value else f"https://{value}").rstrip("/")
 
 
 def no_proxy(environment: Environment, own: Iterable[str] = ()) -> str:

@@ -84,3 +84,22 @@ def test_certificates_that_are_gone_get_a_sentence(tmp_path: Path, name: str) ->
         prepare_network({name: str(missing)})
     prepare_network({name: str(tmp_path)})
     prepare_network({name: ""})
+
+
+@pytest.mark.parametrize(
+    ("value", "complete"),
+    [
+        ("mirror.example/", "https://mirror.example"),
+        ("http://mirror.example:80/hf", "http://mirror.example:80/hf"),
+        (" ", None),
+    ],
+)
+def test_a_mirror_of_the_hub_is_an_address(value: str, complete: str | None) -> None:
+    environment = {"HF_ENDPOINT": value}
+    prepare_network(environment)
+    assert environment.get("HF_ENDPOINT") == complete
+
+
+def test_a_mirror_that_is_no_address_gets_a_sentence() -> None:
+    with pytest.raises(ResourceError, match="names no address of a Hub"):
+        prepare_network({"HF_ENDPOINT": "ftp://mirror.example"})
