@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from demos.base.word_files import page_languages, read_words
@@ -26,6 +27,7 @@ from omni.loading.places import prepare_places
 from omni.settings import QUANTIZATIONS
 
 log = logging.getLogger(__name__)
+STARTS_AT_ONCE = 5  # programs that may be after the same port
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -95,9 +97,9 @@ def start(flags: argparse.Namespace) -> None:
     serve.check_model(flags.model)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
-    port = serve.free_port(host, port)
     shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it
-    options = serve.ServeOptions(shown, port, flags.share, tuple(map(serve.login, flags.auth)))
+    logins = tuple(map(serve.login, flags.auth))
+    options = serve.ServeOptions(shown, serve.free_port(host, port), flags.share, logins)
 
     sessions = Sessions(new_root(upload_folder()), lag_s=PAGE_LAG_S)
     atexit.register(sessions.close)
@@ -105,7 +107,16 @@ def start(flags: argparse.Namespace) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
     library = owner_library() if options.private else None
-    address = serve.serve(build(engine, sessions, words, library), words, options)
+    page = build(engine, sessions, words, library)
+    for left in reversed(range(STARTS_AT_ONCE)):
+        try:
+            address = serve.serve(page, words, options)
+            break
+        except OSError:  # Gradio's word for a port that another program took meanwhile
+            taken = serve.free_port(host, port)  # says so where only this port will do
+            if taken == options.port or not left:
+                raise
+            options = replace(options, port=taken)
     print(f"Ready: {address}", flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
         print(words.say(words.of(None), "no-microphone"))

@@ -8,6 +8,7 @@ engine does.
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -41,13 +42,20 @@ def main(arguments: list[str] | None = None, engine: Engine | None = None) -> in
         leave_stdout()
         return FAILED
     except (OmniError, OSError) as error:
-        say(str(error))
+        say(sentence(error))
         leave_stdout()
         return FAILED
     except KeyboardInterrupt:
         say("\ninterrupted")
         return INTERRUPTED
     return code or DONE
+
+
+def sentence(error: OmniError | OSError) -> str:
+    """What a person reads of an error."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"The disk is full: {error.filename or 'the output'} could not be written."
+    return str(error)
 
 
 def parser() -> argparse.ArgumentParser:

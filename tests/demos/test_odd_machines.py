@@ -181,3 +181,32 @@ def test_the_flag_wins_over_the_variable(
     port = free_port("127.0.0.1")
     assert launch.main(["--host", "127.0.0.1", "--port", str(port)]) == 0
     assert (seen[0].host, seen[0].port) == ("127.0.0.1", port)
+
+
+def test_a_port_that_is_taken_meanwhile_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two programs that start at once find the same free port; one of them moves on."""
+    tried: list[int | None] = []
+    with socket.socket() as other:
+
+        def fake(page: Any, words: Any, options: serve.ServeOptions) -> str:
+            tried.append(options.port)
+            if len(tried) == 1:
+                other.bind(("127.0.0.1", options.port))
+                other.listen()
+                raise OSError("Cannot find empty port in range")
+            return ""
+
+        monkeypatch.setattr(serve, "serve", fake)
+        monkeypatch.setattr(launch, "wait", lambda: None)
+        monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+        monkeypatch.setattr(launch.atexit, "register", lambda close: close())
+        assert launch.main([]) == 0
+        first, second = tried
+        assert first is not None and second is not None and second > first
+        tried.clear()
+        other.close()
+    with socket.socket() as other:
+        assert launch.main(["--port", str(free_port("127.0.0.1"))]) == 2
+    assert "is in use by another program" in capsys.readouterr().err

@@ -103,6 +103,12 @@ def test_a_device_that_is_full(
     assert "The disk is full" in capsys.readouterr().err
 
 
+def test_no_room_for_the_text(engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    engine.error = OSError(errno.ENOSPC, "No space left on device")
+    assert run(engine, "asr", "a.wav") == 1
+    assert "The disk is full: the output could not be written." in capsys.readouterr().err
+
+
 def test_a_pipe_holds_one_answer(engine: FakeEngine) -> None:
     with pytest.raises(SystemExit):
         run(engine, "chat", "x", "--interactive", "--out", "-")
