@@ -34,7 +34,7 @@ from omni.loading.offload import carry_out
 from omni.loading.placement import DeviceMap, Placement, choose_model, place
 from omni.loading.plans import Plan
 from omni.loading.quantization import Quantization, check_available, quantization_config
-from omni.loading.values import WeightFiles
+from omni.loading.values import WeightFiles, check_numbers
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
 from omni.model.layers.linear import use_fast_products
@@ -164,6 +164,7 @@ def _read(
     )
     speech = settle(model, placement, dtype)
     vocoder = load_vocoder(found.vocoder_file, found.vocoder_config).requires_grad_(False)
+    check_numbers(vocoder.state_dict(), found.vocoder_file)
     return model, vocoder.to(placement.places[""]), speech
 
 

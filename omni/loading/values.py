@@ -5,6 +5,7 @@ Knows: tensors that are read when they are indexed. Does not know: what a model 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class WeightFiles:
         """Remember what is wrong with a tensor; one pass, a small part of reading it."""
         if tensor.dtype not in LOOKED_AT or not tensor.numel():
             return
-        low, high = torch.aminmax(tensor)  # either is NaN if one value is
+        low, high = torch.aminmax(tensor)  # both are NaN if one value is
         if not (torch.isfinite(low) and torch.isfinite(high)):
             self._broken.append(name)
         if tensor.ndim > 1:
@@ -55,13 +56,7 @@ class WeightFiles:
             CheckpointError: ``weights-broken`` or ``weights-zero``.
         """
         if self._broken:
-            raise CheckpointError(
-                "weights-broken",
-                "The weights of {path} hold values that are no numbers ({name}): they were damaged "
-                "when they were made. Fetch another copy or version.",
-                path=folder,
-                name=min(self._broken),
-            )
+            raise _no_numbers(folder, min(self._broken))
         needed = [name for name in self._zeros if name.endswith(NEEDED)]
         if needed or len(self._zeros) > MOST_ZEROS * max(self._matrices, 1):
             raise CheckpointError(
@@ -71,6 +66,27 @@ class WeightFiles:
                 path=folder,
                 name=min(needed or self._zeros),
             )
+
+
+def check_numbers(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Tensors that were read in another way hold numbers.
+
+    Raises:
+        CheckpointError: ``weights-broken``.
+    """
+    for name, tensor in tensors.items():
+        if tensor.dtype in LOOKED_AT and not torch.isfinite(tensor).all():
+            raise _no_numbers(file, name)
+
+
+def _no_numbers(path: Path, name: str) -> CheckpointError:
+    return CheckpointError(
+        "weights-broken",
+        "The weights of {path} hold values that are no numbers ({name}): they were damaged "
+        "when they were made. Fetch another copy or version.",
+        path=path,
+        name=name,
+    )
 
 
 class _Slice:

@@ -52,6 +52,14 @@ def test_a_value_that_is_no_number(folder: Path, value: float) -> None:
     assert error.code == "weights-broken" and "model.norm.weight" in str(error)
 
 
+def test_a_vocoder_whose_values_are_no_numbers(folder: Path) -> None:
+    state = torch.load(folder / "hift.pt", weights_only=True)
+    next(iter(state.values())).view(-1)[0] = NAN
+    torch.save(state, folder / "hift.pt")
+    error = refused(folder)
+    assert error.code == "weights-broken" and "hift.pt" in str(error)
+
+
 @pytest.mark.parametrize("part", ["", "lm_head.weight"])
 def test_weights_that_were_never_filled(folder: Path, part: str) -> None:
     def empty(tensors: dict[str, torch.Tensor]) -> None:
