@@ -13,13 +13,21 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from demos.base.word_files import page_languages
+from demos.base.word_files import page_languages, read_words
 from omni.engine import Engine, EngineSettings
-from omni.errors import OmniError
+from omni.errors import OmniError, ResourceError
+from omni.loading.network import prepare_network
+from omni.loading.places import prepare_places
 from omni.settings import QUANTIZATIONS
+
+log = logging.getLogger(__name__)
+STARTS_AT_ONCE = 5  # programs that may be after the same port
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -40,13 +48,39 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; 0, or 2 with one sentence when a flag cannot be followed."""
+    """Serve until interrupted; 0, or 2 with one sentence when the page cannot be served."""
     flags = parse(arguments)
     level = logging.INFO if flags.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1" if name.startswith("HF") else "False")
+    try:
+        start(flags)
+        wait()
+    except OmniError as error:
+        return refuse(sentence(flags.lang, error))
+    except KeyboardInterrupt:
+        print("Bye.")
+    except Exception as error:  # whatever it is, a person reads a sentence
+        log.info("the page could not be started", exc_info=True)
+        return refuse(sentence(flags.lang, not_started(error)))
+    return 0
+
+
+def start(flags: argparse.Namespace) -> None:
+    """Serve the page and say where.
+
+    Raises:
+        OmniError: a flag, or a variable of the environment, that cannot be followed.
+    """
+    named = os.environ.pop("GRADIO_SERVER_NAME", "")  # Gradio itself tries it as IPv4 alone
+    host = flags.host or named
+    host = host.strip().removeprefix("[").removesuffix("]")
+    port = environment_port()
+    port = port if flags.port is None else flags.port
+    prepare_places()
+    prepare_network(own=[host] if host else ())
 
     from demos.base.gradio_internals import check_version, import_gradio
 
@@ -60,30 +94,99 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from omni.media.ffmpeg import find_ffmpeg
 
     words = Words(flags.lang)
-    try:
-        serve.check_model(flags.model)
-        find_ffmpeg()
-        host = flags.host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
-        port = serve.free_port(host, flags.port)
-        options = serve.ServeOptions(host, port, flags.share, tuple(map(serve.login, flags.auth)))
-    except OmniError as error:
-        return refuse(words.error(words.of(None), error))
+    serve.check_model(flags.model)
+    find_ffmpeg()
+    host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
+    shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it
+    logins = tuple(map(serve.login, flags.auth))
+    options = serve.ServeOptions(shown, serve.free_port(host, port), flags.share, logins)
 
-    sessions = Sessions(new_root(), lag_s=PAGE_LAG_S)
+    sessions = Sessions(new_root(upload_folder()), lag_s=PAGE_LAG_S)
     atexit.register(sessions.close)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, end)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
     library = owner_library() if options.private else None
-    address = serve.serve(build(engine, sessions, words, library), words, options)
+    page = build(engine, sessions, words, library)
+    for left in reversed(range(STARTS_AT_ONCE)):
+        try:
+            address = serve.serve(page, words, options)
+            break
+        except OSError:  # Gradio's word for a port that another program took meanwhile
+            taken = serve.free_port(host, port)  # says so where only this port will do
+            if taken == options.port or not left:
+                raise
+            options = replace(options, port=taken)
     print(f"Ready: {address}", flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
         print(words.say(words.of(None), "no-microphone"))
+
+
+def environment_port() -> int | None:
+    """The port that GRADIO_SERVER_PORT asks for.
+
+    Raises:
+        ResourceError: ``variable-number``.
+    """
+    value = os.environ.get("GRADIO_SERVER_PORT", "").strip()
+    if not value:
+        os.environ.pop("GRADIO_SERVER_PORT", None)  # Gradio reads it as a number
+        return None
+    if not value.isdecimal():
+        raise ResourceError(
+            "variable-number",
+            "The environment variable {name} must be a whole number, not {value}.",
+            name="GRADIO_SERVER_PORT",
+            value=value,
+        )
+    return int(value)
+
+
+def upload_folder() -> Path | None:
+    """Where GRADIO_TEMP_DIR wants uploads and answers; None: with the other temporary files.
+
+    Raises:
+        ResourceError: ``variable-folder``.
+    """
+    value = os.environ.get("GRADIO_TEMP_DIR")
+    if not value:
+        return None
+    folder = Path(value).expanduser().absolute()
     try:
-        wait()
-    except KeyboardInterrupt:
-        print("Bye.")
-    return 0
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ResourceError(
+            "variable-folder",
+            "The environment variable {name} names {path}, which cannot be written ({reason}): "
+            "correct it or unset it.",
+            name="GRADIO_TEMP_DIR",
+            path=folder,
+            reason=error.strerror,
+        ) from error
+    return folder
+
+
+def not_started(error: Exception) -> OmniError:
+    """What nobody has foreseen, as a sentence."""
+    return ResourceError(
+        "start-failed",
+        "The page could not be started ({kind}: {reason}): --verbose shows where.",
+        kind=type(error).__name__,
+        reason=" ".join(str(error).split()),
+    )
+
+
+def sentence(language: str, error: OmniError) -> str:
+    """An error as the page's words say it; Gradio need not be there for that."""
+    said = read_words()[language].errors.get(error.code) if language != "auto" else None
+    return said.format(**error.params) if said else str(error)
+
+
+def end(*_: object) -> None:
+    """End the program, once: what follows while it tidies up is not heard."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def wait() -> None:

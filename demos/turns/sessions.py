@@ -257,17 +257,17 @@ class Sessions:
                 log.warning("could not remove old session files", exc_info=True)
 
 
-def new_root() -> Path:
-    """A private folder for this process below the system's temporary folder.
+def new_root(place: Path | None = None) -> Path:
+    """A private folder for this process below ``place`` (None: the system's temporary folder).
 
     Folders that processes left behind which were killed are removed first.
     """
-    place = Path(tempfile.gettempdir())
+    place = place or Path(tempfile.gettempdir())
     for left in place.glob(f"{_ROOT_PREFIX}*"):
         process = left.name.removeprefix(_ROOT_PREFIX).split("-")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_ROOT_PREFIX}{psutil.Process().pid}-"))
+    return Path(tempfile.mkdtemp(prefix=f"{_ROOT_PREFIX}{psutil.Process().pid}-", dir=place))
 
 
 def _changed(upload: Path, known: _Kept) -> int:

@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from omni.cli import flags
+from omni.cli.inputs import clean
 from omni.cli.output import check_place, follow, load, say
+from omni.cli.sound import is_pipe
 from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,
     PROMPT_LANGUAGES,
@@ -57,8 +59,8 @@ def add(commands: flags.Commands) -> argparse.ArgumentParser:
         "--out",
         type=Path,
         default=Path("answer.wav"),
-        metavar="WAV",
-        help="the file for the spoken answer (answer.wav)",
+        metavar="FILE",
+        help=f"{flags.OUT_HELP} (answer.wav)",
     )
     command.add_argument(
         "--interactive",
@@ -73,7 +75,9 @@ def run(engine: Engine, options: flags.Options) -> None:
     first = first_message(options)
     if not first and not options.interactive:
         options.command.error("say something: a text, --audio, --image or --video")
-    system = SystemPrompt(options.system, flags.voice(options))
+    if options.interactive and is_pipe(options.out) and not options.text_only:
+        options.command.error("--interactive writes several files: --out cannot be a pipe")
+    system = SystemPrompt(clean(options.system), flags.voice(options))
     conversation = Conversation(system, language=options.language)
     speech = not options.text_only
     if speech:
@@ -93,7 +97,7 @@ def first_message(options: flags.Options) -> tuple[Part, ...]:
     parts += [Video(path) for path in options.video]
     parts += [Audio(path) for path in options.audio]
     if options.text and options.text.strip():
-        parts.append(Text(options.text))
+        parts.append(Text(clean(options.text)))
     return tuple(parts)
 
 
@@ -106,8 +110,8 @@ def messages(first: tuple[Part, ...], interactive: bool) -> Iterator[tuple[Part,
         line = sys.stdin.readline()
         if not line:
             return
-        if line.strip():
-            yield (Text(line.strip()),)
+        if text := clean(line).strip():
+            yield (Text(text),)
 
 
 def numbered(path: Path, number: int) -> Path:

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from omni.cli.inputs import clean
 from omni.conversation import VoicePrompt
 from omni.engine import EngineSettings
 from omni.settings import QUANTIZATIONS
@@ -23,6 +24,7 @@ class Commands(Protocol):
 
 
 Options: TypeAlias = argparse.Namespace
+OUT_HELP = "the file to write: .wav, .flac, .mp3, .opus or .ogg; - is standard output (WAV)"
 
 
 def add_engine(command: argparse.ArgumentParser) -> None:
@@ -68,4 +70,5 @@ def voice(options: Options) -> VoicePrompt | None:
             options.command.error("--voice-text is what the recording of --voice says")
         return None
     use: Literal["system", "example"] = "system" if options.voice_text is None else "example"
-    return VoicePrompt(options.voice, use, options.voice_text)
+    text = None if options.voice_text is None else clean(options.voice_text)
+    return VoicePrompt(options.voice, use, text)

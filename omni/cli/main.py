@@ -1,20 +1,25 @@
 """The command line: chat, asr and tts, as thin consumers of the engine.
 
 Knows: the commands, exit codes (0 done, 1 an error with its sentence, 2 wrong usage,
-130 interrupted). Does not know: anything that a command or the engine does.
+3 some of several files failed, 130 interrupted). Does not know: anything that a command or the
+engine does.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
 from pathlib import Path
 
 from omni.cli import asr, chat, flags, tts
+from omni.cli.inputs import leave_stdout, speak_any_encoding
 from omni.cli.output import say
 from omni.engine import Engine
 from omni.errors import OmniError
+from omni.loading.network import prepare_network
+from omni.loading.places import prepare_places
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 PROGRAM = "omni"  # the console script
@@ -23,20 +28,34 @@ COMMANDS = (chat, asr, tts)  # each adds its flags and runs
 
 def main(arguments: list[str] | None = None, engine: Engine | None = None) -> int:
     """Run a command; its exit code. ``engine`` is for tests."""
+    speak_any_encoding()
     options = parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
     )
     try:
-        options.run(engine or Engine(flags.settings(options)), options)
+        prepare_places()
+        prepare_network()
+        code: int | None = options.run(engine or Engine(flags.settings(options)), options)
+    except BrokenPipeError:  # whoever read our output has enough
+        leave_stdout()
+        return FAILED
     except (OmniError, OSError) as error:
-        say(str(error))
+        say(sentence(error))
+        leave_stdout()
         return FAILED
     except KeyboardInterrupt:
         say("\ninterrupted")
         return INTERRUPTED
-    return DONE
+    return code or DONE
+
+
+def sentence(error: OmniError | OSError) -> str:
+    """What a person reads of an error."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"The disk is full: {error.filename or 'the output'} could not be written."
+    return str(error)
 
 
 def parser() -> argparse.ArgumentParser:

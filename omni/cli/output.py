@@ -1,4 +1,4 @@
-"""What every command writes: text to stdout as it comes, speech to a WAV file, the rest to stderr.
+"""What every command writes: text to stdout as it comes, speech to its file, the rest to stderr.
 
 Knows: streams, files, the progress bar, the line of numbers. Does not know: flags, commands.
 """
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from omni.cli.sound import SpeechFile, check_ending, is_pipe, is_stdout
 from omni.conversation import Text
 from omni.engine import Engine
 from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
-from omni.media.wav import WavWriter
 
 STAGES = {
     "wait": "waiting",
@@ -36,7 +36,11 @@ def check_place(path: Path) -> None:
 
     Raises:
         OSError: it cannot.
+        MediaError: not in the format of its ending.
     """
+    check_ending(path)
+    if is_pipe(path):
+        return
     folder = path.parent
     if not folder.is_dir():
         raise FileNotFoundError(ENOENT, "no such folder", str(folder))
@@ -54,34 +58,39 @@ def load(engine: Engine) -> None:
         say(f"{report.checkpoint} has random weights here: it answers with noise and nonsense.")
 
 
-def follow(events: Iterator[EngineEvent], out: Path | None) -> TurnEnd:
-    """Print and write a turn as it comes; ``out`` None: there is no sound to write."""
+def follow(events: Iterator[EngineEvent], out: Path | None, label: str = "") -> TurnEnd:
+    """Print and write a turn as it comes; ``out`` None: there is no sound to write.
+
+    ``label`` stands before the text. Where sound takes standard output, text goes to stderr.
+    """
     end: TurnEnd | None = None
-    wav = WavWriter(out) if out is not None else None
+    sound = SpeechFile(out) if out is not None else None
+    stream = sys.stderr if out is not None and is_stdout(out) else sys.stdout
     with ExitStack() as stack:
         bar = stack.enter_context(closing(Bar()))
-        if wav is not None:
-            stack.enter_context(wav)
+        if sound is not None:
+            stack.enter_context(sound)
         for event in events:
             if isinstance(event, Progress):
                 bar.show(event)
                 continue
             bar.close()
             if isinstance(event, TextDelta):
-                print(event.text, end="", flush=True)
-            elif isinstance(event, SpeechChunk) and wav is not None:
-                wav.write(event.samples)
+                print(label + event.text, end="", flush=True, file=stream)
+                label = ""
+            elif isinstance(event, SpeechChunk) and sound is not None:
+                sound.write(event.samples)
             else:
                 assert isinstance(event, TurnEnd)
                 end = event
     assert end is not None, "a turn ends with TurnEnd"
-    if any(isinstance(part, Text) and part.text for part in end.message.parts):
-        print(flush=True)
-    say(summary(end, wav))
+    if label or any(isinstance(part, Text) and part.text for part in end.message.parts):
+        print(label.rstrip(), flush=True, file=stream)
+    say(summary(end, sound))
     return end
 
 
-def summary(end: TurnEnd, wav: WavWriter | None) -> str:
+def summary(end: TurnEnd, sound: SpeechFile | None) -> str:
     """A turn's numbers in a line."""
     stats = end.stats
     parts = [f"{stats.prompt_tokens} prompt tokens", f"{stats.text_tokens} text tokens"]
@@ -91,8 +100,8 @@ def summary(end: TurnEnd, wav: WavWriter | None) -> str:
         parts.append(f"first text after {stats.first_text_s:.2f} s")
     if stats.first_sound_s is not None:
         parts.append(f"first sound after {stats.first_sound_s:.2f} s")
-    if wav is not None and wav.samples:
-        parts.append(f"{stats.speech_s:.2f} s of speech in {wav.path}")
+    if sound is not None and sound.samples:
+        parts.append(f"{stats.speech_s:.2f} s of speech in {sound.path}")
     if stats.real_time_factor is not None:
         parts.append(f"{stats.real_time_factor:.2f} times real time")
     parts.append(f"{stats.total_s:.2f} s in all")

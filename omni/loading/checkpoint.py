@@ -7,11 +7,12 @@ Does not know: the Hub (:mod:`omni.loading.hub`), devices, how tensors become a 
 from __future__ import annotations
 
 import json
+import math
 import struct
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,18 @@ INDEX_FILE = "model.safetensors.index.json"
 VOCODER_FILES = ("hift.safetensors", "hift.pt")
 VOCODER_FOLDERS = (".", "cosy24k_vocoder", "third_party/cosy24k_vocoder")
 MODEL_TYPE = "omni"
+POINTER = b"version https://git-lfs"  # how a file begins that Git LFS has not fetched
+READ_SUFFIXES = {".json", ".txt", ".safetensors", ".pt"}
+DEPTHS = {  # counts of layers in config.json
+    "num_hidden_layers",
+    "encoder_layers",
+    "decoder_layers",
+    "audio_head_transformer_layers",
+    "depth",
+    "prenet_nlayers",
+    "num_mid_blocks",
+    "n_blocks",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class TensorInfo:
     @property
     def elements(self) -> int:
         """The number of values."""
-        return prod(self.shape)
+        return math.prod(self.shape)
 
 
 class Checkpoint:
@@ -43,10 +56,10 @@ class Checkpoint:
 
     def __init__(self, folder: Path, name: str) -> None:
         """Args:
-        folder: where the files are.
+        folder: where the files are; a model's in the Hub's cache stands for its version there.
         name: what the person called it (a folder, a Hub id, ``nano``).
         """
-        self.folder = folder
+        self.folder = cached_version(folder)
         self.name = name
 
     @cached_property
@@ -182,6 +195,37 @@ class Checkpoint:
                 problems=", ".join(problems),
             )
 
+    def check_depth(self) -> None:
+        """Compare the sizes of config.json that are counts of layers with the number of tensors.
+
+        Even an empty layer takes memory, so this comes before a model is made. Each has a tensor.
+
+        Raises:
+            CheckpointError: ``config-deep``.
+        """
+        most = len(self.tensors)
+        for key, count in _counts(self.config):
+            if count > most:
+                raise CheckpointError(
+                    "config-deep",
+                    "config.json of {path} asks for {count} ({key}), and the weight files have "
+                    "{most} tensors: these files are of different checkpoints, fetch them again.",
+                    path=self.folder,
+                    count=count,
+                    key=key,
+                    most=most,
+                )
+
+    def check_pointers(self) -> None:
+        """No file that is read is a pointer of Git LFS.
+
+        Raises:
+            CheckpointError: ``file-pointer``.
+        """
+        for path in sorted(self.folder.glob("*")) if self.folder.is_dir() else ():
+            if path.suffix in READ_SUFFIXES and path.is_file():
+                check_pointer(path)
+
     def parameters(self) -> int:
         """Values in the weight files."""
         return sum(tensor.elements for tensor in self.tensors.values())
@@ -208,8 +252,8 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: unreadable, or something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a mark
+    except (OSError, ValueError, RecursionError) as error:
         raise _broken(path) from error
     if not isinstance(values, dict):
         raise _broken(path)
@@ -237,14 +281,76 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         end = max(
             (e["data_offsets"][1] for n, e in header.items() if n != "__metadata__"), default=0
         )
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        struct.error,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise _broken(path) from error
     if size != 8 + length + end:
         raise _broken(path)
     return tensors
 
 
+def check_pointer(path: Path) -> None:
+    """A file is itself, and not Git LFS's note of where it lies.
+
+    Raises:
+        CheckpointError: ``file-pointer``.
+    """
+    try:
+        with path.open("rb") as file:
+            found = file.read(len(POINTER)) == POINTER
+    except OSError:  # whoever reads it will say so
+        return
+    if found:
+        raise CheckpointError(
+            "file-pointer",
+            "{path} is a pointer of Git LFS and not the file itself: run `git lfs pull` in its "
+            "folder, or fetch it from its page.",
+            path=path,
+        )
+
+
+def cached_version(folder: Path) -> Path:
+    """The version that the Hub's cache holds where ``folder`` is a model's in it.
+
+    That of ``main``, else the newest one; every other folder is itself.
+    """
+    snapshots = folder / "snapshots"
+    if (folder / "config.json").is_file() or not snapshots.is_dir():
+        return folder
+    try:
+        main = snapshots / (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        main = snapshots
+    if main != snapshots and main.is_dir():
+        return main
+    versions = [version for version in snapshots.iterdir() if version.is_dir()]
+    return max(versions, key=lambda version: version.stat().st_mtime, default=folder)
+
+
+def _counts(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, int]]:
+    """The numbers of layers, wherever they stand, and the lengths of lists."""
+    for name, value in values.items():
+        key = f"{within}{name}"
+        if isinstance(value, Mapping):
+            yield from _counts(value, f"{key}.")
+        elif isinstance(value, list):
+            yield key, len(value)
+        elif name in DEPTHS and isinstance(value, int | float):
+            yield key, int(min(value, sys.maxsize)) if value == value else sys.maxsize
+    blocks = [values.get(name) for name in ("num_mid_blocks", "n_blocks")]
+    if all(isinstance(count, int) for count in blocks):
+        yield f"{within}n_blocks", math.prod(blocks)  # type: ignore[arg-type]
+
+
 def _broken(path: Path) -> CheckpointError:
+    check_pointer(path)
     return CheckpointError(
         "file-broken", "{path} is broken or was not fetched to its end: fetch it again.", path=path
     )

@@ -6,20 +6,21 @@ Does not know: what is in a checkpoint, where else one may come from.
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -41,7 +42,19 @@ CHECKPOINT_FILES = (
     f"third_party/cosy24k_vocoder/{VOCODER_FILE}",
 )
 FILES_AT_ONCE = 2  # few, because files that were begun are lost when the download is interrupted
+REVISION = "main"  # which version of a repository; the cache finds it again without a network
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a repository is fetched."""
+
+    repository: str  # owner/name
+    patterns: tuple[str, ...]  # of its files
+    revision: str  # a branch, tag or commit
 
 
 def is_repository(name: str) -> bool:
@@ -50,7 +63,7 @@ def is_repository(name: str) -> bool:
 
 
 def fetch(
-    repository: str, patterns: Iterable[str] = CHECKPOINT_FILES
+    repository: str, patterns: Iterable[str] = CHECKPOINT_FILES, revision: str = REVISION
 ) -> Generator[Progress, None, Path]:
     """Fetch a repository's files into the Hub's cache; return their folder.
 
@@ -60,58 +73,111 @@ def fetch(
 
     Raises:
         CheckpointError: no such repository, no access, or no network and nothing in the cache.
-        ResourceError: the disk is too small.
+        ResourceError: the disk is too small or full, or the cache's folder cannot be written.
     """
-    patterns = list(patterns)
+    wanted = Wanted(repository, tuple(patterns), revision)
     try:
-        return (yield from in_background(lambda report: _snapshot(repository, patterns, report)))
-    except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise CheckpointError(
-            "hub-not-found",
-            "There is no model {name} on the Hugging Face Hub, or it needs a login: check the "
-            "name, or log in with `hf auth login`.",
-            name=repository,
-        ) from error
+        return (yield from in_background(lambda report: _snapshot(wanted, report)))
     except HFValidationError as error:
         raise CheckpointError(
             "hub-name",
             "{name} is neither a folder nor the name of a model on the Hugging Face Hub.",
             name=repository,
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, ConnectionError, TimeoutError) as error:
-        raise _unreachable(repository) from error
-    except OSError as error:
-        if "No space left" in str(error):
-            raise ResourceError(
+    except (
+        OSError,
+        RuntimeError,
+        httpx.HTTPError,
+    ) as error:  # the client's errors, and those of its own downloader
+        found = _of_the_disk(error) or _of_the_hub(repository, error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def _of_the_disk(error: BaseException) -> ResourceError | None:
+    """Whether the cache's disk or folder is at fault, and what it lacks."""
+    folder = constants.HF_HUB_CACHE
+    for cause in _causes(error):
+        text = str(cause).lower()
+        number = getattr(cause, "errno", None)
+        if number in FULL or any(words in text for words in ("no space left", "quota exceeded")):
+            return ResourceError(
                 "disk-full",
-                "The disk is full: free some space and load again (files that are complete are not "
-                "fetched twice).",
-            ) from error
-        raise _unreachable(repository) from error
+                "The disk of {path} is full, or your quota on it: free some space and load again "
+                "(files that are complete are not fetched twice), or set HF_HOME to another disk.",
+                path=folder,
+            )
+        if number in UNWRITABLE:
+            return ResourceError(
+                "hub-folder",
+                "The folder {path}, where checkpoints are kept, cannot be written ({reason}): "
+                "set HF_HOME to one that can.",
+                path=folder,
+                reason=cause.strerror if isinstance(cause, OSError) else cause,
+            )
+    return None
 
 
-def _unreachable(repository: str) -> CheckpointError:
-    return CheckpointError(
-        "hub-unreachable",
-        "{name} could not be fetched from the Hugging Face Hub: check the network and try again "
-        "(files that are complete are not fetched twice), or give a local folder.",
-        name=repository,
-    )
+def _of_the_hub(repository: str, error: BaseException) -> CheckpointError | None:
+    """What the Hub, or the way to it, says."""
+    causes = list(_causes(error))
+    refusals = [getattr(getattr(e, "response", None), "status_code", 0) for e in causes]
+    if any(isinstance(e, GatedRepoError) for e in causes) or 403 in refusals:
+        return CheckpointError(
+            "hub-forbidden",
+            "The Hugging Face Hub does not let you fetch {name}: accept its terms on its page, "
+            "and log in with `hf auth login`.",
+            name=repository,
+        )
+    missing = (RepositoryNotFoundError, RevisionNotFoundError)
+    if any(isinstance(e, missing) for e in causes) or 401 in refusals:
+        return CheckpointError(
+            "hub-not-found",
+            "There is no model {name} on the Hugging Face Hub, or it needs a login: check the "
+            "name, or log in with `hf auth login`.",
+            name=repository,
+        )
+    if constants.HF_HUB_OFFLINE:
+        return CheckpointError(
+            "hub-offline",
+            "{name} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it: unset that "
+            "variable, or give a local folder.",
+            name=repository,
+        )
+    if isinstance(error, OSError | httpx.HTTPError):
+        return CheckpointError(
+            "hub-unreachable",
+            "{name} could not be fetched from the Hugging Face Hub: check the network and try "
+            "again (files that are complete are not fetched twice), or give a local folder.",
+            name=repository,
+        )
+    return None
 
 
-def _snapshot(repository: str, patterns: list[str], report: Report) -> Path:
-    total = _plan(repository, patterns)
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _snapshot(wanted: Wanted, report: Report) -> Path:
+    total = _plan(wanted)
     report(Progress("download", 0, total, "bytes"))
     folder = huggingface_hub.snapshot_download(
-        repository,
-        allow_patterns=patterns,
+        wanted.repository,
+        revision=wanted.revision,
+        allow_patterns=list(wanted.patterns),
         tqdm_class=_reporting_bar(report, total),
         max_workers=FILES_AT_ONCE,
     )
     return Path(folder)
 
 
-def _plan(repository: str, patterns: list[str]) -> int:
+def _plan(wanted: Wanted) -> int:
     """Bytes that will be fetched; 0 when the Hub does not tell (then the cache may do).
 
     Raises:
@@ -119,8 +185,9 @@ def _plan(repository: str, patterns: list[str]) -> int:
     """
     try:
         files = huggingface_hub.snapshot_download(
-            repository,
-            allow_patterns=patterns,
+            wanted.repository,
+            revision=wanted.revision,
+            allow_patterns=list(wanted.patterns),
             dry_run=True,
             tqdm_class=_reporting_bar(lambda progress: None, 0),
         )
@@ -136,9 +203,10 @@ def _plan(repository: str, patterns: list[str]) -> int:
     if total > free:
         raise ResourceError(
             "disk-short",
-            "{name} needs {need} GB on disk and {free} GB are free: free some space, or set "
-            "HF_HOME to a larger disk.",
-            name=repository,
+            "{name} needs {need} GB on disk and {free} GB are free at {path}: free some space, or "
+            "set HF_HOME to a larger disk.",
+            name=wanted.repository,
+            path=place,
             need=gigabytes(total),
             free=gigabytes(free),
         )

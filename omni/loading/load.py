@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
@@ -28,13 +27,14 @@ from omni.errors import CheckpointError
 from omni.events import SPEECH_RATE, Progress
 from omni.loading import hub
 from omni.loading.background import Report, in_background
-from omni.loading.checkpoint import Checkpoint, find_vocoder
+from omni.loading.checkpoint import Checkpoint, check_pointer, find_vocoder
 from omni.loading.defaults import GenerationDefaults
 from omni.loading.nano import nano_folder
 from omni.loading.offload import carry_out
 from omni.loading.placement import DeviceMap, Placement, choose_model, place
 from omni.loading.plans import Plan
 from omni.loading.quantization import Quantization, check_available, quantization_config
+from omni.loading.values import WeightFiles, check_numbers
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
 from omni.model.layers.linear import use_fast_products
@@ -83,10 +83,12 @@ def find(name: str) -> Generator[Progress, None, Found]:
         ResourceError: the disk is too small for it.
     """
     checkpoint = yield from find_checkpoint(name)
+    checkpoint.check_pointers()
     config = read_config(checkpoint)
     tokenizer = OmniTokenizer.from_folder(checkpoint.folder)
     tokenizer.special.check(config)
     vocoder_file = yield from find_vocoder_file(checkpoint)
+    check_pointer(vocoder_file)
     vocoder_config = matching_vocoder_config(checkpoint, vocoder_file, config)
     return Found(checkpoint, config, tokenizer, vocoder_file, vocoder_config)
 
@@ -162,6 +164,7 @@ def _read(
     )
     speech = settle(model, placement, dtype)
     vocoder = load_vocoder(found.vocoder_file, found.vocoder_config).requires_grad_(False)
+    check_numbers(vocoder.state_dict(), found.vocoder_file)
     return model, vocoder.to(placement.places[""]), speech
 
 
@@ -206,6 +209,7 @@ def read_config(checkpoint: Checkpoint) -> OmniConfig:
         CheckpointError: unreadable, meaningless, or not what the files have.
     """
     values = checkpoint.config
+    checkpoint.check_depth()
     try:
         config = OmniConfig.from_dict(values)
         with torch.device("meta"):
@@ -298,11 +302,12 @@ def load_weights(
     """The model, tensor by tensor from the files to their places, ready for inference.
 
     Raises:
-        CheckpointError: transformers found something to miss that the headers did not tell.
+        CheckpointError: transformers found something to miss that the headers did not tell, or
+            values that are no model's.
     """
     with _reporting(report):
-        tensors = _slices(checkpoint.weight_files)
-        model, left = tensors_to_model(tensors, config, dtype, placed, quantization)
+        files = WeightFiles(checkpoint.weight_files)
+        model, left = tensors_to_model(files.slices, config, dtype, placed, quantization)
     if left:
         raise CheckpointError(
             "weights-incomplete",
@@ -310,6 +315,7 @@ def load_weights(
             path=checkpoint.folder,
             detail=left,
         )
+    files.check(checkpoint.folder)
     return model
 
 
@@ -335,20 +341,6 @@ def tensors_to_model(
     left = {what: names for what, names in info.items() if names}
     use_fast_products(model)
     return model.requires_grad_(False).eval(), left
-
-
-def _slices(files: list[Path]) -> dict[str, Any]:
-    """Every tensor as something that is read when it is indexed, as transformers does.
-
-    Read, not memory-mapped: what was converted leaves no pages behind, so that the process never
-    holds much more than the model; and a file that changes later cannot crash it.
-    """
-    slices: dict[str, Any] = {}
-    for file in files:
-        opened = safe_open(file, framework="pt", device="cpu", backend="pread")
-        for name in opened.keys():  # noqa: SIM118 - not a mapping
-            slices[name] = opened.get_slice(name)
-    return slices
 
 
 @contextmanager

@@ -6,32 +6,41 @@ Does not know: the model that hears them, prompts.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from threading import Event
 
-import av
 import numpy as np
-import soundfile
 import soxr
 import torch
 
 from omni.config import AudioConfig
 from omni.errors import MediaError
-from omni.media.container import ends_early, open_container, sound_stream
 from omni.media.files import readable_file
+from omni.media.limits import Watch, limits
 from omni.media.mel import log_mel, mel_frames
+from omni.media.sound_blocks import DECODER_ERRORS, SoundBlock, sound_blocks
 
 MODEL_RATE = 16_000  # Hz
 MIN_SAMPLES = 960  # at MODEL_RATE (0.06 s): shorter sound gives no code
-MAX_SECONDS = 30 * 60  # 22,500 codes, already more than most contexts
-BLOCK_SAMPLES = 1 << 18  # decoded at once, so that long files need little memory
 SILENCE = 1e-4  # half of peak to peak (-80 dB, three steps of 16 bits): nothing was recorded
-_UNKNOWN_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF}  # that streaming writers leave in a wav header
+LOUDEST = 100.0  # 40 dB above full scale: no recording, but numbers that mean something else
+CANCELLED = (
+    1e-3  # energy of the mean beside the loudest channel's, below which they cancel (-30 dB)
+)
 
-# A decoder fails in its own ways on a broken file.
-_DECODER_ERRORS = (soundfile.LibsndfileError, av.error.FFmpegError, ValueError, RuntimeError)
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A decoded file. ``samples``: float32 (samples,), full scale 1.
+
+    ``damaged``: something of it could not be decoded; silence stands there, or it ends early.
+    """
+
+    samples: np.ndarray
+    damaged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,41 +56,44 @@ class AudioPiece:
     bridge_length: int
 
 
-def read_waveform(path: Path | str, rate: int = MODEL_RATE) -> np.ndarray:
+def read_sound(path: Path | str, rate: int = MODEL_RATE, stop: Event | None = None) -> Sound:
     """Decode a sound file, or the sound track of a clip, to one channel.
 
     Resampled by soxr HQ, then the mean over all channels. (The published code refuses more than
-    two; phones and screen recorders make such files, and their mean is what can be heard.)
+    two; phones and screen recorders make such files, and their mean is what can be heard.) Where
+    the channels put each other out, the loudest of them is taken.
 
     Args:
-        path: wav, flac, ogg, opus, mp3, m4a, aac, webm, mp4, mkv, ...
+        path: wav, flac, ogg, opus, mp3, m4a, aac, webm, mp4, mkv, ...; known by its content.
         rate: Hz of the result.
-
-    Returns:
-        float32 (samples,), full scale 1.
+        stop: when set, the decoding ends.
 
     Raises:
-        MediaError: ``media-missing``, ``media-empty``, ``audio-unreadable``, ``audio-absent``,
-            ``audio-cut-off``, ``audio-broken``, ``audio-too-short``, ``audio-too-long``.
+        MediaError: ``media-missing``, ``media-empty``, ``media-too-large``, ``media-too-slow``,
+            ``audio-unreadable``, ``audio-absent``, ``audio-cut-off``, ``audio-broken``,
+            ``audio-too-short``, ``audio-too-long``, ``audio-too-many-channels``.
+        DecodingStopped: ``stop`` was set.
     """
     file = readable_file(path)
     try:
-        try:
-            waveform = _mono(_soundfile_blocks(file), rate, file.name)
-        except _DECODER_ERRORS:
-            waveform = _mono(_container_blocks(file), rate, file.name)
-    except _DECODER_ERRORS as error:
+        sound = _waveform(file, rate, Watch(file.name, stop))
+    except DECODER_ERRORS as error:
         raise MediaError(
             "audio-unreadable",
             "{name} could not be read as sound, it is broken or something else: "
             "use wav, mp3, flac, ogg, m4a or webm.",
             name=file.name,
         ) from error
-    if waveform.size * MODEL_RATE < MIN_SAMPLES * rate:
+    if sound.samples.size * MODEL_RATE < MIN_SAMPLES * rate:
         raise MediaError(
             "audio-too-short", "{name} is too short to hear: record it again.", name=file.name
         )
-    return waveform
+    return sound
+
+
+def read_waveform(path: Path | str, rate: int = MODEL_RATE) -> np.ndarray:
+    """The samples of :func:`read_sound`, float32 (samples,)."""
+    return read_sound(path, rate).samples
 
 
 def check_audible(waveform: np.ndarray, name: str) -> None:
@@ -135,96 +147,102 @@ def code_lengths(frames: int, config: AudioConfig) -> tuple[int, int]:
     return encoder_length, encoder_length // config.avg_pooler
 
 
-def _mono(blocks: Iterator[tuple[int, np.ndarray]], rate: int, name: str) -> np.ndarray:
-    """Resample blocks of (source rate, float32 (samples, channels)) and mix them down."""
-    mixed = []
-    resampler: soxr.ResampleStream | None = None
-    channels, total, source_rate = 1, 0, rate
-    for source_rate, block in blocks:
-        total += len(block)
-        _check_block(block, total / source_rate, name)
-        if source_rate != rate:
-            if resampler is None:
-                channels = block.shape[1]
-                resampler = soxr.ResampleStream(source_rate, rate, channels, quality="HQ")
-            block = resampler.resample_chunk(np.ascontiguousarray(block))
-        mixed.append(block.mean(axis=1, dtype=np.float32))
-    if resampler is not None:
-        rest = resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
-        mixed.append(rest.mean(axis=1, dtype=np.float32))
-    waveform = np.concatenate(mixed) if mixed else np.zeros(0, np.float32)
-    # soxr rounds the length, the published code rounds it up: one sample can be one code.
-    length = -(-total * rate // source_rate)
-    return np.pad(waveform[:length], (0, max(0, length - waveform.size)))
+def _waveform(file: Path, rate: int, watch: Watch) -> Sound:
+    """Decoded, resampled and mixed down."""
+    mixer = _Mixer(rate, file.name)
+    mixer.add(sound_blocks(file, watch))
+    if mixer.cancels:  # a cable with one pole swapped: the mean of the channels is silence
+        mixer = _Mixer(rate, file.name, mixer.loudest)
+        mixer.add(sound_blocks(file, watch))
+    return Sound(mixer.waveform(), mixer.damaged)
 
 
-def _check_block(block: np.ndarray, seconds: float, name: str) -> None:
-    if seconds > MAX_SECONDS:
-        raise MediaError(
-            "audio-too-long",
-            "{name} is longer than {minutes} minutes: send a shorter part of it.",
-            name=name,
-            minutes=MAX_SECONDS // 60,
-        )
-    if not np.isfinite(block).all():
-        raise MediaError(
-            "audio-broken", "{name} holds values that are no sound: record it again.", name=name
-        )
+class _Mixer:
+    """Resamples blocks and mixes their channels down, or takes one of them."""
+
+    def __init__(self, rate: int, name: str, channel: int | None = None) -> None:
+        """``channel``: the one to take; None: the mean of all."""
+        self.damaged = False
+        self._rate, self._name, self._channel = rate, name, channel
+        self._mixed: list[np.ndarray] = []
+        self._seconds = 0.0
+        self._energy = 0.0  # of the mean
+        self._energies = np.zeros(1)  # of each channel
+
+    @property
+    def loudest(self) -> int:
+        """The channel that holds most."""
+        return int(self._energies.argmax())
+
+    @property
+    def cancels(self) -> bool:
+        """Whether the channels put each other out."""
+        return self._channel is None and self._energy < CANCELLED * float(self._energies.max())
+
+    def waveform(self) -> np.ndarray:
+        """float32 (samples,)."""
+        return np.concatenate(self._mixed) if self._mixed else np.zeros(0, np.float32)
+
+    def add(self, blocks: Iterator[SoundBlock]) -> None:
+        """All blocks; the rate and the number of channels may change between them."""
+        for (rate, channels), some in groupby(blocks, _form):
+            self._add_run(some, rate, channels)
+
+    def _add_run(self, blocks: Iterator[SoundBlock], rate: int, channels: int) -> None:
+        """Blocks of one rate and number of channels."""
+        stream = None
+        if rate != self._rate:
+            stream = soxr.ResampleStream(rate, self._rate, channels, quality="HQ")
+        total, before, first = 0, sum(map(len, self._mixed)), len(self._mixed)
+        for block in blocks:
+            samples = block.samples
+            total += len(samples)
+            self.damaged |= block.damaged
+            self._check(samples, total / rate)
+            if stream is not None:
+                samples = stream.resample_chunk(np.ascontiguousarray(samples))
+            self._mix(samples)
+        if stream is not None:
+            self._mix(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True))
+        self._seconds += total / rate
+        # soxr rounds the length, the published code rounds it up: one sample can be one code.
+        length = -(-total * self._rate // rate)
+        run = np.concatenate([*self._mixed[first:], np.zeros(0, np.float32)])
+        missing = max(0, length - (sum(map(len, self._mixed)) - before))
+        self._mixed[first:] = [np.pad(run[:length], (0, missing))]
+
+    def _mix(self, samples: np.ndarray) -> None:
+        mean = samples.mean(axis=1, dtype=np.float32)
+        self._energy += float(np.square(mean, dtype=np.float64).sum())
+        energies = np.square(samples, dtype=np.float64).sum(axis=0)
+        width = max(len(energies), len(self._energies))
+        self._energies = _widened(self._energies, width) + _widened(energies, width)
+        if self._channel is None:
+            self._mixed.append(mean)
+        else:
+            taken = min(self._channel, samples.shape[1] - 1)
+            self._mixed.append(np.ascontiguousarray(samples[:, taken]))
+
+    def _check(self, samples: np.ndarray, seconds: float) -> None:
+        most = limits().seconds
+        if self._seconds + seconds > most:
+            raise MediaError(
+                "audio-too-long",
+                "{name} is longer than {minutes} minutes: send a shorter part of it.",
+                name=self._name,
+                minutes=round(most / 60),
+            )
+        if not np.isfinite(samples).all() or (samples.size and np.abs(samples).max() > LOUDEST):
+            raise MediaError(
+                "audio-broken",
+                "{name} holds values that are no sound: record it again.",
+                name=self._name,
+            )
 
 
-def _soundfile_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """(rate, float32 (samples, channels)) of what libsndfile reads."""
-    with soundfile.SoundFile(path) as sound:
-        rate, promised, read = sound.samplerate, sound.frames, 0
-        while True:
-            block = sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
-            read += len(block)
-            if len(block) < BLOCK_SAMPLES:
-                break
-            yield rate, block
-        yield rate, block
-        cut = sound.format == "FLAC" and read < promised
-    if cut or _wav_ends_early(path):
-        raise _cut_off(path.name)
+def _form(block: SoundBlock) -> tuple[int, int]:
+    return block.rate, block.samples.shape[1]
 
 
-def _wav_ends_early(path: Path) -> bool:
-    """Whether a wav file is shorter than its header says."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF" or len(file.read(4)) < 4 or file.read(4) != b"WAVE":
-            return False
-        while len(head := file.read(8)) == 8:
-            kind, length = struct.unpack("<4sI", head)
-            if kind == b"data":
-                return length not in _UNKNOWN_SIZES and file.tell() + length > size
-            file.seek(length + length % 2, 1)
-    return False
-
-
-def _container_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """(rate, float32 (samples, channels)) of what PyAV reads."""
-    with open_container(path) as container:
-        stream = sound_stream(container)
-        if stream is None:
-            raise MediaError("audio-absent", "{name} has no sound.", name=path.name)
-        resampler = av.AudioResampler(format="fltp")
-        end = 0.0
-        for packet in container.demux():
-            if packet.pts is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream is not stream:
-                continue
-            for frame in stream.decode(packet):
-                for part in resampler.resample(frame):
-                    yield part.sample_rate, part.to_ndarray().T
-        for part in resampler.resample(None):
-            yield part.sample_rate, part.to_ndarray().T
-        if ends_early(container, end):
-            raise _cut_off(path.name)
-
-
-def _cut_off(name: str) -> MediaError:
-    return MediaError(
-        "audio-cut-off", "{name} ends too early, it is incomplete: send it again.", name=name
-    )
+def _widened(values: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(values, (0, width - len(values)))

@@ -14,9 +14,11 @@ import av
 from PIL import Image as Pillow
 
 from omni.errors import MediaError
-from omni.media.image import check_size
+from omni.media.picture_files import open_picture
 
 QUALITY = "20"  # x264's constant rate factor
+NAME = "camera"  # of a frame, in sentences
+CAMERA_PIXELS = 4_200_000  # of a frame; the page sends 640 x 480
 
 
 def write_clip(frames: Sequence[bytes], path: Path) -> None:
@@ -28,26 +30,25 @@ def write_clip(frames: Sequence[bytes], path: Path) -> None:
     """
     if not frames:
         raise ValueError("A clip needs frames.")
-    pictures = [_picture(data) for data in frames]
-    width, height = (side - side % 2 for side in pictures[0].size)  # the pixel format halves both
+    first = _picture(frames[0])
+    width, height = (side - side % 2 for side in first.size)  # the pixel format halves both
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=1)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"preset": "ultrafast", "crf": QUALITY, "g": "1"}
-        for picture in pictures:
-            frame = av.VideoFrame.from_image(picture.resize((width, height)))
-            container.mux(stream.encode(frame))
+        for data in frames:
+            picture = _picture(data).resize((width, height))  # one by one: frames may be large
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         container.mux(stream.encode())
 
 
 def _picture(data: bytes) -> Pillow.Image:
     try:
-        with Pillow.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-            check_size(*picture.size, "camera")
+        with open_picture(io.BytesIO(data), NAME, CAMERA_PIXELS, formats=("JPEG",)) as picture:
             return picture.convert("RGB")
     except (OSError, ValueError) as error:
         raise MediaError(
             "image-unreadable",
             "{name} is not a picture that can be read: use PNG, JPEG, WebP or GIF.",
-            name="camera",
+            name=NAME,
         ) from error

@@ -23,7 +23,7 @@ FORMATS = (
     "mpeg,mpegts,mpegvideo,mpjpeg,mjpeg,h264,hevc,m4v,gif,ac3,eac3,wv,ape"
 )
 # Formats whose header says exactly how long they are.
-_EXACT_DURATION = {"mov", "matroska"}
+_EXACT_DURATION = {"mov", "matroska", "flac"}
 
 
 def open_container(path: Path | str) -> InputContainer:
@@ -73,12 +73,17 @@ def duration(container: InputContainer) -> float | None:
     return None if container.duration is None else container.duration / av.time_base
 
 
+def exact_duration(container: InputContainer) -> float | None:
+    """Seconds, where the format's header says exactly how long the file is."""
+    return duration(container) if _EXACT_DURATION & set(container.format.name.split(",")) else None
+
+
 def ends_early(container: InputContainer, end_s: float, gap_s: float = 0.0) -> bool:
     """Whether the last packet ends well before the header says, so that the file is incomplete.
 
     ``end_s``: end of the last packet of any stream; ``gap_s``: longest time between two packets.
     """
-    promised = duration(container)
-    if promised is None or not _EXACT_DURATION & set(container.format.name.split(",")):
+    promised = exact_duration(container)
+    if promised is None:
         return False
     return end_s < promised - max(0.5, 0.1 * promised, gap_s)

@@ -5,9 +5,11 @@ Knows: the system's ffmpeg and the binary of imageio-ffmpeg. Does not know: medi
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -22,7 +24,8 @@ def find_ffmpeg(cache: Path | None = None) -> Path:
     """The ffmpeg program, made reachable as ``ffmpeg`` for this process and its children.
 
     Without a system ffmpeg, the binary that comes with imageio-ffmpeg (whose name carries its
-    version) is linked as ``ffmpeg`` into ``cache``, and that folder is appended to PATH.
+    version) is linked as ``ffmpeg`` into ``cache`` (or, where that cannot be written, into a
+    temporary folder), and that folder is appended to PATH.
 
     Raises:
         ResourceError: ``ffmpeg-missing``.
@@ -36,8 +39,15 @@ def find_ffmpeg(cache: Path | None = None) -> Path:
             "ffmpeg-missing", "The program ffmpeg was not found: install it, then start again."
         ) from error
     folder = cache or platformdirs.user_cache_path("baichuan-omni-webui") / "bin"
-    link = folder / ("ffmpeg.exe" if os.name == "nt" else "ffmpeg")
-    _link(binary, link)
+    name = "ffmpeg.exe" if os.name == "nt" else "ffmpeg"
+    try:
+        _link(binary, folder / name)
+    except OSError as error:
+        logger.info("ffmpeg: %s cannot be written (%s)", folder, error)
+        folder = Path(tempfile.mkdtemp(prefix="omni-ffmpeg-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _link(binary, folder / name)
+    link = folder / name
     os.environ["PATH"] = os.pathsep.join([*filter(None, [os.environ.get("PATH")]), str(folder)])
     logger.info("ffmpeg: no system program, using %s", binary)
     return link

@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from omni.errors import MediaError
+from omni.media.limits import limits
 
 
 def readable_file(path: Path | str) -> Path:
     """``path``, absolute (a decoder would take a relative ``concat:...`` for a protocol).
 
     Raises:
-        MediaError: ``media-missing`` or ``media-empty``.
+        MediaError: ``media-missing``, ``media-empty`` or ``media-too-large``.
     """
     file = Path(path)
     if not file.is_file():
@@ -24,5 +25,13 @@ def readable_file(path: Path | str) -> Path:
     if file.stat().st_size == 0:
         raise MediaError(
             "media-empty", "{name} is empty: record or choose it again.", name=file.name
+        )
+    most = limits().file_bytes
+    if file.stat().st_size > most:
+        raise MediaError(
+            "media-too-large",
+            "{name} is larger than {megabytes} MB: send a smaller one.",
+            name=file.name,
+            megabytes=most // 1_000_000,
         )
     return file.resolve()

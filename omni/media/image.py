@@ -19,11 +19,12 @@ from PIL import ImageOps, UnidentifiedImageError
 from omni.config import VisualConfig
 from omni.errors import MediaError
 from omni.media.files import readable_file
+from omni.media.picture_files import open_picture, too_large
 
-MAX_FILE_PIXELS = 89_478_485  # Pillow's own limit: a small file can unpack to very many pixels
 MIN_PIXELS = 257  # the published processor refuses pictures of 256 pixels and fewer
 MAX_ASPECT = 200
 WHITE = (255, 255, 255)
+STRIP = 64  # rows that are converted at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +43,20 @@ def read_image(path: Path | str, background: tuple[int, int, int] | None = WHITE
     """A picture as people see it: first frame, turned as its EXIF data say, RGB.
 
     Args:
-        path: PNG, JPEG, WebP, GIF, BMP, TIFF, ...
+        path: a file of one of :data:`omni.media.picture_files.FORMATS`, known by its content.
         background: what shows through transparent parts; None drops the transparency as the
             published code does (hidden colours, often black, appear).
 
     Raises:
-        MediaError: ``media-missing``, ``media-empty``, ``image-unreadable``, ``image-broken``,
-            ``image-too-large``.
+        MediaError: ``media-missing``, ``media-empty``, ``media-too-large``, ``image-unreadable``,
+            ``image-broken``, ``image-too-large``, ``image-too-complex``.
     """
     file = readable_file(path)
     try:
-        with Pillow.open(file) as opened:
-            check_size(opened.width, opened.height, file.name)
+        with file.open("rb") as data, open_picture(data, file.name) as opened:
             opened.load()
-            return _as_seen(ImageOps.exif_transpose(opened), background)
+            ImageOps.exif_transpose(opened, in_place=True)
+            return _as_seen(opened, background)
     except MediaError:
         raise
     except UnidentifiedImageError as error:
@@ -65,21 +66,11 @@ def read_image(path: Path | str, background: tuple[int, int, int] | None = WHITE
             name=file.name,
         ) from error
     except Pillow.DecompressionBombError as error:
-        raise _too_large(file.name) from error
+        raise too_large(file.name) from error
     except Exception as error:  # Pillow's decoders fail in very many ways on a broken file
         raise MediaError(
             "image-broken", "{name} is broken or incomplete: send it again.", name=file.name
         ) from error
-
-
-def check_size(width: int, height: int, name: str) -> None:
-    """Refuse pictures that would fill the memory.
-
-    Raises:
-        MediaError: ``image-too-large``.
-    """
-    if width * height > MAX_FILE_PIXELS:
-        raise _too_large(name)
 
 
 def resized(picture: Pillow.Image, config: VisualConfig) -> Pillow.Image:
@@ -158,31 +149,52 @@ def _levels(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
 
 
 def _as_seen(picture: Pillow.Image, background: tuple[int, int, int] | None) -> Pillow.Image:
-    """RGB of any mode."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        picture = _eight_bits(picture)
-    if background is None or not picture.has_transparency_data:
+    """RGB of any mode. In strips, so that a large picture is not in memory four times."""
+    if not _converts(picture, background):
         return picture.convert("RGB")
-    layer = picture.convert("RGBA")
-    canvas = Pillow.new("RGBA", layer.size, (*background, 255))
-    canvas.alpha_composite(layer)
-    return canvas.convert("RGB")
+    levels = _levels_of(picture) if _is_deep(picture) else None
+    seen = Pillow.new("RGB", picture.size)
+    for top in range(0, picture.height, STRIP):
+        strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))
+        strip.info = dict(picture.info)  # where Pillow keeps the transparent colour
+        if levels is not None:
+            strip = _eight_bits(strip, *levels)
+        if background is not None and strip.has_transparency_data:
+            layer = strip.convert("RGBA")
+            strip = Pillow.new("RGBA", layer.size, (*background, 255))
+            strip.alpha_composite(layer)
+        seen.paste(strip.convert("RGB"), (0, top))
+    return seen
 
 
-def _eight_bits(picture: Pillow.Image) -> Pillow.Image:
+def _converts(picture: Pillow.Image, background: tuple[int, int, int] | None) -> bool:
+    """Whether more than Pillow's own conversion is needed."""
+    return _is_deep(picture) or (background is not None and picture.has_transparency_data)
+
+
+def _is_deep(picture: Pillow.Image) -> bool:
+    """Grey of more than 8 bits."""
+    return picture.mode.startswith("I") or picture.mode == "F"
+
+
+def _levels_of(picture: Pillow.Image) -> tuple[float, float]:
+    """The values that become black and white."""
+    low, high = math.inf, -math.inf
+    for top in range(0, picture.height, STRIP):
+        strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))
+        values = np.asarray(strip)
+        if np.isnan(values).all():
+            continue
+        low, high = min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values)))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return 0.0, 1.0
+    if picture.mode != "F" and low >= 0 and high <= 0xFFFF:
+        return 0.0, 65535.0  # 16 bits: the darkness is kept; anything else is stretched
+    return low, high
+
+
+def _eight_bits(picture: Pillow.Image, low: float, high: float) -> Pillow.Image:
     """Grey of more than 8 bits (Pillow's own conversion clips it to white)."""
     values = np.asarray(picture).astype(np.float64)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if picture.mode != "F" and low >= 0 and high <= 0xFFFF:
-        low, high = 0.0, 65535.0  # 16 bits: the darkness is kept; anything else is stretched
     scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / ((high - low) or 1.0))
     return Pillow.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
-
-
-def _too_large(name: str) -> MediaError:
-    return MediaError(
-        "image-too-large",
-        "{name} has more than {millions} million pixels: make it smaller.",
-        name=name,
-        millions=MAX_FILE_PIXELS // 1_000_000,
-    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 
 import av
 import numpy as np
@@ -23,9 +24,9 @@ from PIL import Image as Pillow
 
 from omni.errors import MediaError
 from omni.media.container import duration, ends_early, open_container, picture_stream
-from omni.media.image import check_size
+from omni.media.limits import Watch, limits
 
-MAX_SECONDS = 30 * 60  # at most 32 frames are seen: a longer clip shows nothing of most minutes
+DECODER_THREADS = 2  # each holds frames of its own
 DEFAULT_RATE = 25  # frames a second of a bare stream that says nothing
 STEADY = 0.5  # frame durations that a steady clip's timestamps may be off
 
@@ -46,27 +47,35 @@ class _Timeline:
     rate: Fraction | None  # average frames a second, as the container says
 
 
-def iter_frames(path: Path | str, max_frames: int) -> Iterator[Pillow.Image]:
+def iter_frames(
+    path: Path | str, max_frames: int, stop: Event | None = None
+) -> Iterator[Pillow.Image]:
     """One frame a second, evenly thinned to ``max_frames``, turned as the camera was held.
 
     A steady clip gives frames 0, n, 2n, ... with n the frame rate rounded to even, as published;
     a clip of varying rate gives what is on screen at each full second. Frames are yielded one by
     one: a clip in 4K does not fill the memory.
 
+    Args:
+        stop: when set, the decoding ends.
+
     Raises:
-        MediaError: ``media-missing``, ``media-empty``, ``video-unreadable``, ``video-absent``,
-            ``video-cut-off``, ``video-too-long``, ``image-too-large``.
+        MediaError: ``media-missing``, ``media-empty``, ``media-too-large``, ``media-too-slow``,
+            ``video-unreadable``, ``video-absent``, ``video-cut-off``, ``video-too-long``,
+            ``video-too-large``.
+        DecodingStopped: ``stop`` was set.
     """
     name = Path(path).name
+    watch = Watch(name, stop)
     count = 0
     try:
         with open_container(path) as container:
-            timeline = _timeline(container, _pictures(container, name), name)
+            timeline = _timeline(container, _pictures(container, name), name, watch)
             chosen = thin(choose(timeline.times, timeline.rate), max_frames)
-        with closing(_Decoder(path, timeline)) as decoder:
+        with closing(_Decoder(path, timeline, watch)) as decoder:
             for frame in decoder.frames(chosen):
                 count += 1
-                yield _picture(frame)
+                yield _picture(frame, name)
     except _DECODER_ERRORS as error:
         raise _unreadable(name) from error
     if not count:
@@ -101,11 +110,11 @@ def _pictures(container: InputContainer, name: str) -> VideoStream:
     stream = picture_stream(container)
     if stream is None:
         raise MediaError("video-absent", "{name} has no moving pictures.", name=name)
-    check_size(stream.width, stream.height, name)
+    _check_size(stream.width, stream.height, name)
     return stream
 
 
-def _timeline(container: InputContainer, stream: VideoStream, name: str) -> _Timeline:
+def _timeline(container: InputContainer, stream: VideoStream, name: str, watch: Watch) -> _Timeline:
     """Read every packet's time without decoding one."""
     _check_length(duration(container) or 0.0, name)
     base = float(stream.time_base or 1)
@@ -113,6 +122,7 @@ def _timeline(container: InputContainer, stream: VideoStream, name: str) -> _Tim
     shown: set[int] = set()
     keys: set[int] = set()
     for packet in container.demux():
+        watch.check()
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None:
             end = max(end, float((stamp + (packet.duration or 0)) * packet.time_base))
@@ -145,8 +155,9 @@ class _Decoder:
     searched, everything is decoded once.
     """
 
-    def __init__(self, path: Path | str, timeline: _Timeline) -> None:
+    def __init__(self, path: Path | str, timeline: _Timeline, watch: Watch) -> None:
         self.path = path
+        self._watch = watch
         self.timeline = timeline
         self.position: int | None = None  # stamp of the frame given last
         self._searchable = True
@@ -180,7 +191,7 @@ class _Decoder:
             return None
         try:
             self._container.seek(keys[before], stream=self._stream)
-            self._decoded = self._container.decode(self._stream)
+            self._decoded = self._watched()
             first = next(self._decoded, None)
         except av.error.FFmpegError:
             first = None
@@ -201,15 +212,23 @@ class _Decoder:
                 return frame
         return None
 
+    def _watched(self) -> Iterator[VideoFrame]:
+        """What is decoded from here on."""
+        for frame in self._container.decode(self._stream):
+            self._watch.check()
+            yield frame
+
     def _restart(self) -> None:
         self._container = open_container(self.path)
         self._stream = _pictures(self._container, Path(self.path).name)
         self._stream.thread_type = "AUTO"
-        self._decoded = self._container.decode(self._stream)
+        self._stream.codec_context.thread_count = DECODER_THREADS
+        self._decoded = self._watched()
 
 
-def _picture(frame: VideoFrame) -> Pillow.Image:
+def _picture(frame: VideoFrame, name: str) -> Pillow.Image:
     """RGB, turned by the container's display matrix (degrees counter-clockwise)."""
+    _check_size(frame.width, frame.height, name)  # it may change inside a clip
     picture = frame.to_image()
     quarter = round(frame.rotation / 90) % 4
     turns = (None, Pillow.Transpose.ROTATE_90, Pillow.Transpose.ROTATE_180)
@@ -218,12 +237,25 @@ def _picture(frame: VideoFrame) -> Pillow.Image:
 
 
 def _check_length(seconds: float, name: str) -> None:
-    if seconds > MAX_SECONDS:
+    most = limits().seconds
+    if seconds > most:
         raise MediaError(
             "video-too-long",
             "{name} is longer than {minutes} minutes: send a shorter part of it.",
             name=name,
-            minutes=MAX_SECONDS // 60,
+            minutes=round(most / 60),
+        )
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    most = limits().clip_pixels
+    if width * height > most:
+        raise MediaError(
+            "video-too-large",
+            "{name} has frames of {width} x {height} pixels: send it in 4K or smaller.",
+            name=name,
+            width=width,
+            height=height,
         )
 
 

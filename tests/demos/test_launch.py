@@ -33,7 +33,9 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     monkeypatch.setattr(launch.atexit, "register", lambda close: seen.update(close=close))
     monkeypatch.delenv("SPACE_ID", raising=False)
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "changed by the app, restored after the test")
+    monkeypatch.setenv(
+        "GRADIO_TEMP_DIR", str(tmp_path)
+    )  # changed by the app, restored after the test
     return seen
 
 

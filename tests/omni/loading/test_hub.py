@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
+import httpx
 import pytest
 from huggingface_hub.errors import (
     DryRunError,
@@ -127,15 +129,51 @@ def test_closing_cancels(client: Client) -> None:
     assert not [t for t in threading.enumerate() if t.name == "omni-background"]
 
 
-@pytest.mark.parametrize("error", [RepositoryNotFoundError, GatedRepoError])
-def test_no_such_repository(client: Client, error: type[HfHubHTTPError]) -> None:
-    client.dry_error = error("no", response=MagicMock(headers={}))
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (RepositoryNotFoundError, 404, "hub-not-found"),
+        (GatedRepoError, 403, "hub-forbidden"),
+        (HfHubHTTPError, 403, "hub-forbidden"),
+        (HfHubHTTPError, 401, "hub-not-found"),
+        (HfHubHTTPError, 503, "hub-unreachable"),
+    ],
+)
+def test_what_the_hub_refuses(
+    client: Client, error: type[HfHubHTTPError], status: int, code: str
+) -> None:
+    client.error = error("no", response=MagicMock(headers={}, status_code=status))
     raised = refused()
-    assert raised.code == "hub-not-found" and NAME in str(raised)
+    assert raised.code == code and NAME in str(raised)
+
+
+def test_offline_mode_is_told_as_such(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    client.dry_error, client.error = DryRunError("no"), LocalEntryNotFoundError("no")
+    raised = refused()
+    assert raised.code == "hub-offline" and "HF_HUB_OFFLINE" in str(raised)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_cannot_be_written(client: Client, number: int) -> None:
+    client.error = OSError(number, os.strerror(number))
+    raised = refused(ResourceError)
+    assert raised.code == "hub-folder" and hub.constants.HF_HUB_CACHE in str(raised)
+
+
+def test_an_error_of_our_own_stays_one(client: Client) -> None:
+    client.error = RuntimeError("a mistake")
+    assert str(refused(RuntimeError)) == "a mistake"
 
 
 @pytest.mark.parametrize(
-    "error", [LocalEntryNotFoundError("no"), ConnectionError("no"), OSError("odd")]
+    "error",
+    [
+        LocalEntryNotFoundError("no"),
+        ConnectionError("no"),
+        OSError("odd"),
+        httpx.ReadError("in the middle"),
+    ],
 )
 def test_no_network_and_nothing_cached(client: Client, error: Exception) -> None:
     client.dry_error, client.error = DryRunError("no"), error
@@ -155,9 +193,18 @@ def test_a_disk_that_is_too_small(client: Client, monkeypatch: pytest.MonkeyPatc
     assert error.code == "disk-short" and "30.0 GB" in str(error) and "29.0 GB" in str(error)
 
 
-def test_a_disk_that_fills_up(client: Client) -> None:
-    client.error = OSError(28, "No space left on device")
-    assert refused(ResourceError).code == "disk-full"
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("Data processing error: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_disk_that_fills_up(client: Client, error: Exception) -> None:
+    client.error = error
+    raised = refused(ResourceError)
+    assert raised.code == "disk-full" and hub.constants.HF_HUB_CACHE in str(raised)
 
 
 FILES = {

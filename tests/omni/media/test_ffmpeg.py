@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -46,3 +47,13 @@ def test_no_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ResourceError) as caught:
         find_ffmpeg(tmp_path / "cache")
     assert caught.value.code == "ffmpeg-missing"
+
+
+def test_a_folder_that_cannot_be_written_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    found = find_ffmpeg(in_the_way / "cache")
+    assert found.exists() and shutil.which("ffmpeg") == str(found)

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from omni.errors import MediaError
 from omni.media import video
 from omni.media.container import duration, has_sound, open_container
+from omni.media.limits import MediaLimits
 from omni.media.video import choose, iter_frames, thin
 from tests.support.media_files import number_of, numbered, tone, turn_clip, write_clip, write_sound
 
@@ -242,7 +243,7 @@ def test_damage_inside(tmp_path: Path) -> None:
 
 
 def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "MAX_SECONDS", 2)
+    monkeypatch.setattr(video, "limits", lambda: MediaLimits(seconds=2))
     clip = plain(tmp_path / "a.mp4")
     assert error_of(clip).code == "video-too-long"
     live = write_clip(tmp_path / "a.webm", np.arange(90) / 30, "libvpx", options={"live": "1"})

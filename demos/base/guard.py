@@ -1,0 +1,199 @@
+"""Who may speak to the server: the page's own requests and scripts, no other site in a browser.
+
+Knows: hosts, origins, the headers that browsers add, how often a password may be guessed.
+Does not know: routes, sessions, what a request asks for.
+
+A browser sends requests for any site that is open in it, with the cookies of ours. It says so: in
+``Sec-Fetch-Site`` where the page came by https or from this machine, in ``Origin`` otherwise. And a
+name of another site can be made to lead to this machine (DNS rebinding): then the ``Host`` is not
+one of ours. Scripts send neither and are let through: they have nobody's cookies.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+FORBIDDEN, TOO_MANY = 403, 429  # HTTP status codes
+POLICY_VIOLATION = 1008  # WebSocket close code
+FOREIGN_HOST = "This page does not answer to the name {host}: open it by its address."
+FOREIGN_SITE = "This page answers to its own requests alone, not to those of other sites."
+SLOW_DOWN = "Too many wrong passwords: wait {seconds} seconds and try again."
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The names under which the page is reached.
+
+    ``local``: only from this machine. ``names``: further ones than addresses and this machine's
+    own names; "*": any (behind a proxy, whose names are not known).
+    """
+
+    local: bool
+    names: frozenset[str] = frozenset()
+
+    def ours(self, host: str) -> bool:
+        """Whether ``host`` (without its port) is one of ours."""
+        host = host.lower().strip("[]")
+        if "*" in self.names or host in self.names or host in LOOPBACK_HOSTS:
+            return True
+        if self.local:
+            return False
+        return _is_address(host) or host in own_names()
+
+
+@cache
+def own_names() -> frozenset[str]:
+    """What this machine calls itself (no name server is asked)."""
+    name = socket.gethostname().lower()
+    short = name.split(".")[0]
+    return frozenset({name, short, f"{short}.local"})
+
+
+def host_of(netloc: str) -> str:
+    """The host of ``host:port``, in lower case; empty where it makes no sense."""
+    try:
+        return (urlsplit(f"//{netloc}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+class SameOrigin:
+    """Lets requests of the page and of scripts through, and nothing of other sites."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        refusal = self.refusal(Headers(scope=scope))
+        if refusal is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        else:
+            await PlainTextResponse(refusal, FORBIDDEN)(scope, receive, send)
+
+    def refusal(self, headers: Headers) -> str | None:
+        """Why a request is not served; None: it is."""
+        host = headers.get("host", "")
+        if not self.hosts.ours(host_of(host)):
+            return FOREIGN_HOST.format(host=host_of(host) or "?")
+        site = headers.get("sec-fetch-site")
+        if site in ("same-origin", "none"):
+            return None
+        if site is not None:
+            # Whoever follows a link from another site opens the page, and can do no more by it.
+            opens = headers.get("sec-fetch-mode") == "navigate"
+            opens = opens and headers.get("sec-fetch-dest") in ("document", "iframe")
+            return None if opens and "origin" not in headers else FOREIGN_SITE
+        return None if self._same(headers) else FOREIGN_SITE
+
+    def _same(self, headers: Headers) -> bool:
+        """Whether the origin, if the request names one, is the page's."""
+        origin = headers.get("origin")
+        if origin is None:
+            return True
+        own = {headers.get("host", ""), headers.get("x-forwarded-host", "")}
+        return urlsplit(origin).netloc.lower() in {name.lower() for name in own if name}
+
+
+class SlowGuesses:
+    """Makes whoever gives wrong passwords wait, longer each time; counted by address."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        path: str = "/login",
+        free: int = 5,
+        longest_s: float = 300.0,
+        log: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            path: of the login's route, from its end.
+            free: wrong passwords that cost nothing.
+            longest_s: that anybody has to wait.
+            log: gets a line for each wrong password.
+            clock: seconds.
+        """
+        self.app = app
+        self._path, self._free, self._longest_s = path, free, longest_s
+        self._log, self._clock = log, clock
+        self._lock = threading.Lock()
+        self._wrong: dict[str, tuple[int, float]] = {}  # address: how often, until when it waits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        guess = scope["type"] == "http" and scope["method"] == "POST"
+        if not (guess and scope["path"].rstrip("/").endswith(self._path)):
+            await self.app(scope, receive, send)
+            return
+        address = (scope.get("client") or ("?", 0))[0]
+        wait = self.wait_s(address)
+        if wait > 0:
+            sentence = SLOW_DOWN.format(seconds=int(wait) + 1)
+            await PlainTextResponse(sentence, TOO_MANY)(scope, receive, send)
+            return
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.came(address, right=message["status"] < 400)
+            await send(message)
+
+        await self.app(scope, receive, watched)
+
+    def wait_s(self, address: str) -> float:
+        """Seconds that ``address`` still has to wait."""
+        with self._lock:
+            _, until = self._wrong.get(address, (0, 0.0))
+        return max(0.0, until - self._clock())
+
+    def came(self, address: str, right: bool) -> None:
+        """A password came from ``address``."""
+        with self._lock:
+            if right:
+                self._wrong.pop(address, None)
+                return
+            count = self._wrong.get(address, (0, 0.0))[0] + 1
+            pause = min(2.0 ** (count - self._free), self._longest_s) if count > self._free else 0
+            self._forget()
+            self._wrong[address] = count, self._clock() + pause
+        if self._log is not None:
+            self._log(f"wrong password number {count} from {address}")
+
+    def _forget(self) -> None:
+        """Addresses that have been quiet for long; so the table stays small."""
+        now = self._clock()
+        old = [key for key, (_, until) in self._wrong.items() if now - until > self._longest_s]
+        for key in old:
+            del self._wrong[key]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def names(given: Iterable[str]) -> frozenset[str]:
+    """Hosts that a person named, as :class:`Hosts` takes them."""
+    return frozenset(name.strip().lower().strip("[]") for name in given if name.strip())
