@@ -19,6 +19,7 @@ from demos.base.events import QUIET
 from demos.base.languages import Words
 from demos.base.word_files import PageLanguage
 from demos.tabs.actions import Actions
+from demos.tabs.imported import check_medium
 from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
@@ -137,7 +138,7 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
             gr.Warning(context.words.say(language, "turn-busy"))
             return actions.show(request, thread, thread)
         try:
-            now = read_conversation(Path(upload), session.new_file, is_audible)
+            now = read_conversation(Path(upload), session.new_file, is_audible, check_medium)
         except OmniError as error:
             gr.Warning(context.words.error(language, error))
             return actions.show(request, thread, thread)
