@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from demos import serve
     from demos.base.languages import Words
     from demos.build import build
+    from demos.turns.room import SHARED_QUOTA, Quota
     from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root
     from demos.voices.library import owner_library
     from omni.media.ffmpeg import find_ffmpeg
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refuse(words.error(words.of(None), error))
 
     sessions = Sessions(new_root(), lag_s=PAGE_LAG_S)
+    sessions.quota = Quota() if options.private else SHARED_QUOTA
     atexit.register(sessions.close)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
