@@ -22,8 +22,8 @@ from demos.base.languages import Words
 from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
-from demos.tabs.video import is_audible
-from demos.turns.chat import Thread
+from demos.tabs.video import has_sound_to_hear
+from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Session, Sessions
 from demos.turns.turn import Ask, View, run_turn
 from omni.conversation import (
@@ -96,8 +96,8 @@ class Api:
             if view.end is None or view.thread is None:
                 yield view.said, None, {}, gr.skip()
                 continue
-            sound = view.thread.entries[-1].sound
-            yield view.said, _path(sound), statistics(view.end), view.thread
+            answer = view.thread.entries[-1]
+            yield view.said, _path(answer.sound), _told(view.end, answer), view.thread
 
     def new_conversation(self, request: gr.Request, thread: Thread) -> Thread:
         """Forget what was said in this session, and remove its files."""
@@ -141,8 +141,12 @@ class Api:
 
         ask = Ask(prepare, True, language, change=_seeded(seed), task="read")
         *_, last = self._run(request, Thread(), ask)
-        sound = last.thread.entries[-1].sound if last.thread else None
-        return _path(sound), statistics(last.end) if last.end else {}
+        if last.thread is None or last.end is None:
+            return None, {}
+        answer = last.thread.entries[-1]
+        if answer.sound is None and last.end.stats.speech_s:
+            raise gr.Error(answer.note)  # all that was asked for is lost
+        return _path(answer.sound), _told(last.end, answer)
 
     def model(self) -> dict[str, Any]:
         """What is loaded, and what the next request runs with (it is loaded then)."""
@@ -213,7 +217,13 @@ def statistics(end: TurnEnd) -> dict[str, Any]:
         "text_tokens_per_s": stats.text_tokens_per_s,
         "reason": end.reason,
         "forgotten": end.forgotten,
+        "media_notes": [asdict(note) for note in end.media_notes],
     }
+
+
+def _told(end: TurnEnd, answer: Entry) -> dict[str, Any]:
+    """:func:`statistics`, and what the page would say below the answer."""
+    return statistics(end) | {"note": answer.note}
 
 
 def build_api(engine: Engine, sessions: Sessions, words: Words, fixed: bool = False) -> Api:
@@ -298,7 +308,7 @@ def _message(
     if video:
         clip = keep(video)
         parts.append(Video(clip))
-        if is_audible(clip):
+        if has_sound_to_hear(clip):
             parts.append(Audio(clip))
     if audio:
         parts.append(Audio(keep(audio)))

@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demos.base import theme
-from demos.base.gradio_internals import rest_queue
+from demos.base.gradio_internals import keep_uploads_apart, rest_queue
 from demos.base.languages import Words
 from demos.base.page import routes_beside
 from omni.errors import OmniError
@@ -155,6 +155,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     """Start serving and return the local address; the caller keeps the process alive."""
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
+    keep_uploads_apart()
     _, address, _ = page.launch(
         server_name=options.host,
         server_port=options.port,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -31,6 +32,7 @@ from omni.events import (
     AudioFrame,
     EngineEvent,
     Finished,
+    MediaNote,
     Progress,
     SegmentEnd,
     SpeechChunk,
@@ -42,6 +44,7 @@ from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
+from omni.media.limits import DecodingStopped
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.trimming import fitting
@@ -98,6 +101,13 @@ class Assistant:
 
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
         """Serve ``request``; ends with a TurnEnd."""
+        try:
+            yield from self._served(request)
+        except DecodingStopped:  # in the middle of a long file
+            stats = TurnClock(request.started).stopped()
+            yield TurnEnd(Message("assistant", ()), "stopped", stats)
+
+    def _served(self, request: Request) -> Generator[EngineEvent, None, None]:
         if isinstance(request, TurnRequest):
             return self._turn(request)
         if isinstance(request, PrepareRequest):
@@ -116,12 +126,13 @@ class Assistant:
         media = _media_count(request.conversation, options.speech)
         if media:
             yield Progress("encode", 0, media)
+        builder = self._builder.for_turn(request.stop)
         with clock.encoding():
-            fit = fitting(self._builder, request.conversation, options.speech)
+            fit = fitting(builder, request.conversation, options.speech)
             generation = self._loop.run(fit.prompt, options, request.stop, request.session)
-        yield from self._events(
-            generation, request, clock, options.speech, media=media, forgotten=fit.forgotten
-        )
+        notes = builder.notes_on(_new_files(request.conversation))
+        events = self._events(generation, request, clock, options.speech, media, fit.forgotten)
+        yield from _noted(events, notes)
 
     def _prepare(self, request: PrepareRequest) -> Generator[EngineEvent, None, None]:
         clock = TurnClock(request.started)
@@ -134,7 +145,7 @@ class Assistant:
         question = Message("user", (Text(PLACEHOLDER),))
         asked = replace(conversation, messages=(*conversation.messages, question))
         with clock.encoding():
-            fit = fitting(self._builder, asked, speech=True)
+            fit = fitting(self._builder.for_turn(request.stop), asked, speech=True)
             generation = self._loop.prepare(fit.prompt, request.stop, request.session)
         yield from self._events(
             generation, request, clock, spoken=False, media=media, forgotten=fit.forgotten
@@ -144,20 +155,24 @@ class Assistant:
         options = self._within(request.options or TRANSCRIBING)
         clock = TurnClock(request.started)
         yield Progress("encode", 0, 1)
+        builder = self._builder.for_turn(request.stop)
         with clock.encoding():
-            prompt = self._builder.transcription(request.path)
+            prompt = builder.transcription(request.path)
             generation = self._loop.transcribe(prompt, options, request.stop)
-        yield from self._events(generation, request, clock, spoken=False, media=1)
+        events = self._events(generation, request, clock, spoken=False, media=1)
+        yield from _noted(events, builder.notes_on([request.path]))
 
     def _read_aloud(self, request: ReadAloudRequest) -> Generator[EngineEvent, None, None]:
         options = self._within(request.options or READING)
         clock = TurnClock(request.started)
         chinese = any(HAN[0] <= character <= HAN[1] for character in request.text)
+        builder, voice = self._builder.for_turn(request.stop), request.voice
         with clock.encoding():
             language: PromptLanguage = "zh" if chinese else "en"
-            prompts = self._builder.reading(request.text, request.voice, language)
+            prompts = builder.reading(request.text, voice, language)
             generation = self._loop.read_aloud(prompts, options, request.stop)
-        yield from self._events(generation, request, clock, spoken=True)
+        events = self._events(generation, request, clock, spoken=True)
+        yield from _noted(events, builder.notes_on([voice.path] if voice else []))
 
     def _within(self, options: GenerationOptions) -> GenerationOptions:
         return self.loaded.defaults.limits.of(options)
@@ -214,6 +229,15 @@ class Assistant:
             jobs.close()
 
 
+def _noted(
+    events: Generator[EngineEvent, None, None], notes: tuple[MediaNote, ...]
+) -> Generator[EngineEvent, None, None]:
+    """``events``, the last of them with ``notes``; closing this closes them too."""
+    with closing(events):
+        for event in events:
+            yield replace(event, media_notes=notes) if isinstance(event, TurnEnd) else event
+
+
 def _until(stop: threading.Event, chunks: Iterator[SpeechChunk]) -> Iterator[SpeechChunk]:
     for chunk in chunks:
         if stop.is_set():
@@ -231,6 +255,10 @@ class TurnClock:
         self._first_text_s: float | None = None
         self._first_sound_s: float | None = None
         self._samples = 0
+
+    def stopped(self) -> TurnStats:
+        """The numbers of a turn that was stopped before anything was generated."""
+        return TurnStats(total_s=self.elapsed())
 
     def elapsed(self) -> float:
         """Seconds since the turn was asked for."""
@@ -292,6 +320,13 @@ class TurnClock:
             speech_s=self._samples / SPEECH_RATE,
             seed=generation.seed,
         )
+
+
+def _new_files(conversation: Conversation) -> list[Path]:
+    """The files of the last message and the voice; those before were told of in their turns."""
+    last, voice = conversation.messages[-1], conversation.system.voice
+    files = [part.path for part in last.parts if isinstance(part, Audio | Image | Video)]
+    return files + ([voice.path] if voice and len(conversation.messages) == 1 else [])
 
 
 def _media_count(conversation: Conversation, speech: bool) -> int:

@@ -99,6 +99,18 @@ class TurnStats:
 
 
 @dataclass(frozen=True)
+class MediaNote:
+    """What the person should know of a file that was used all the same.
+
+    damaged: a part of its sound could not be decoded, silence stood there; unheard: the sound of a
+    clip could not be read, just its pictures were seen.
+    """
+
+    kind: Literal["damaged", "unheard"]
+    name: str  # of the file
+
+
+@dataclass(frozen=True)
 class TurnEnd:
     """The last event of a turn."""
 
@@ -106,6 +118,7 @@ class TurnEnd:
     reason: FinishReason  # why it ended here
     stats: TurnStats
     forgotten: int = 0  # of the conversation's first messages: the context had no room for them
+    media_notes: tuple[MediaNote, ...] = ()  # on the question's files and the voice
 
 
 EngineEvent: TypeAlias = TextDelta | SpeechChunk | Progress | TurnEnd

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import secrets
 from collections.abc import Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -99,6 +100,23 @@ def encode_whole_chunks() -> None:
     take_all.takes_all = True  # type: ignore[attr-defined]
     audio_stream_encoder.STARTUP_WAIT = ENCODER_STARTUP_S
     AacStreamEncoder.take = take_all  # type: ignore[method-assign, assignment]
+
+
+def keep_uploads_apart() -> None:
+    """Give every upload a folder of its own, from the next one on.
+
+    Gradio names the folder after the content. Two visitors who give the same file would share it,
+    and what one of them leaves behind is removed with their session.
+    """
+    from gradio import route_utils
+
+    class Upload(route_utils.GradioUploadFile):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            self.sha.update(secrets.token_bytes(16))
+
+    if route_utils.GradioUploadFile.__name__ != Upload.__name__:
+        setattr(route_utils, "GradioUploadFile", Upload)  # noqa: B010 - a class, for mypy
 
 
 def rest_queue(page: gr.Blocks, seconds: float) -> None:

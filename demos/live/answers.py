@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from demos.base.word_files import PageLanguage, PromptLanguage
 from demos.turns.chat import Entry, Thread
+from demos.turns.room import told
 from demos.turns.sessions import Session
 from demos.turns.turn import keep_sound
 from omni.conversation import Message, Part, SystemPrompt
@@ -57,7 +58,10 @@ class Work:
         """Make the answer in this thread; the last item reported is a TurnEnd or an error."""
         setup = self.setup
         try:
-            parts = write_question(question, self.session.new_file)
+            try:
+                parts = write_question(question, self.session.new_file)
+            except OSError as error:
+                raise told(error) from error
             report(Prepared(parts))
             asked = self.thread.plus(Entry(Message("user", parts)))
             conversation = asked.conversation(setup.system, setup.prompt_language)
@@ -78,10 +82,18 @@ def growing(so_far: AnswerSoFar, thinking: str) -> list[Entry]:
     return [*question, Entry(said, note="" if said.parts else thinking)]
 
 
-def entries(exchange: Exchange, session: Session, note: str) -> tuple[Entry, ...]:
-    """Question and answer that are over, for the chat; the sound goes to the session's files."""
+def entries(
+    exchange: Exchange, session: Session, note: str, tell: Callable[[Exception], str]
+) -> tuple[Entry, ...]:
+    """Question and answer that are over, for the chat; the sound goes to the session's files.
+
+    ``tell``: an error as a sentence, where the sound could not be kept.
+    """
     failed = not exchange.answered
-    answer = Entry(exchange.answer, keep_sound(session, exchange.sound), note, failed=failed)
+    sound, unkept = keep_sound(session, exchange.sound)
+    if unkept is not None:
+        note = f"{note} {tell(unkept)}".strip()
+    answer = Entry(exchange.answer, sound, note, failed=failed)
     if not exchange.question:
         return (answer,)
     return (Entry(Message("user", exchange.question), failed=failed), answer)

@@ -285,7 +285,7 @@ class Live:
     def _close(self, command: do.CloseAnswer) -> None:
         exchange = command.exchange
         note = self._sentences.below(exchange)
-        pair = entries(exchange, self._session, note)
+        pair = entries(exchange, self._session, note, self._sentences.error)
         self.thread = self.thread.forget(exchange.forgotten).plus(*pair)
         if exchange.error is not None:
             self._note(note)

@@ -121,6 +121,6 @@ def example_handler(
 
 def _copied(session: Session, name: str) -> Path:
     """A copy that belongs to the session; it is removed with it, the original is not."""
-    copy = session.new_file(Path(name).name)
-    shutil.copyfile(EXAMPLES / name, copy)
+    with session.writing(Path(name).name) as copy:
+        shutil.copyfile(EXAMPLES / name, copy)
     return copy

@@ -6,8 +6,9 @@ Does not know: the zip's form (demos.turns.export).
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,12 @@ from demos.base.events import QUIET
 from demos.base.languages import Words
 from demos.base.word_files import PageLanguage
 from demos.tabs.actions import Actions
+from demos.tabs.imported import check_medium
+from demos.tabs.spec import TabContext
 from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
+from demos.turns.room import told
 from omni.conversation import Audio, Image, Video
 from omni.errors import OmniError
 
@@ -106,8 +110,13 @@ def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | Non
             gr.Info(context.words.say(context.words.of(request), "chat-is-empty"))
             return None
         session = context.sessions.get(request.session_hash)
-        path = session.new_file(f"conversation-{time.strftime('%Y%m%d-%H%M%S')}.zip")
-        write_conversation(thread, path)
+        name = f"conversation-{time.strftime('%Y%m%d-%H%M%S')}.zip"
+        try:
+            with session.writing(name, sizes(thread.files())) as path:
+                write_conversation(thread, path)
+        except (OmniError, FileNotFoundError) as error:
+            warned(context, request, error)
+            return None
         return str(path)
 
     return export
@@ -115,13 +124,26 @@ def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | Non
 
 def save_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread], str | None]:
     """Writes one message into a file of the session."""
-    sessions = actions.context.sessions
+    context = actions.context
 
     def save(request: gr.Request, event: gr.EventData, thread: Thread) -> str | None:
         rows, row = thread.rows(), int(event.row)
         if not 0 <= row < len(rows):
             return None
-        path = write_message(rows[row], sessions.get(request.session_hash).new_file)
+        session = context.sessions.get(request.session_hash)
+        made: list[Path] = []
+
+        def place(name: str) -> Path:
+            made.append(session.new_file(name))
+            return made[-1]
+
+        try:
+            path = write_message(rows[row], place)
+        except (OmniError, OSError) as error:
+            for unfinished in made:
+                shutil.rmtree(unfinished.parent, ignore_errors=True)
+            warned(context, request, error)
+            return None
         return str(path) if path else None
 
     return save
@@ -137,13 +159,28 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
             gr.Warning(context.words.say(language, "turn-busy"))
             return actions.show(request, thread, thread)
         try:
-            now = read_conversation(Path(upload), session.new_file, is_audible)
-        except OmniError as error:
-            gr.Warning(context.words.error(language, error))
+            now = read_conversation(Path(upload), session.new_file, is_audible, check_medium)
+        except (OmniError, OSError) as error:
+            warned(context, request, error)
             return actions.show(request, thread, thread)
         return actions.show(request, thread, now)
 
     return load
+
+
+def warned(context: TabContext, request: gr.Request, error: OmniError | OSError) -> None:
+    """Say on the page what went wrong with a file."""
+    if isinstance(error, FileNotFoundError):
+        sentence = context.words.say(context.words.of(request), "session-over")
+    else:
+        known = error if isinstance(error, OmniError) else told(error)
+        sentence = context.words.error(context.words.of(request), known)
+    gr.Warning(sentence)
+
+
+def sizes(files: Iterable[Path]) -> int:
+    """Bytes of all ``files``."""
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def transcript_handler(actions: Actions, tools: Tools) -> Callable[[gr.Request, Thread], Changes]:

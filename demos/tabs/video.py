@@ -17,6 +17,8 @@ from demos.tabs.spec import Chip, Keep, Media, TabSpec
 from omni.conversation import Audio, Part, Video
 from omni.errors import MediaError
 
+NOTHING_HEARD = ("audio-silent", "audio-too-short", "audio-absent")  # codes of MediaError
+
 
 def _inputs(words: Words) -> Mapping[str, Component]:
     return {
@@ -40,29 +42,42 @@ def _parts(media: Media, keep: Keep) -> tuple[Part, ...]:
     if media["clip"]:
         path = keep(media["clip"])
         parts.append(Video(path))
-        if media["with_sound"] and is_audible(path):
+        if media["with_sound"] and has_sound_to_hear(path):
             parts.append(Audio(path))
     if media["question"]:
         parts.append(Audio(keep(media["question"])))
     return tuple(parts)
 
 
-def is_audible(clip: Path) -> bool:
-    """Whether a clip has a sound track with something to hear.
+def has_sound_to_hear(clip: Path) -> bool:
+    """Whether a clip has a sound track that is to be heard; one that cannot be read is.
 
-    A clip without, or with a silent one, is not an error: its pictures are what was sent. What
-    is wrong with its pictures is told when they are read.
+    A clip without, or with a silent one, is not an error: its pictures are what was sent. Of one
+    that cannot be read the engine says so (:class:`omni.events.MediaNote`), and what is wrong with
+    the pictures is told when they are read.
     """
     from omni.media.container import has_sound
 
     try:
         if not has_sound(clip):
             return False
-        from omni.media.audio import check_audible, read_waveform
-
-        check_audible(read_waveform(clip), clip.name)
     except MediaError:
         return False
+    return _heard(clip, unreadable=True)
+
+
+def is_audible(sound: Path) -> bool:
+    """Whether a sound file can be read and has something to hear."""
+    return _heard(sound, unreadable=False)
+
+
+def _heard(file: Path, unreadable: bool) -> bool:
+    from omni.media.audio import check_audible, read_waveform
+
+    try:
+        check_audible(read_waveform(file), file.name)
+    except MediaError as error:
+        return unreadable and error.code not in NOTHING_HEARD
     return True
 
 

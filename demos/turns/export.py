@@ -1,7 +1,8 @@
 """A conversation as a file: a zip of conversation.json and the media, out and in again; one
 message as a file of its own.
 
-Knows: the zip's form, its limits, how a bad one is told. Does not know: Gradio, sessions.
+Knows: the zip's form, its limits, how a bad one is told. Does not know: Gradio, sessions, how a
+zip is kept within bounds (demos.turns.unpacking).
 
 conversation.json: ``{"format": FORMAT, "version": 1, "messages": [...]}``; a message has ``role``,
 ``parts`` (``{"type": "text", "text": ...}`` or ``{"type": "image" | "audio" | "video", "file":
@@ -22,8 +23,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias
 
 from demos.turns.chat import Entry, Thread
+from demos.turns.unpacking import BoundedZip, TooLarge, ZipBounds, open_zip
 from omni.conversation import Audio, Image, Message, Part, Speech, Text, Video
-from omni.errors import ConversationError
+from omni.errors import ConversationError, OmniError
+from omni.media.limits import limits
 
 FORMAT = "omni-conversation"
 VERSION = 1
@@ -33,8 +36,8 @@ MESSAGE = "message"  # the name of a file with one
 MAX_MESSAGES = 1000
 MAX_FILES = 500
 MAX_TABLE_BYTES = 10_000_000
-MAX_BYTES = 1_000_000_000  # unpacked
-_COPY_BYTES = 1 << 20
+MAX_BYTES = 1_000_000_000  # unpacked; fewer where the limits of media say so
+_MORE_NAMES = 50  # in a zip that was packed again: folders, and what a desktop leaves in them
 
 _KINDS: dict[str, type[Image] | type[Audio] | type[Video]] = {
     "image": Image,
@@ -43,6 +46,7 @@ _KINDS: dict[str, type[Image] | type[Audio] | type[Video]] = {
 }
 NewFile: TypeAlias = Callable[[str], Path]  # a file name -> where to put it
 Hears: TypeAlias = Callable[[Path], bool]  # whether there is anything to hear in a sound file
+Check: TypeAlias = Callable[[Part], None]  # refuses a medium that cannot be what it says
 
 
 def write_conversation(thread: Thread, path: Path) -> None:
@@ -106,14 +110,17 @@ def _files(entry: Entry) -> list[Path]:
     return entry.media + ([entry.sound] if entry.sound else [])
 
 
-def read_conversation(path: Path, new_file: NewFile, hears: Hears) -> Thread:
+def read_conversation(path: Path, new_file: NewFile, hears: Hears, check: Check) -> Thread:
     """The conversation in the zip ``path``; its media go to files of ``new_file``.
 
-    Just files that the table names are unpacked, never to a place that the zip chooses.
+    Just files that the table names are unpacked, never to a place that the zip chooses, and no
+    more of them than the bounds allow.
 
     Raises:
         ConversationError: ``import-broken`` (no zip, or its contents are wrong),
-            ``import-version`` or ``import-large``. Files made so far are removed.
+            ``import-version`` or ``import-large``.
+        OmniError: of ``check``, or of ``new_file``.
+        OSError: a file cannot be written. Whatever is raised, files made so far are removed.
     """
     made: list[Path] = []
 
@@ -122,9 +129,12 @@ def read_conversation(path: Path, new_file: NewFile, hears: Hears) -> Thread:
         return made[-1]
 
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _Reader(archive, place, hears).thread()
-    except ConversationError:
+        with open_zip(path, _bounds()) as archive:
+            return _Reader(archive, place, hears, check).thread()
+    except TooLarge as error:
+        _remove(made)
+        raise _too_large() from error
+    except (OmniError, OSError):
         _remove(made)
         raise
     except _WRONG as error:
@@ -134,6 +144,12 @@ def read_conversation(path: Path, new_file: NewFile, hears: Hears) -> Thread:
             "{name} is not a conversation that was exported here, or it is damaged.",
             name=path.name,
         ) from error
+
+
+def _bounds() -> ZipBounds:
+    most = min(MAX_BYTES, limits().file_bytes)
+    files = MAX_FILES + 1 + _MORE_NAMES
+    return ZipBounds(files, most, bytes_each=most, seconds=limits().decode_s)
 
 
 # What a zip file or a table of the wrong form leads to.
@@ -160,10 +176,10 @@ def _remove(files: list[Path]) -> None:
 class _Reader:
     """Reads one zip."""
 
-    archive: zipfile.ZipFile
+    archive: BoundedZip
     new_file: NewFile
     hears: Hears
-    left: int = MAX_BYTES
+    check: Check
 
     def __post_init__(self) -> None:
         self._read: dict[str, Path] = {}
@@ -180,13 +196,7 @@ class _Reader:
         return Thread(entries)
 
     def _table(self) -> dict[str, Any]:
-        info = self.archive.getinfo(TABLE)
-        if info.file_size > MAX_TABLE_BYTES:
-            raise _too_large()
-        with self.archive.open(info) as file:
-            data = file.read(MAX_TABLE_BYTES + 1)
-        if len(data) > MAX_TABLE_BYTES:
-            raise _too_large()
+        data = self.archive.read(TABLE, MAX_TABLE_BYTES)
         table = json.loads(data.decode("utf-8"))
         if table["format"] != FORMAT:
             raise ValueError("another format")
@@ -216,7 +226,9 @@ class _Reader:
     def _part(self, part: dict[str, Any]) -> Part:
         if part["type"] == "text":
             return Text(_string(part["text"]))
-        return _KINDS[part["type"]](self._file(part["file"]))
+        medium = _KINDS[part["type"]](self._file(part["file"]))
+        self.check(medium)
+        return medium
 
     def _file(self, name: str) -> Path:
         """The file ``name`` of the zip, unpacked within the limits."""
@@ -224,16 +236,8 @@ class _Reader:
             return self._read[name]
         if len(self._read) == MAX_FILES:
             raise _too_large()
-        info = self.archive.getinfo(_string(name))
-        if info.file_size > self.left:
-            raise _too_large()
-        path = self.new_file(PurePosixPath(name).name)
-        with self.archive.open(info) as source, path.open("wb") as target:
-            while block := source.read(_COPY_BYTES):
-                self.left -= len(block)  # the size in the zip's table may be a lie
-                if self.left < 0:
-                    raise _too_large()
-                target.write(block)
+        path = self.new_file(PurePosixPath(_string(name)).name)
+        self.archive.extract(name, path)
         self._read[name] = path
         return path
 
@@ -248,8 +252,8 @@ def _too_large() -> ConversationError:
     return ConversationError(
         "import-large",
         "This conversation is too large to import: at most {messages} messages, {files} files and "
-        "{gigabytes} GB.",
+        "{megabytes} MB.",
         messages=MAX_MESSAGES,
         files=MAX_FILES,
-        gigabytes=MAX_BYTES // 10**9,
+        megabytes=_bounds().bytes_in_all // 10**6,
     )

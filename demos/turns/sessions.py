@@ -18,17 +18,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from demos.turns.room import Quota, bytes_in, check_room, check_session, told, whole_file
+
 log = logging.getLogger(__name__)
 
 GRACE_S = 60.0  # a lost connection may be a sleeping phone: wait so long before removing files
 PAGE_LAG_S = 3.0  # a page asks for a file again while it redraws the chat that loses it
-UPLOAD_LIFETIME_S = 3600.0  # uploads that were chosen but never sent
+UPLOAD_LIFETIME_S = 3600.0  # uploads that were chosen but never sent, or never came to their end
+CROWDED_LIFETIME_S = 120.0  # the same where all that may be kept is used up
 SESSION_IDLE_S = 24 * 3600.0  # sessions of scripts, which may never say goodbye
 SWEEP_EVERY_S = 60.0
 TURN_END_WAIT_S = 10.0
@@ -57,8 +60,21 @@ class _Kept:
 class Session:
     """One browser session: its folder (made when first needed) and the turns that are running."""
 
-    def __init__(self, root: Path, lag_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        lag_s: float = 0.0,
+        quota: Quota | None = None,
+        everybody: Path | None = None,
+    ) -> None:
+        """Args:
+        root: the folder of all sessions.
+        quota: how much this one may keep, and all together.
+        everybody: the folder of all that is kept for anyone; None: ``root``.
+        """
         self._lag_s = lag_s
+        self._everybody = everybody or root
+        self._quota = quota or Quota()
         self.folder = root / secrets.token_urlsafe(16)
         self.ended = False
         self.last_seen = time.monotonic()
@@ -75,19 +91,34 @@ class Session:
         """Have ``do`` called when the session has ended, once for each ``key``."""
         self._last[key] = do
 
-    def new_file(self, name: str) -> Path:
+    def new_file(self, name: str, size: int = 0) -> Path:
         """A path for a new file called ``name``, alone in a folder whose name is random.
+
+        Args:
+            size: bytes that it will have, as far as they are known.
 
         Raises:
             SessionOver: the session has ended; what was written now would never be removed.
+            ResourceError: ``session-full``, ``sessions-full``, ``storage-full``,
+                ``storage-unusable``.
         """
         if self.ended:
             raise SessionOver(name)
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        place = self.folder / secrets.token_urlsafe(8)
-        place.mkdir(mode=0o700)
+        check_room(self.folder, self._everybody, self._quota, size)
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            place = self.folder / secrets.token_urlsafe(8)
+            place.mkdir(mode=0o700)
+        except OSError as error:
+            raise told(error) from error
         return place / (_STRANGE.sub("_", name)[-MAX_NAME:].lstrip(". ") or "file")
+
+    @contextmanager
+    def writing(self, name: str, size: int = 0) -> Iterator[Path]:
+        """:meth:`new_file`; nothing of the file stays when it cannot be written to its end."""
+        with whole_file(self.new_file(name, size)) as path:
+            yield path
 
     def keep(self, upload: Path) -> Path:
         """Copy an uploaded file into the folder, under its own name, and return the copy.
@@ -96,14 +127,19 @@ class Session:
 
         Raises:
             FileNotFoundError: the upload is gone.
+            ResourceError: as of :meth:`new_file`.
         """
         with self._lock:
             known = self._kept.get(upload)
             changed = upload.stat().st_mtime_ns if known is None else _changed(upload, known)
             if known is not None and known.changed == changed and known.copy.exists():
                 return known.copy
-            copy = self.new_file(upload.name)
-            _link_or_copy(upload, copy)
+            size = upload.stat().st_size
+            if self._everybody in upload.parents:  # it is counted there already
+                check_session(self.folder, self._quota, size)
+                size = 0
+            with self.writing(upload.name, size) as copy:
+                _link_or_copy(upload, copy)
             self._kept[upload] = _Kept(copy, changed)
         return copy
 
@@ -176,13 +212,21 @@ class Sessions:
     with the process.
     """
 
-    def __init__(self, root: Path, grace_s: float = GRACE_S, lag_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        grace_s: float = GRACE_S,
+        lag_s: float = 0.0,
+        quota: Quota | None = None,
+    ) -> None:
         """Args:
         root: the private folder of this process.
         grace_s: how long a session without a connection is kept.
         lag_s: how long files that were removed from a chat may still be asked for by its page.
+        quota: how much may be kept; None: as on one's own machine.
         """
         self.root = root
+        self.quota = quota or Quota()
         self._folders = root / "sessions"
         self._grace_s = grace_s
         self._lag_s = lag_s
@@ -202,7 +246,9 @@ class Sessions:
             self._leaving.pop(name, None)
             session = self._live.get(name)
             if session is None:
-                session = self._live[name] = Session(self._folders, self._lag_s)
+                session = self._live[name] = Session(
+                    self._folders, self._lag_s, self.quota, self.root
+                )
             session.last_seen = time.monotonic()
             return session
 
@@ -229,10 +275,22 @@ class Sessions:
                 self._leaving.pop(key, None)
         for session in sessions:
             session.remove()
-        oldest = time.time() - UPLOAD_LIFETIME_S
+        self._sweep_uploads()
+
+    def _sweep_uploads(self) -> None:
+        """Remove what lies beside the sessions and is old, or not quite new where no room is."""
+        crowded = bytes_in(self.root) > self.quota.everybody
+        oldest = time.time() - (CROWDED_LIFETIME_S if crowded else UPLOAD_LIFETIME_S)
         for upload in self._uploads():
-            if upload.stat().st_mtime < oldest:
-                _remove_upload(upload)
+            try:
+                if upload.lstat().st_mtime < oldest:
+                    _remove_upload(upload)
+            except FileNotFoundError:  # sent in the meantime
+                continue
+        for folder in self._upload_folders():
+            with suppress(OSError):  # not empty
+                if folder.stat().st_mtime < oldest:
+                    folder.rmdir()
 
     def close(self) -> None:
         """End every session and remove the root."""
@@ -245,9 +303,20 @@ class Sessions:
             session.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def _beside(self) -> Iterator[Path]:
+        """Everything below the root that is in no session, folders after what they hold."""
+        for place, folders, names in os.walk(self.root, topdown=False):
+            inside = Path(place)
+            if inside == self._folders or self._folders in inside.parents:
+                continue
+            yield from (inside / name for name in names)
+            yield from (inside / name for name in folders if inside / name != self._folders)
+
     def _uploads(self) -> list[Path]:
-        folders = [path for path in self.root.glob("*") if path != self._folders]
-        return [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+        return [path for path in self._beside() if not path.is_dir() or path.is_symlink()]
+
+    def _upload_folders(self) -> list[Path]:
+        return [path for path in self._beside() if path.is_dir() and not path.is_symlink()]
 
     def _sweep_for_ever(self) -> None:
         while not self._closed.wait(min(SWEEP_EVERY_S, max(self._grace_s / 2, 0.1))):

@@ -281,9 +281,11 @@ def _last_view(turn: _Turn, session: Session) -> View:
         return _failed_view(turn, thread, rest)
     notes = [turn.say(f"note-{end.reason}")] if end.reason != "end" else []
     notes += [turn.say("note-forgotten")] if end.forgotten else []
+    notes += [turn.say(f"note-{note.kind}", name=note.name) for note in end.media_notes]
     unsaid = not end.message.parts
     question = replace(turn.question(), failed=unsaid)
-    sound = keep_sound(session, turn.so_far.sounds)
+    sound, unkept = keep_sound(session, turn.so_far.sounds)
+    notes += [turn.words.error(language, unkept)] if unkept else []
     answer = Entry(end.message, sound, " ".join(notes), failed=unsaid)
     now = thread.forget(end.forgotten).plus(question, answer)
     status = stats_sentence(turn.words, language, end)
@@ -305,16 +307,25 @@ def _failed_view(turn: _Turn, thread: Thread, rest: np.ndarray | None) -> View:
     return View(now.bubbles(), "", sound=rest, thread=now, notice=sentence, text=turn.ask.text)
 
 
-def keep_sound(session: Session, sounds: Sequence[np.ndarray]) -> Path | None:
+def keep_sound(
+    session: Session, sounds: Sequence[np.ndarray]
+) -> tuple[Path | None, OmniError | None]:
     """A whole spoken answer, int16 (samples,) each, as a file of the session.
 
-    None: there is no sound, or no session any more.
+    None: there is no sound, or no session any more, or no room: then with the error. The answer's
+    text stays whatever happens here.
     """
     if session.ended or not any(len(samples) for samples in sounds):
-        return None
-    path = session.new_file(ANSWER_NAME)
-    write_wav(path, np.concatenate(sounds))
-    return path
+        return None, None
+    samples = np.concatenate(sounds)
+    try:
+        with session.writing(ANSWER_NAME, samples.nbytes) as path:
+            write_wav(path, samples)
+    except OmniError as error:
+        return None, error
+    except FileNotFoundError:  # the session was removed meanwhile
+        return None, None
+    return path, None
 
 
 def progress_sentence(words: Words, language: PageLanguage, progress: Progress) -> str:

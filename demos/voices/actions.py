@@ -106,8 +106,8 @@ class VoiceActions:
         session = self._session(request)
         try:
             voice, wav = self._library_of(session).get(name)
-            copy = session.new_file(f"{voice.name}.wav")
-            copy.write_bytes(wav.read_bytes())
+            with session.writing(f"{voice.name}.wav", wav.stat().st_size) as copy:
+                copy.write_bytes(wav.read_bytes())
         except (OmniError, OSError) as error:
             names = gr.update(choices=self._saved(request), value=NONE)
             sentence = self._refused(language, error)
@@ -133,8 +133,8 @@ class VoiceActions:
             return {**numbered, panel.checked_file: None, panel.checked_note: ""}
         try:
             sample = check_voice(session.keep(Path(upload)))
-            path = session.new_file(SAMPLE_NAME)
-            sample.save(path)
+            with session.writing(SAMPLE_NAME) as path:
+                sample.save(path)
             usable = self.words.say(language, "voice-usable", seconds=sample.seconds)
         except (OmniError, OSError) as error:
             sentence = self._refused(language, error)
@@ -230,9 +230,10 @@ class VoiceActions:
     def export(self, request: gr.Request) -> Changes:
         """All saved voices as a file to download."""
         panel, language, session = self.panel, self.words.of(request), self._session(request)
-        path = session.new_file(f"voices-{time.strftime('%Y%m%d-%H%M%S')}.zip")
+        name = f"voices-{time.strftime('%Y%m%d-%H%M%S')}.zip"
         try:
-            export_voices(self._library_of(session), path)
+            with session.writing(name) as path:
+                export_voices(self._library_of(session), path)
         except (OmniError, OSError) as error:
             return {panel.library_note: self._refused(language, error), panel.export_file: None}
         return {panel.export_file: str(path)}

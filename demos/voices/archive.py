@@ -2,7 +2,7 @@
 
 Knows: the archive's form; an archive from anywhere is read without trust: only the files that its
 table names, by fixed names, with limits, never unpacked to a path that it chooses.
-Does not know: how voices are kept.
+Does not know: how voices are kept, how a zip is kept within bounds (demos.turns.unpacking).
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from demos.turns.unpacking import BoundedZip, TooLarge, ZipBounds, open_zip
 from demos.voices.library import MAX_VOICES, SavedVoice, VoiceLibrary, saved_voice
 from omni.errors import VoiceError
 from omni.listening.reference_check import MAX_SECONDS, MIN_SECONDS, RATE, VoiceSample
 
 FORM, VERSION, TABLE = "omni-voices", 1, "voices.json"
 MAX_ARCHIVE = 300_000_000  # bytes
+MAX_NAMES = 2 * MAX_VOICES + 50  # of files in it; more than the voices if it was packed again
+MAX_UNPACKED_S = 30.0  # of the clock
 MAX_TABLE = 2_000_000  # bytes, unpacked
 MAX_WAV = round(MAX_SECONDS * RATE) * 2 + 4096  # bytes, unpacked: 16 bits a sample and a header
 _WAV_NAME = re.compile(r"voice-\d{3}\.wav")
@@ -84,12 +87,13 @@ def import_voices(library: VoiceLibrary, path: Path) -> list[str]:
 
 def _read(path: Path) -> list[tuple[SavedVoice, VoiceSample]]:
     """Everything in an archive, checked."""
-    if path.stat().st_size > MAX_ARCHIVE:
-        raise _refused(f"it is larger than {MAX_ARCHIVE // 1_000_000} MB")
+    bounds = ZipBounds(MAX_NAMES, MAX_ARCHIVE, MAX_WAV, MAX_UNPACKED_S)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, bounds) as archive:
             table = json.loads(_member(archive, TABLE, MAX_TABLE))
             return [_voice(archive, row) for row in _rows(table)]
+    except TooLarge as error:
+        raise _refused(f"more than {MAX_ARCHIVE // 1_000_000} MB would come out of it") from error
     except _BROKEN as error:
         raise _refused("it is no zip file, or damaged") from error
     except (ValueError, RecursionError) as error:  # JSON and text errors are ValueErrors
@@ -107,7 +111,7 @@ def _rows(table: Any) -> Sequence[Any]:
     return rows
 
 
-def _voice(archive: zipfile.ZipFile, row: Any) -> tuple[SavedVoice, VoiceSample]:
+def _voice(archive: BoundedZip, row: Any) -> tuple[SavedVoice, VoiceSample]:
     voice = saved_voice(row)
     name = row.get("file")
     if not isinstance(name, str) or not _WAV_NAME.fullmatch(name):
@@ -129,16 +133,12 @@ def _samples(content: bytes, name: str) -> np.ndarray:
     return samples
 
 
-def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+def _member(archive: BoundedZip, name: str, limit: int) -> bytes:
     """A member's content; not more than ``limit`` bytes are ever unpacked."""
     try:
-        with archive.open(name) as file:
-            content = file.read(limit + 1)
+        return archive.read(name, limit)
     except KeyError as error:
         raise ValueError(f"{name} is missing") from error
-    if len(content) > limit:
-        raise ValueError(f"{name} is too large")
-    return content
 
 
 def _refused(reason: str) -> VoiceError:

@@ -25,6 +25,11 @@ STAGES = {
     "encode": "reading media",
 }
 
+NOTES = {
+    "damaged": "A part of {name} was damaged and could not be heard.",
+    "unheard": "The sound of {name} could not be read: only its pictures were seen.",
+}
+
 
 def say(text: str, end: str = "\n") -> None:
     """Tell the person something that is not the result."""
@@ -86,6 +91,8 @@ def follow(events: Iterator[EngineEvent], out: Path | None, label: str = "") -> 
     assert end is not None, "a turn ends with TurnEnd"
     if label or any(isinstance(part, Text) and part.text for part in end.message.parts):
         print(label.rstrip(), flush=True, file=stream)
+    for note in end.media_notes:
+        say(NOTES[note.kind].format(name=note.name))
     say(summary(end, sound))
     return end
 

@@ -6,21 +6,24 @@ Does not know: how a model uses it, where it is kept. Importing this module does
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from omni.errors import VoiceError
+from omni.errors import MediaError, VoiceError
 from omni.listening.settings import FRAME, FRAME_S, RATE  # RATE is also what the model hears
 from omni.media.wav import write_wav
 
 MIN_SECONDS = 3.0  # after trimming: shorter ones hold too little of a voice
 MAX_SECONDS = 30.0  # one piece of the audio encoder
 MIN_SPEECH_S = 2.0
-LONGEST_LOOKED_AT_S = 300.0  # more is refused unheard
+PLACES = 8  # checks at once in this process, one of them under way
+LONGEST_LOOKED_AT_S = 300.0  # more is not even decoded
 SPEECH_PROBABILITY = 0.5
 BURST_FRAMES = 3  # speech for at least so long (0.1 s) counts, less is a noise
 MARGIN_S = 0.2  # kept around the speech: soft consonants
@@ -32,6 +35,11 @@ PEAK = 0.95
 # A clipped wave spends much time near its highest value, natural speech next to none.
 CLIPPED_NEAR = 0.9  # of the highest value
 CLIPPED_SHARE = 0.008  # of the samples of speech; unclipped: 0.003, by 6 dB: 0.009 and more
+
+# A check takes a core for seconds and holds the recording several times over: visitors wait for
+# one another, but just so many that the threads of the page are left to others.
+_one_at_a_time = threading.Lock()
+_places = threading.BoundedSemaphore(PLACES)
 
 # float32 (frames * FRAME,) at RATE to the probability of speech in each frame, (frames,)
 SpeechDetector: TypeAlias = Callable[[np.ndarray], np.ndarray]
@@ -67,15 +75,39 @@ def check_voice(path: Path, detector: SpeechDetector | None = None) -> VoiceSamp
     Raises:
         MediaError: the file cannot be read as sound, or is silent.
         VoiceError: ``voice-no-speech``, ``voice-little-speech``, ``voice-short``,
-            ``voice-long``, ``voice-quiet``, ``voice-clipped``.
+            ``voice-long``, ``voice-much-longer``, ``voice-quiet``, ``voice-clipped``,
+            ``voice-busy``.
     """
-    from omni.media.audio import check_audible, read_waveform
+    from omni.media.audio import check_audible, read_sound
 
-    waveform = read_waveform(path, RATE)
-    check_audible(waveform, path.name)
-    if waveform.size > LONGEST_LOOKED_AT_S * RATE:
-        raise _too_long(waveform.size / RATE)
-    return usable_voice(waveform, detector or speech_probabilities)
+    with _turn_in_line():
+        try:
+            waveform = read_sound(path, RATE, most_s=LONGEST_LOOKED_AT_S).samples
+        except MediaError as error:
+            if error.code != "audio-too-long":
+                raise
+            raise VoiceError(
+                "voice-much-longer",
+                "This recording is longer than {minutes} minutes, and at most {most} s can be "
+                "used: cut out a part with clear speech.",
+                minutes=round(LONGEST_LOOKED_AT_S / 60),
+                most=round(MAX_SECONDS),
+            ) from error
+        check_audible(waveform, path.name)
+        return usable_voice(waveform, detector or speech_probabilities)
+
+
+@contextmanager
+def _turn_in_line() -> Iterator[None]:
+    if not _places.acquire(blocking=False):
+        raise VoiceError(
+            "voice-busy", "Many recordings are being checked just now: try again in a minute."
+        )
+    try:
+        with _one_at_a_time:
+            yield
+    finally:
+        _places.release()
 
 
 def usable_voice(waveform: np.ndarray, detector: SpeechDetector) -> VoiceSample:

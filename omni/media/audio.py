@@ -56,7 +56,12 @@ class AudioPiece:
     bridge_length: int
 
 
-def read_sound(path: Path | str, rate: int = MODEL_RATE, stop: Event | None = None) -> Sound:
+def read_sound(
+    path: Path | str,
+    rate: int = MODEL_RATE,
+    stop: Event | None = None,
+    most_s: float | None = None,
+) -> Sound:
     """Decode a sound file, or the sound track of a clip, to one channel.
 
     Resampled by soxr HQ, then the mean over all channels. (The published code refuses more than
@@ -67,6 +72,7 @@ def read_sound(path: Path | str, rate: int = MODEL_RATE, stop: Event | None = No
         path: wav, flac, ogg, opus, mp3, m4a, aac, webm, mp4, mkv, ...; known by its content.
         rate: Hz of the result.
         stop: when set, the decoding ends.
+        most_s: seconds beyond which it is too long; None, or more than the limits: these.
 
     Raises:
         MediaError: ``media-missing``, ``media-empty``, ``media-too-large``, ``media-too-slow``,
@@ -76,7 +82,8 @@ def read_sound(path: Path | str, rate: int = MODEL_RATE, stop: Event | None = No
     """
     file = readable_file(path)
     try:
-        sound = _waveform(file, rate, Watch(file.name, stop))
+        longest = min(limits().seconds, limits().seconds if most_s is None else most_s)
+        sound = _waveform(file, rate, Watch(file.name, stop), longest)
     except DECODER_ERRORS as error:
         raise MediaError(
             "audio-unreadable",
@@ -147,12 +154,12 @@ def code_lengths(frames: int, config: AudioConfig) -> tuple[int, int]:
     return encoder_length, encoder_length // config.avg_pooler
 
 
-def _waveform(file: Path, rate: int, watch: Watch) -> Sound:
+def _waveform(file: Path, rate: int, watch: Watch, longest_s: float) -> Sound:
     """Decoded, resampled and mixed down."""
-    mixer = _Mixer(rate, file.name)
+    mixer = _Mixer(rate, file.name, longest_s)
     mixer.add(sound_blocks(file, watch))
     if mixer.cancels:  # a cable with one pole swapped: the mean of the channels is silence
-        mixer = _Mixer(rate, file.name, mixer.loudest)
+        mixer = _Mixer(rate, file.name, longest_s, mixer.loudest)
         mixer.add(sound_blocks(file, watch))
     return Sound(mixer.waveform(), mixer.damaged)
 
@@ -160,10 +167,15 @@ def _waveform(file: Path, rate: int, watch: Watch) -> Sound:
 class _Mixer:
     """Resamples blocks and mixes their channels down, or takes one of them."""
 
-    def __init__(self, rate: int, name: str, channel: int | None = None) -> None:
-        """``channel``: the one to take; None: the mean of all."""
+    def __init__(self, rate: int, name: str, longest_s: float, channel: int | None = None) -> None:
+        """
+        Args:
+            longest_s: seconds beyond which it is refused.
+            channel: the one to take; None: the mean of all.
+        """
         self.damaged = False
         self._rate, self._name, self._channel = rate, name, channel
+        self._longest_s = longest_s
         self._mixed: list[np.ndarray] = []
         self._seconds = 0.0
         self._energy = 0.0  # of the mean
@@ -224,7 +236,7 @@ class _Mixer:
             self._mixed.append(np.ascontiguousarray(samples[:, taken]))
 
     def _check(self, samples: np.ndarray, seconds: float) -> None:
-        most = limits().seconds
+        most = self._longest_s
         if self._seconds + seconds > most:
             raise MediaError(
                 "audio-too-long",

@@ -6,6 +6,7 @@ Does not know: what becomes of the frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -55,11 +56,21 @@ def has_sound(path: Path | str) -> bool:
     """Whether a file (also a clip) has a sound track, as its header says.
 
     Raises:
-        MediaError: ``media-missing``, ``media-empty`` or ``media-unreadable``.
+        MediaError: ``media-missing``, ``media-empty``, ``media-too-large`` or
+            ``media-unreadable``.
     """
+    return _has(path, sound_stream)
+
+
+def has_pictures(path: Path | str) -> bool:
+    """Whether a file is a clip with moving pictures, as its header says; raises the same."""
+    return _has(path, picture_stream)
+
+
+def _has(path: Path | str, stream: Callable[[InputContainer], object]) -> bool:
     try:
         with open_container(path) as container:
-            return sound_stream(container) is not None
+            return stream(container) is not None
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(
             "media-unreadable",

@@ -54,7 +54,7 @@ def wav_bytes(samples: np.ndarray, rate: int = SPEECH_RATE) -> bytes:
 
 
 def write_wav(path: Path, samples: np.ndarray, rate: int = SPEECH_RATE) -> None:
-    """Write a whole WAV file.
+    """Write a whole WAV file, or nothing.
 
     Args:
         samples: int16, or float in [-1, 1], (samples,).
@@ -63,7 +63,12 @@ def write_wav(path: Path, samples: np.ndarray, rate: int = SPEECH_RATE) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    path.write_bytes(wav_bytes(samples, rate))
+    content = wav_bytes(samples, rate)
+    try:
+        path.write_bytes(content)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 class WavWriter:

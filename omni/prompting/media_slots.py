@@ -1,19 +1,48 @@
 """Media files to what stands at the pads of a prompt.
 
-Knows: which reader of :mod:`omni.media` takes which kind of file, the checkpoint's sizes.
-Does not know: where in a prompt a slot stands.
+Knows: which reader of :mod:`omni.media` takes which kind of file, the checkpoint's sizes, what was
+noticed while files were read. Does not know: where in a prompt a slot stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+
+import numpy as np
 
 from omni.config import OmniConfig
-from omni.media.audio import audio_pieces, check_audible, read_waveform
+from omni.errors import MediaError, VoiceError
+from omni.events import MediaNote
+from omni.listening.settings import RATE
+from omni.listening.speech_found import has_speech
+from omni.media.audio import audio_pieces, check_audible, read_sound
+from omni.media.files import readable_file
 from omni.media.image import image_patches, read_image
 from omni.media.video import iter_frames
 from omni.prompting.slots import AudioSlot, FrameSlot, ImageSlot
+
+KNOWN_VOICES = 256  # that are not looked at again with every turn
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A file as it was when somebody spoke in it."""
+
+    path: Path
+    changed: int  # nanoseconds
+    size: int
+
+    @classmethod
+    def of(cls, path: Path) -> _Known:
+        file = readable_file(path)
+        state = file.stat()
+        return cls(file, state.st_mtime_ns, state.st_size)
+
+
+_voices: set[_Known] = set()
 
 
 class MediaSlots:
@@ -22,16 +51,59 @@ class MediaSlots:
     Every method raises :class:`omni.errors.MediaError` for a file that cannot be used.
     """
 
-    def __init__(self, config: OmniConfig) -> None:
+    def __init__(self, config: OmniConfig, stop: Event | None = None) -> None:
+        """
+        Args:
+            stop: ends the decoding with :class:`omni.media.limits.DecodingStopped`.
+        """
+        self.notes: dict[Path, MediaNote] = {}
         self._audio = config.audio
         self._visual = config.visual
         self._video = config.video
+        self._stop = stop
 
     def sound(self, path: Path) -> AudioSlot:
         """A sound file in which something can be heard."""
-        waveform = read_waveform(path, self._audio.sampling_rate)
-        check_audible(waveform, Path(path).name)
-        return AudioSlot(audio_pieces(waveform, self._audio))
+        return AudioSlot(audio_pieces(self._samples(path, self._audio.sampling_rate), self._audio))
+
+    def sound_of_clip(self, path: Path) -> AudioSlot | None:
+        """The sound of a clip whose pictures are shown; None, with a note: it cannot be read."""
+        try:
+            return self.sound(path)
+        except MediaError:
+            self.notes[path] = MediaNote("unheard", path.name)
+            return None
+
+    def check_spoken(self, path: Path) -> None:
+        """Refuse a sound file in which nobody speaks: there is nothing to write down.
+
+        Raises:
+            MediaError: ``audio-no-speech``.
+        """
+        if not has_speech(self._samples(path, RATE), self._stop):
+            raise MediaError(
+                "audio-no-speech",
+                "There is no speech in {name} to write down: record someone talking.",
+                name=path.name,
+            )
+
+    def check_voice(self, path: Path) -> None:
+        """Refuse a reference voice in which nobody speaks; one file is looked at once.
+
+        Raises:
+            VoiceError: ``voice-no-speech``.
+        """
+        known = _Known.of(path)
+        if known in _voices:
+            return
+        if not has_speech(self._samples(path, RATE), self._stop):
+            raise VoiceError(
+                "voice-no-speech",
+                "No speech was found in this recording: record one person talking, without music.",
+            )
+        if len(_voices) >= KNOWN_VOICES:
+            _voices.clear()
+        _voices.add(known)
 
     def picture(self, path: Path) -> ImageSlot:
         """A picture."""
@@ -39,5 +111,12 @@ class MediaSlots:
 
     def frames(self, path: Path) -> Iterator[FrameSlot]:
         """The frames of a clip, decoded one by one as they are taken."""
-        for frame in iter_frames(path, self._video.max_frame_num):
+        for frame in iter_frames(path, self._video.max_frame_num, self._stop):
             yield FrameSlot(image_patches(frame, self._video))
+
+    def _samples(self, path: Path, rate: int) -> np.ndarray:
+        sound = read_sound(path, rate, self._stop)
+        check_audible(sound.samples, Path(path).name)
+        if sound.damaged:
+            self.notes[path] = MediaNote("damaged", path.name)
+        return sound.samples

@@ -10,7 +10,10 @@ of text), ``Speech.codes`` the frames that were fed, one pad each, between the m
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from copy import copy
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -29,10 +32,11 @@ from omni.conversation import (
     VoicePrompt,
 )
 from omni.errors import ConversationError
+from omni.events import MediaNote
 from omni.prompting import forms
 from omni.prompting.media_slots import MediaSlots
 from omni.prompting.reading import reading_pieces
-from omni.prompting.slots import CodesSlot, Prompt
+from omni.prompting.slots import AudioSlot, CodesSlot, Prompt
 from omni.prompting.tokenizer import OmniTokenizer
 from omni.prompting.writer import PromptWriter, check_characters
 
@@ -59,6 +63,23 @@ class PromptBuilder:
         self.config = config
         self.max_tokens = max_tokens or config.max_position_embeddings
         self._media = MediaSlots(config)
+        self._checks_speech = False
+
+    def for_turn(self, stop: Event) -> PromptBuilder:
+        """The same for one turn of a person.
+
+        Decoding ends with :class:`omni.media.limits.DecodingStopped` when ``stop`` is set. What is
+        transcribed, and a voice to take, must have speech in it (``audio-no-speech``,
+        ``voice-no-speech``). :meth:`notes_on` tells what was noticed.
+        """
+        builder = copy(self)
+        builder._media = MediaSlots(self.config, stop)
+        builder._checks_speech = True
+        return builder
+
+    def notes_on(self, paths: Collection[Path]) -> tuple[MediaNote, ...]:
+        """What was noticed while those of ``paths`` were read that were."""
+        return tuple(note for path, note in self._media.notes.items() if path in paths)
 
     def build(self, conversation: Conversation, speech: bool) -> Prompt:
         """The conversation, up to the opening of the assistant's message.
@@ -101,6 +122,8 @@ class PromptBuilder:
 
     def transcription(self, path: Path) -> Prompt:
         """Asks for what is said in a sound file (the published form, without roles)."""
+        if self._checks_speech:
+            self._media.check_spoken(path)
         writer = self.writer()
         forms.open_transcription(writer)
         writer.sound(self._media.sound(path))
@@ -138,8 +161,17 @@ class PromptBuilder:
         """An empty prompt to write, behind ``used`` ids of the context."""
         return PromptWriter(self.tokenizer, self.config, self.max_tokens, used)
 
-    def write_part(self, writer: PromptWriter, part: Part, by_assistant: bool) -> None:
+    def write_part(
+        self,
+        writer: PromptWriter,
+        part: Part,
+        by_assistant: bool,
+        clips: Collection[Path] = (),
+    ) -> None:
         """Any part of a message. A person's text has no ids of its own, whatever it claims.
+
+        Args:
+            clips: that the same message shows; their sound is left out where it cannot be read.
 
         Raises:
             ConversationError: ``speech-foreign``, codes of another model and no sound.
@@ -147,7 +179,7 @@ class PromptBuilder:
         if isinstance(part, Text):
             writer.generated(part if by_assistant else Text(part.text))
         elif isinstance(part, Audio):
-            writer.sound(self._media.sound(part.path))
+            self._write_sound(writer, part, clips)
         elif isinstance(part, Image):
             writer.picture(self._media.picture(part.path))
         elif isinstance(part, Video):
@@ -155,6 +187,14 @@ class PromptBuilder:
                 writer.picture(frame)
         else:
             self._write_speech(writer, part)
+
+    def _write_sound(self, writer: PromptWriter, part: Audio, clips: Collection[Path]) -> None:
+        if part.path in clips:
+            slot = self._media.sound_of_clip(part.path)
+            if slot is not None:
+                writer.sound(slot)
+        else:
+            writer.sound(self._media.sound(part.path))
 
     def _write_speech(self, writer: PromptWriter, part: Speech) -> None:
         """The codes, else the sound, encoded again."""
@@ -174,8 +214,9 @@ class PromptBuilder:
             forms.open_assistant(writer, message.spoken)
         else:
             forms.open_user(writer)
+        clips = {part.path for part in message.parts if isinstance(part, Video)}
         for part in message.parts:
-            self.write_part(writer, part, by_assistant)
+            self.write_part(writer, part, by_assistant, clips)
 
     def _write_opening(
         self, writer: PromptWriter, conversation: Conversation, speech: bool
@@ -188,7 +229,7 @@ class PromptBuilder:
         forms.write_system(writer, system.text, language, voice_follows=False)
         if voice is not None:
             forms.open_example(writer, _transcript(voice), language)
-            writer.speech(self._media.sound(voice.path))
+            writer.speech(self._voice(voice))
 
     def _write_reading_voice(
         self, writer: PromptWriter, voice: VoicePrompt, language: PromptLanguage
@@ -197,7 +238,7 @@ class PromptBuilder:
             self._write_voice(writer, SystemPrompt(text=""), voice, language)
         else:
             writer.text(_transcript(voice))
-            writer.speech(self._media.sound(voice.path))
+            writer.speech(self._voice(voice))
 
     def _write_voice(
         self,
@@ -207,7 +248,12 @@ class PromptBuilder:
         language: PromptLanguage,
     ) -> None:
         forms.write_system(writer, system.text, language, voice_follows=True)
-        writer.sound(self._media.sound(voice.path))
+        writer.sound(self._voice(voice))
+
+    def _voice(self, voice: VoicePrompt) -> AudioSlot:
+        if self._checks_speech:
+            self._media.check_voice(voice.path)
+        return self._media.sound(voice.path)
 
 
 def check_said(conversation: Conversation) -> None:

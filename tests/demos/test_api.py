@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import wave
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from gradio_client.exceptions import AppError
 from demos import serve
 from demos.base.languages import Words
 from demos.build import build
+from demos.turns.room import storage_full
 from demos.turns.sessions import Sessions
 from omni.conversation import Audio, Image, Text, VoicePrompt
 from omni.events import SPEECH_RATE
@@ -88,6 +90,7 @@ def test_chat(client: Callable[[], Client], engine: FakeEngine, question: Path) 
         assert file.getnframes() == round(2 * CHUNK_S * SPEECH_RATE)
     assert stats["seed"] == 7
     assert stats["reason"] == "end"
+    assert stats["media_notes"] == []
     assert stats["real_time_factor"] > 0
     seen = engine.seen[-1]
     assert seen.language == "zh"
@@ -158,3 +161,22 @@ def test_what_goes_wrong_is_one_sentence(
 def test_the_pages_own_events_cannot_be_called(client: Callable[[], Client]) -> None:
     with pytest.raises(ValueError, match="audio_turn"):
         client().predict(api_name="/audio_turn")
+
+
+def test_a_full_disk_costs_the_sound_and_not_the_text(
+    client: Callable[[], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("demos.turns.turn.write_wav", full)
+    text, sound, stats = client().predict(text="echo hello there", api_name="/chat")
+    assert text.split() == ["hello", "there"]
+    assert sound is None
+    assert stats["note"] == str(storage_full())
+    with pytest.raises(AppError, match="disk of the server is full"):
+        client().predict(text="three short words", api_name="/read_aloud")
+    monkeypatch.undo()
+    _, sound, stats = client().predict(text="echo hello", api_name="/chat")
+    assert sound
+    assert stats["note"] == ""

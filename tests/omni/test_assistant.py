@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ from omni.model.layers.key_values import KeyValues
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from tests.support.checkpoints import write_checkpoint
 from tests.support.media_files import tone, write_clip, write_sound
+from tests.support.root import ROOT
 
 LIMITS = {"text_tokens": 4, "audio_frames": 14, "rounds": 2}
 OPTIONS = GenerationOptions(seed=1)
@@ -60,6 +62,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     write_sound(folder / "a.wav", tone(1.0))
+    copyfile(ROOT / "examples" / "capital_en.wav", folder / "talk.wav")
     write_clip(folder / "v.mp4", [index / 2 for index in range(5)])
     Pillow.new("RGB", (90, 60), "red").save(folder / "p.png")
     return folder
@@ -141,7 +144,7 @@ def test_the_checkpoints_own_options(engine: Engine) -> None:
 def test_every_kind_of_media(engine: Engine, files: Path) -> None:
     plain = end_of(list(engine.turn(say(), OPTIONS)))
     parts = Image(files / "p.png"), Video(files / "v.mp4"), Audio(files / "a.wav"), Text("?")
-    voice = VoicePrompt(files / "a.wav")
+    voice = VoicePrompt(files / "talk.wav")
     events = list(engine.turn(say(*parts, voice=voice), OPTIONS))
     encoding = [event for event in events if isinstance(event, Progress)]
     assert encoding == [Progress("encode", 0, 4), Progress("encode", 4, 4)]
@@ -163,7 +166,7 @@ def test_a_history(engine: Engine) -> None:
 
 
 def test_transcribing(engine: Engine, files: Path) -> None:
-    events = list(engine.transcribe(files / "a.wav", options=replace(TRANSCRIBING, seed=1)))
+    events = list(engine.transcribe(files / "talk.wav", options=replace(TRANSCRIBING, seed=1)))
     assert events[0] == Progress("encode", 0, 1)
     end = end_of(events)
     assert end.stats.text_tokens == LIMITS["text_tokens"] and not len(sound_of(events))
@@ -176,8 +179,8 @@ def test_reading_aloud(engine: Engine, files: Path, text: str) -> None:
     alone = end_of(list(engine.read_aloud(text, options=options)))
     assert alone.stats.audio_frames > 0 and alone.message.spoken
     voices = (
-        VoicePrompt(files / "a.wav"),
-        VoicePrompt(files / "a.wav", "example", "what it says"),
+        VoicePrompt(files / "talk.wav"),
+        VoicePrompt(files / "talk.wav", "example", "what it says"),
     )
     for voice in voices:
         end = end_of(list(engine.read_aloud(text, voice=voice, options=options)))

@@ -15,6 +15,7 @@ from omni.engine import LoadReport
 from omni.events import (
     SPEECH_RATE,
     EngineEvent,
+    MediaNote,
     Progress,
     SpeechChunk,
     TextDelta,
@@ -43,6 +44,7 @@ class FakeEngine(RequestMethods):
         self.trained = trained
         self.asked: list[tuple[Any, ...]] = []
         self.error: BaseException | None = None
+        self.notes: tuple[MediaNote, ...] = ()
 
     def load(self) -> Iterator[Progress]:
         yield Progress("download", 5, 10, "bytes")
@@ -59,7 +61,8 @@ class FakeEngine(RequestMethods):
         yield TextDelta(" 你好")
         if spoken:
             yield SpeechChunk(np.full(50, -7, np.int16))
-        yield TurnEnd(Message("assistant", (Text("hello 你好"),), spoken), "end", STATS)
+        message = Message("assistant", (Text("hello 你好"),), spoken)
+        yield TurnEnd(message, "end", STATS, media_notes=self.notes)
 
     def run(self, request: Request) -> Iterator[EngineEvent]:
         if isinstance(request, TurnRequest):

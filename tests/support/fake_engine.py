@@ -3,7 +3,8 @@
 What the person types chooses what it does: "slow" (a word every 0.15 s), "long" (60 words),
 "short" (one chunk of sound), "ponder" (a long time before the first word), "broken picture" (an
 error that a person can cause), "crash" (one that nobody expects), "crash late" (after some words),
-"forget" (no room for what was said before). Everything else: a few words in several chunks.
+"forget" (no room for what was said before), "damaged" (a file of the question was). Everything
+else: a few words in several chunks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from omni.events import (
     SPEECH_RATE,
     EngineEvent,
     FinishReason,
+    MediaNote,
     Progress,
     SpeechChunk,
     TextDelta,
@@ -188,7 +190,8 @@ class FakeEngine(RequestMethods):
         )
         message = Message("assistant", tuple(parts), spoken=options.speech)
         forgotten = len(conversation.messages) - 1 if "forget" in asked else 0
-        yield TurnEnd(message, reason, stats, forgotten)
+        notes = (MediaNote("damaged", "a.mp3"),) if "damaged" in asked else ()
+        yield TurnEnd(message, reason, stats, forgotten, notes)
 
 
 def _script(asked: str) -> list[str]:

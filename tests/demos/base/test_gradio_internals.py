@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import logging
 import re
 import subprocess
@@ -20,6 +22,7 @@ from demos.base.gradio_internals import (
     check_version,
     encode_whole_chunks,
     in_browser_order,
+    keep_uploads_apart,
     rest_queue,
 )
 from tests.support.root import ROOT
@@ -106,6 +109,23 @@ def test_the_queue_can_be_told_to_rest() -> None:
     )
     rest_queue(page, 0.5)
     assert page._queue.sleep_when_free == 0.5
+
+
+def test_the_same_file_of_two_visitors_gets_two_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradio import route_utils
+
+    assert hasattr(route_utils.GradioUploadFile(io.BytesIO()), "sha"), (
+        "uploads get their folders in another way: see keep_uploads_apart"
+    )
+    monkeypatch.setattr(route_utils, "GradioUploadFile", route_utils.GradioUploadFile)
+    keep_uploads_apart()
+    keep_uploads_apart()
+    kinds = route_utils.GradioUploadFile
+    assert kinds.__mro__[1].__name__ == "GradioUploadFile"
+    names = {kinds(io.BytesIO()).sha.hexdigest() for _ in range(2)}
+    assert len(names) == 2
+    source = inspect.getsource(route_utils)
+    assert "temp_file.sha.hexdigest()" in source
 
 
 def test_sets_of_inputs_reach_the_browser_in_the_order_that_we_count_on() -> None:

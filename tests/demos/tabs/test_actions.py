@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -11,6 +13,7 @@ from demos.base.languages import Words
 from demos.build import build
 from demos.tabs.tools import transcript
 from demos.turns.chat import Entry, Thread
+from demos.turns.room import storage_full
 from demos.turns.sessions import Sessions
 from omni.conversation import Audio, Image, Message, Text, Video
 from tests.support.fake_engine import FakeEngine
@@ -155,6 +158,48 @@ def test_a_bad_import_is_one_sentence_and_changes_nothing(
     assert shown("audio", changes)["thread"] == thread
     assert said == ["bad.zip 不是从这里导出的对话，或者已损坏。"]
     assert all(path.exists() for path in thread.files())
+
+
+def test_a_full_disk_is_one_sentence_for_export_saving_and_import(
+    page: gr.Blocks, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    *_, last = ask(page, "hello")
+    thread = last["thread"]
+    exported = handler(page, "audio_export")(request(), thread)
+    folder = sessions.get("browser").folder
+    before = sorted(folder.rglob("*"))
+
+    def full(*arguments: Any) -> None:
+        arguments[-1].write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("demos.tabs.tools.write_conversation", full)
+    monkeypatch.setattr("demos.turns.export.shutil.copyfile", full)
+    monkeypatch.setattr("demos.turns.export.zipfile.ZipFile.writestr", full_zip)
+    monkeypatch.setattr("demos.turns.unpacking.BoundedZip.extract", full)
+    assert handler(page, "audio_export")(request(), thread) is None
+    assert handler(page, "audio_keep")(request(), event(row=1), thread) is None
+    changes = shown("audio", handler(page, "audio_import")(request(), exported, thread))
+    assert len(changes["chat"]) == len(thread.bubbles())
+    assert changes["send"]["interactive"]
+    assert said == [str(storage_full())] * 3
+    assert sorted(folder.rglob("*")) == before
+
+
+def full_zip(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_the_page_usable(
+    page: gr.Blocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demos.turns.turn.write_wav", full_zip)
+    *_, last = ask(page, "hello")
+    assert (last["send"]["interactive"], last["stop"]["interactive"]) == (True, False)
+    assert "word0" in str(last["chat"])
+    assert "disk" in str(last["chat"])
 
 
 def test_an_empty_chat_is_not_exported(page: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,12 @@ from demos.panels.model_bar import memory_size, parameter_count, small_key, untr
 from demos.playback.player import chunk
 from demos.tabs.audio import AUDIO
 from demos.tabs.image import IMAGE
-from demos.tabs.video import VIDEO, is_audible
+from demos.tabs.video import VIDEO, has_sound_to_hear, is_audible
 from demos.turns.chat import Thread
 from demos.turns.sessions import Sessions
 from omni.conversation import Audio, Image, Video
 from omni.engine import Engine, EngineSettings
+from omni.errors import MediaError
 from omni.events import SPEECH_RATE
 from omni.loading import nano
 from tests.support.fake_engine import FakeEngine, tone
@@ -98,6 +99,22 @@ def test_a_broken_clip_is_told_when_its_pictures_are_read(tmp_path: Path) -> Non
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no clip")
     assert not is_audible(broken)
+    assert not has_sound_to_hear(broken)
+
+
+def test_a_sound_track_that_cannot_be_read_is_left_to_the_engine_which_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time_s = np.arange(8000, dtype=np.float32) / 16_000
+    loud = clip(tmp_path / "loud.mp4", (0.3 * np.sin(2 * np.pi * 440 * time_s)).astype(np.float32))
+    assert has_sound_to_hear(loud)
+
+    def unreadable(path: Path) -> np.ndarray:
+        raise MediaError("audio-unreadable", "broken")
+
+    monkeypatch.setattr("omni.media.audio.read_waveform", unreadable)
+    assert has_sound_to_hear(loud)
+    assert not is_audible(loud)
 
 
 def test_chunks_for_the_player() -> None:

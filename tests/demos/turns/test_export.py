@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from demos.turns import export
+from demos.tabs.imported import check_medium
+from demos.turns import export, unpacking
 from demos.turns.chat import Entry, Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
 from demos.turns.sessions import Session
 from omni.conversation import Audio, Image, Message, Speech, Text, Video
-from omni.errors import ConversationError
+from omni.errors import ConversationError, MediaError
+from omni.media.limits import limits, set_limits
 
 Write = Callable[..., Path]
 
@@ -70,7 +75,13 @@ def write(tmp_path: Path) -> Write:
 
 
 def read(path: Path, session: Session, hears: bool = True) -> Thread:
-    return read_conversation(path, session.new_file, lambda _: hears)
+    return read_conversation(path, session.new_file, lambda _: hears, lambda _: None)
+
+
+def refusal(path: Path, session: Session) -> str:
+    with pytest.raises(ConversationError) as caught:
+        read(path, session)
+    return caught.value.code
 
 
 def leftovers(session: Session) -> list[Path]:
@@ -202,13 +213,92 @@ def test_limits(write: Write, session: Session, monkeypatch: pytest.MonkeyPatch)
     assert caught.value.code == "import-large"
 
 
-def test_a_zip_bomb_is_not_unpacked(write: Write, session: Session) -> None:
-    path = write({"messages": [picture("zeros")]}, zeros=bytes(5_000_000))
-    assert path.stat().st_size < 50_000
-    with zipfile.ZipFile(path) as archive, pytest.raises(ConversationError) as caught:
-        export._Reader(archive, session.new_file, lambda _: True, left=1_000_000).thread()
-    assert caught.value.code == "import-large"
-    assert sum(file.stat().st_size for file in leftovers(session) if file.is_file()) <= 1_000_000
+@pytest.mark.parametrize("files", [1, 40])
+def test_a_zip_bomb_is_not_unpacked(write: Write, session: Session, files: int) -> None:
+    names = [f"zeros{number}" for number in range(files)]
+    size = 12_000_000 if files == 1 else 2_000_000  # one alone is too dense, or all together are
+    path = write(
+        {"messages": [picture(name) for name in names]}, **dict.fromkeys(names, bytes(size))
+    )
+    assert path.stat().st_size < 200_000
+    assert refusal(path, session) == "import-large"
+    assert not [file for file in leftovers(session) if file.is_file()]
+
+
+def test_what_a_zip_says_of_its_sizes_is_not_believed(
+    write: Write, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "SLACK_BYTES", 10_000)
+    path = write({"messages": [picture("zeros")]}, zeros=bytes(3_000_000))
+    content = path.read_bytes()
+    place = content.rindex(b"PK\x01\x02") + 24
+    path.write_bytes(content[:place] + (10).to_bytes(4, "little") + content[place + 4 :])
+    assert refusal(path, session) in ("import-large", "import-broken")
+    assert not [file for file in leftovers(session) if file.is_file()]
+
+
+def test_a_file_beyond_the_limits_of_media_is_not_unpacked(write: Write, session: Session) -> None:
+    path = write({"messages": [picture("noise")]}, noise=os.urandom(300_000))
+    assert len(read(path, session).entries) == 1
+    before = limits()
+    set_limits(replace(before, file_bytes=200_000))
+    try:
+        assert refusal(path, session) == "import-large"
+    finally:
+        set_limits(before)
+
+
+def test_a_zip_of_very_many_names_is_not_opened(tmp_path: Path, session: Session) -> None:
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(20_000):
+            archive.writestr(f"{number}", b"")
+    assert refusal(path, session) == "import-large"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_unpack_without_bounds_are_not_read(
+    tmp_path: Path, session: Session, method: int
+) -> None:
+    path = tmp_path / "other.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(export.TABLE, json.dumps({"format": export.FORMAT, "version": 1}))
+    assert refusal(path, session) == "import-broken"
+
+
+def test_an_import_has_its_time(write: Write, session: Session) -> None:
+    path = write({"messages": [picture("a")]}, a=b"picture")
+    before = limits()
+    set_limits(replace(before, decode_s=-1.0))
+    try:
+        assert refusal(path, session) == "import-large"
+    finally:
+        set_limits(before)
+
+
+def test_a_medium_that_is_not_what_it_says_is_refused(write: Write, session: Session) -> None:
+    path = write({"messages": [picture("a.png")]}, **{"a.png": b"<svg onload='alert(1)'/>"})
+    with pytest.raises(MediaError) as caught:
+        read_conversation(path, session.new_file, lambda _: True, check_medium)
+    assert caught.value.code == "image-unreadable"
+    assert not [file for file in leftovers(session) if file.is_file()]
+
+
+def test_a_full_disk_leaves_nothing_of_an_import(
+    write: Write, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write({"messages": [picture("a"), picture("b")]}, a=b"one", b=b"two")
+    extract = unpacking.BoundedZip.extract
+
+    def full(self: unpacking.BoundedZip, name: str, target: Path) -> None:
+        extract(self, name, target)
+        if name == "b":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unpacking.BoundedZip, "extract", full)
+    with pytest.raises(OSError, match="No space"):
+        read(path, session)
+    assert not [file for file in leftovers(session) if file.is_file()]
 
 
 def test_a_message_is_saved_as_what_it_is(thread: Thread, session: Session, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from demos.turns import sessions as module
+from demos.turns.room import Quota
 from demos.turns.sessions import Session, Sessions, TurnBusy, new_root
+from omni.errors import ResourceError
 
 
 @pytest.fixture
@@ -123,6 +126,87 @@ def test_uploads_that_nobody_sent_do_not_stay(sessions: Sessions) -> None:
     sessions.sweep()
     assert not old.exists()
     assert new.exists()
+
+
+def test_what_an_upload_that_broke_off_left_does_not_stay(sessions: Sessions) -> None:
+    deep = sessions.root / "stream" / "of" / "parts"
+    deep.mkdir(parents=True)
+    left = sessions.root / "tmpabcdef12", deep / "1.ts"
+    long_ago = time.time() - module.UPLOAD_LIFETIME_S - 1
+    for file in left:
+        file.write_bytes(b"half")
+        os.utime(file, (long_ago, long_ago))
+    (new := sessions.root / "tmpnew").write_bytes(b"under way")
+    empty = sessions.root / "empty"
+    empty.mkdir()
+    os.utime(empty, (long_ago, long_ago))
+    kept = sessions.get("a").keep(upload(sessions))
+    sessions.sweep()
+    assert not any(file.exists() for file in (*left, empty))
+    assert new.exists()
+    assert kept.exists()
+
+
+def test_uploads_go_sooner_where_all_room_is_used_up(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "root", grace_s=1000, quota=Quota(10, 10))
+    file = upload(sessions, content=b"more than ten bytes")
+    a_while_ago = time.time() - module.CROWDED_LIFETIME_S - 1
+    os.utime(file, (a_while_ago, a_while_ago))
+    sessions.sweep()
+    assert not file.exists()
+
+
+def test_a_session_keeps_no_more_than_its_quota(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "root", grace_s=1000, quota=Quota(session=10, everybody=1000))
+    session = sessions.get("a")
+    session.keep(upload(sessions, content=b"12345678"))
+    with pytest.raises(ResourceError) as caught:
+        session.keep(upload(sessions, content=b"abc"))
+    assert caught.value.code == "session-full"
+    sessions.get("b").keep(upload(sessions, content=b"abc"))
+    session.forget(list(session.folder.rglob("voice.wav")))
+    assert session.keep(upload(sessions, content=b"xyz")).read_bytes() == b"xyz"
+
+
+def test_all_sessions_keep_no_more_than_theirs(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "root", grace_s=1000, quota=Quota(session=10, everybody=12))
+    first = upload(sessions, content=b"12345678")
+    sessions.get("a").keep(first)  # one file with two names
+    (sessions.root / "tmpunsent").write_bytes(b"12345")
+    with pytest.raises(ResourceError) as caught:
+        sessions.get("b").new_file("answer.wav", 1)
+    assert caught.value.code == "sessions-full"
+    assert not list(sessions.get("b").folder.glob("*"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_nothing_of_a_copy(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(number, "No space left on device")
+
+    monkeypatch.setattr(module, "_link_or_copy", full)
+    session = sessions.get("a")
+    with pytest.raises(ResourceError) as caught:
+        session.keep(upload(sessions))
+    assert caught.value.code == "storage-full"
+    assert not list(session.folder.iterdir())
+    monkeypatch.undo()
+    assert session.keep(upload(sessions)).exists()
+
+
+def test_a_full_disk_has_no_room_for_a_folder(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(ResourceError) as caught:
+        sessions.get("a").new_file("answer.wav")
+    assert caught.value.code == "storage-full"
 
 
 def test_sessions_of_scripts_end_after_a_day(sessions: Sessions) -> None:

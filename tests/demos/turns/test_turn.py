@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -17,8 +18,10 @@ from demos.playback import voice_line
 from demos.playback.voice_line import VoiceLine
 from demos.turns import turn as module
 from demos.turns.chat import Thread
+from demos.turns.room import Quota, storage_full
 from demos.turns.sessions import Session
 from demos.turns.turn import Ask, View, progress_sentence, run_turn, stats_sentence
+from omni.cli.output import NOTES
 from omni.conversation import Audio, Message, Part, Speech, SystemPrompt, Text
 from omni.errors import MediaError
 from omni.events import SPEECH_RATE, Progress, TurnEnd, TurnStats
@@ -179,6 +182,45 @@ def test_what_the_context_had_no_room_for_is_noted_and_not_sent_again(session: S
     assert len(second.bubbles) == 4  # still shown
     list(run(engine, session, ask("and now?"), second.thread))
     assert len(engine.seen[-1].messages) == 3
+
+
+def test_damage_of_a_file_is_noted_below_the_answer(session: Session) -> None:
+    *_, view = run(FakeEngine(), session, ask("damaged"))
+    assert view.thread is not None
+    note = WORDS.say("en", "note-damaged", name="a.mp3")
+    assert view.thread.entries[-1].note == note
+    assert note == NOTES["damaged"].format(name="a.mp3"), "the command line says the same"
+
+
+def test_a_full_disk_costs_the_sound_of_an_answer_and_not_its_text(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, samples: np.ndarray) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("demos.turns.turn.write_wav", full)
+    *_, view = run(FakeEngine(), session, ask("hello"))
+    assert view.thread is not None
+    answer = view.thread.entries[-1]
+    assert answer.text.startswith("word0")
+    assert answer.sound is None
+    assert answer.note == str(storage_full())
+    assert not answer.failed
+    assert not list(session.folder.iterdir())
+    assert not session.running("audio")
+    monkeypatch.undo()
+    *_, view = run(FakeEngine(), session, ask("hello"), view.thread)
+    assert view.thread is not None
+    assert view.thread.entries[-1].sound is not None
+
+
+def test_a_quota_costs_the_sound_of_an_answer_and_not_its_text(tmp_path: Path) -> None:
+    session = Session(tmp_path / "sessions", quota=Quota(session=10))
+    *_, view = run(FakeEngine(), session, ask("hello"))
+    assert view.thread is not None
+    assert view.thread.entries[-1].text.startswith("word0")
+    assert "0 MB" in view.thread.entries[-1].note
 
 
 def test_stop_ends_the_turn_and_keeps_what_was_said(session: Session) -> None:

@@ -213,6 +213,19 @@ def test_what_is_no_zip_file_is_refused(library: VoiceLibrary, tmp_path: Path) -
     assert code_of(import_voices, library, tmp_path / "y.zip") == "voice-archive"
 
 
+def test_an_archive_of_zeros_or_of_very_many_names_is_not_unpacked(
+    library: VoiceLibrary, tmp_path: Path
+) -> None:
+    rows = [row(str(number)) for number in range(40)]
+    zeros = sound(29, level=0)
+    path = packed(tmp_path / "x.zip", table(*rows), {"voice-001.wav": zeros})
+    assert path.stat().st_size < 10_000
+    assert code_of(import_voices, library, path) == "voice-archive"
+    path = packed(tmp_path / "y.zip", table(row()), {str(n): b"" for n in range(20_000)} | GOOD)
+    assert code_of(import_voices, library, path) == "voice-archive"
+    assert library.names() == []
+
+
 def test_other_members_of_an_archive_are_left_alone(library: VoiceLibrary, tmp_path: Path) -> None:
     path = packed(tmp_path / "x.zip", table(row()), GOOD | {"../../evil.txt": b"evil"})
     assert import_voices(library, path) == ["Anna"]

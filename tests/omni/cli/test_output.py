@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from omni.events import MediaNote
 from tests.support.command_line import FakeEngine, run
 
 
@@ -21,6 +22,17 @@ def test_random_weights_are_admitted(capsys: pytest.CaptureFixture[str]) -> None
     assert "random weights" in capsys.readouterr().err
     run(FakeEngine(trained=True), "chat", "hi")
     assert "random weights" not in capsys.readouterr().err
+
+
+def test_what_was_noticed_of_files_is_on_stderr(
+    engine: FakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.notes = MediaNote("damaged", "a.mp3"), MediaNote("unheard", "v.mp4")
+    run(engine, "chat", "hi")
+    streams = capsys.readouterr()
+    assert "A part of a.mp3 was damaged and could not be heard.\n" in streams.err
+    assert "The sound of v.mp4 could not be read" in streams.err
+    assert "damaged" not in streams.out
 
 
 def test_progress_is_drawn_on_stderr(

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from omni.errors import MediaError, VoiceError
+from omni.listening import reference_check
 from omni.listening.reference_check import (
     FRAME,
     MARGIN_S,
     PEAK,
+    PLACES,
     RATE,
     SPEECH_DB,
     check_voice,
     usable_voice,
 )
+from omni.media import audio
+from omni.media.sound_blocks import SoundBlock
 from tests.support.root import DATA, ROOT
 
 SPEECH = DATA / "speech.ogg"  # espeak-ng: 8 s between 0.8 and 1 s of silence
@@ -147,7 +155,63 @@ def test_hours_are_refused_without_listening(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.wav", np.tile(noise(10), 31), RATE)
     with pytest.raises(VoiceError) as raised:
         check_voice(tmp_path / "long.wav", never)
-    assert raised.value.code == "voice-long"
+    assert raised.value.code == "voice-much-longer"
+
+
+def test_a_recording_that_is_much_too_long_is_not_decoded_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference_check, "LONGEST_LOOKED_AT_S", 20.0)
+    decoded: list[float] = []
+    blocks = audio.sound_blocks
+
+    def counted(*arguments: Any) -> Iterator[SoundBlock]:
+        for block in blocks(*arguments):
+            decoded.append(len(block.samples) / block.rate)
+            yield block
+
+    monkeypatch.setattr(audio, "sound_blocks", counted)
+    soundfile.write(tmp_path / "long.flac", noise(200), RATE)
+    with pytest.raises(VoiceError) as raised:
+        check_voice(tmp_path / "long.flac", loud_is_speech)
+    assert raised.value.code == "voice-much-longer"
+    assert sum(decoded) < 60
+
+
+def test_many_checks_wait_for_one_another_and_the_rest_is_sent_away(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "voice.wav", noise(5), RATE)
+    under_way, most, lock = 0, 0, threading.Lock()
+    full = threading.Event()
+
+    def slow(frames: np.ndarray) -> np.ndarray:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        full.wait(20)
+        with lock:
+            under_way -= 1
+        return loud_is_speech(frames)
+
+    def check() -> str:
+        try:
+            check_voice(tmp_path / "voice.wav", slow)
+        except VoiceError as error:
+            return error.code
+        return "usable"
+
+    with ThreadPoolExecutor(40) as pool:
+        results = [pool.submit(check) for _ in range(40)]
+        deadline = time.monotonic() + 20
+        while sum(result.done() for result in results) < 40 - PLACES:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        full.set()
+    codes = [result.result() for result in results]
+    assert most == 1
+    assert codes.count("usable") == PLACES
+    assert codes.count("voice-busy") == 40 - PLACES
+    assert check() == "usable"
 
 
 def test_importing_it_does_not_import_torch() -> None:
