@@ -89,10 +89,11 @@ def start(flags: argparse.Namespace) -> None:
     from demos import serve
     from demos.base.languages import Words
     from demos.build import build
-    from demos.turns.room import SHARED_QUOTA, Quota
+    from demos.turns.room import SHARED_QUOTA
     from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root
     from demos.voices.library import owner_library
     from omni.media.ffmpeg import find_ffmpeg
+    from omni.media.limits import SHARED, set_limits
 
     words = Words(flags.lang)
     serve.check_model(flags.model)
@@ -103,7 +104,9 @@ def start(flags: argparse.Namespace) -> None:
     options = serve.ServeOptions(shown, serve.free_port(host, port), flags.share, logins)
 
     sessions = Sessions(new_root(upload_folder()), lag_s=PAGE_LAG_S)
-    sessions.quota = Quota() if options.private else SHARED_QUOTA
+    if not options.private:  # nobody's file may keep the machine from the others
+        set_limits(SHARED)
+        sessions.quota = SHARED_QUOTA
     atexit.register(sessions.close)
     signal.signal(signal.SIGTERM, end)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)

@@ -30,6 +30,7 @@ from omni.media.limits import Watch, limits
 BLOCK_VALUES = 1 << 18  # samples of all channels that are decoded at once
 LONGEST_GAP_S = 2.0  # of silence in the place of damaged packets
 _FIRST_FRAME = 4096  # bytes within which an mp3's first frame lies
+_TAGS = (b"ID3", b"TAG")  # of an mp3: a title, no sound
 _STREAMED_SIZE = 0x7FF00000  # bytes: a wav's size from here on is a streaming writer's
 
 # A decoder fails in its own ways on a broken file.
@@ -165,6 +166,8 @@ class _Track:
         try:
             return list(self._stream.decode(packet))
         except (av.error.FFmpegError, PermissionError) as error:
+            if bytes(packet)[:3] in _TAGS:  # the head of a recording that was put behind another
+                return []
             self._first_error = self._first_error or error
             self._damaged = True
             length = float((packet.duration or 0) * packet.time_base)
