@@ -15,11 +15,18 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from demos.base.word_files import page_languages
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError
+from omni.loading import ending
 from omni.settings import QUANTIZATIONS
+
+if TYPE_CHECKING:
+    from demos.turns.sessions import Sessions
+
+INTERRUPTED = 130
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -39,8 +46,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def program() -> int:
+    """:func:`main` as the program: its end is an end also in the middle of turns."""
+    return ending.run_program(main)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; 0, or 2 with one sentence when a flag cannot be followed."""
+    """Serve until the end.
+
+    Returns 0, 130 when interrupted, or 2 with one sentence when a flag cannot be followed.
+    """
     flags = parse(arguments)
     level = logging.INFO if flags.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
@@ -83,7 +98,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wait()
     except KeyboardInterrupt:
         print("Bye.")
+        return INTERRUPTED
+    finally:
+        end(engine, sessions)
     return 0
+
+
+def end(engine: Engine, sessions: Sessions) -> None:
+    """Whatever is under way stops; no new turn begins."""
+    if threading.current_thread() is threading.main_thread():
+        ending.undisturbed()
+    engine.close()
+    sessions.stop()
 
 
 def wait() -> None:

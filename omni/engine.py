@@ -85,6 +85,8 @@ class Engine(RequestMethods):
         self._queue = FairQueue()
         self._runner: TurnRunner | None = None
         self._loaded_settings: EngineSettings | None = None
+        self._stops: set[threading.Event] = set()  # of what is under way or waits
+        self._closed = False
 
     @property
     def settings(self) -> EngineSettings:
@@ -122,16 +124,20 @@ class Engine(RequestMethods):
             CheckpointError: the checkpoint cannot be used.
             ResourceError: memory, disk or device do not allow it.
         """
-        place = self._queue.enqueue()
+        place, stop = self._queue.enqueue(), threading.Event()
         try:
-            yield from self._wait(place, threading.Event())
+            self._heed(stop)
+            yield from self._wait(place, stop)
+            if stop.is_set():
+                return
             before, self._settings = self._settings, settings or self._settings
             try:
-                yield from self._ready()
+                yield from self._ready_unless(stop)
             except BaseException:
                 self._settings = before
                 raise
         finally:
+            self._stops.discard(stop)
             self._queue.release(place)
 
     def unload(self) -> None:
@@ -157,6 +163,7 @@ class Engine(RequestMethods):
         """
         place = self._queue.enqueue()
         try:
+            self._heed(request.stop)
             yield from self._wait(place, request.stop)
             if not request.stop.is_set():
                 yield from self._ready_unless(request.stop)
@@ -166,6 +173,7 @@ class Engine(RequestMethods):
                 return
             yield from _translated(runner.run(request), runner.report.device)
         finally:
+            self._stops.discard(request.stop)
             self._queue.release(place)
 
     def forget(self, session: str) -> None:
@@ -173,6 +181,18 @@ class Engine(RequestMethods):
         runner = self._runner
         if runner is not None:
             runner.forget(session)
+
+    def close(self) -> None:
+        """Stop everything that is under way or waits, and whatever begins from now on."""
+        self._closed = True
+        for stop in tuple(self._stops):
+            stop.set()
+
+    def _heed(self, stop: threading.Event) -> None:
+        """Have :meth:`close` set ``stop``."""
+        self._stops.add(stop)
+        if self._closed:
+            stop.set()
 
     def _wait(self, place: Place, stop: threading.Event) -> Generator[Progress, None, None]:
         """Until ``place`` is the first, or ``stop`` is set."""

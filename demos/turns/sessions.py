@@ -224,6 +224,13 @@ class Sessions:
             if upload.stat().st_mtime < oldest:
                 _remove_upload(upload)
 
+    def stop(self) -> None:
+        """Tell everything that runs to end."""
+        with self._lock:
+            sessions = list(self._live.values())
+        for session in sessions:
+            session.stop()
+
     def close(self) -> None:
         """End every session and remove the root."""
         self._closed.set()
