@@ -33,6 +33,7 @@ FIRST_PORT = 7860
 PORTS_TRIED = 100
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
 MAX_UPLOAD = "500mb"
+MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
 QUEUE_REST_S = 0.01  # between Gradio's looks into its empty queue
 # Whatever a model or a person writes into a bubble, the page fetches nothing from other hosts.
 CONTENT_POLICY = (
@@ -167,6 +168,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         favicon_path=theme.LOGO,
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
+        max_threads=MAX_THREADS,
         run_history=False,
         ssr_mode=False,
         mcp_server=False,

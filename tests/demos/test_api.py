@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -158,3 +160,23 @@ def test_what_goes_wrong_is_one_sentence(
 def test_the_pages_own_events_cannot_be_called(client: Callable[[], Client]) -> None:
     with pytest.raises(ValueError, match="audio_turn"):
         client().predict(api_name="/audio_turn")
+
+
+def test_what_needs_no_engine_waits_behind_nobody(
+    client: Callable[[], Client], server: str, engine: FakeEngine
+) -> None:
+    asking = client()
+    before = len(engine.sessions)
+    with engine._lock:  # a turn that takes its time
+        for number in range(20):
+            given = [None, "short", None, None, None, None, "", "", False, "en", None]
+            body = {"data": given, "session_hash": f"script-{number}"}
+            httpx.post(f"{server}gradio_api/call/chat", json=body).raise_for_status()
+        deadline = time.monotonic() + 20
+        while len(engine.sessions) < before + 20:
+            assert time.monotonic() < deadline, "all of them are in the engine's line"
+            time.sleep(0.02)
+        begun = time.monotonic()
+        assert asking.predict(api_name="/model")["busy"] is True
+        assert httpx.get(server).status_code == 200
+        assert time.monotonic() - begun < 1
