@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from demos.base.word_files import page_languages
@@ -63,14 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1" if name.startswith("HF") else "False")
 
-    from demos.base.gradio_internals import check_version, import_gradio
+    from demos.base.gradio_internals import check_version, import_gradio, unheard
 
     import_gradio()
     check_version()
     from demos import serve
     from demos.base.languages import Words
     from demos.build import build
-    from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root
+    from demos.turns.listeners import Listeners
+    from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root, script_idle_s
     from demos.voices.library import owner_library
     from omni.media.ffmpeg import find_ffmpeg
 
@@ -84,13 +86,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OmniError as error:
         return refuse(words.error(words.of(None), error))
 
-    sessions = Sessions(new_root(), lag_s=PAGE_LAG_S)
+    idle_s = script_idle_s(options.private)
+    sessions = Sessions(new_root(), lag_s=PAGE_LAG_S, script_idle_s=idle_s)
     atexit.register(sessions.close)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
     library = owner_library() if options.private else None
-    address = serve.serve(build(engine, sessions, words, library), words, options)
+    page = build(engine, sessions, words, library)
+    address = serve.serve(page, words, options)
+    Listeners(partial(unheard, page), sessions.leave).watch()
     print(f"Ready: {address}", flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
         print(words.say(words.of(None), "no-microphone"))

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import inspect
 import logging
+import socket
 from collections.abc import Iterable
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -99,6 +101,42 @@ def encode_whole_chunks() -> None:
     take_all.takes_all = True  # type: ignore[attr-defined]
     audio_stream_encoder.STARTUP_WAIT = ENCODER_STARTUP_S
     AacStreamEncoder.take = take_all  # type: ignore[method-assign, assignment]
+
+
+def leave_no_empty_files() -> None:
+    """Have Gradio's file inputs make no empty temporary file for every file that they get, which
+    nobody uses or removes. Doing it again changes nothing.
+    """
+    from gradio.components import file, upload_button
+
+    unused = SimpleNamespace(NamedTemporaryFile=lambda **_: SimpleNamespace(name=""))
+    for module in (file, upload_button):
+        vars(module)["tempfile"] = unused
+
+
+def unheard(page: gr.Blocks) -> set[str]:
+    """The sessions (by Gradio's hash) to which the server has news of their events that nobody
+    has fetched yet. A listener fetches at once: whoever stays among them is not there.
+    """
+    queue = page._queue
+    return {
+        session
+        for session, events in tuple(queue.pending_event_ids_session.items())
+        if events
+        and (messages := queue.pending_messages_per_session.get(session)) is not None
+        and messages.qsize()
+    }
+
+
+def end_silent_connections(page: gr.Blocks, seconds: float) -> None:
+    """Have the system end connections whose other side confirms nothing for so many ``seconds``;
+    Gradio sends something every 15 s to who listens. Where the system cannot, nothing happens.
+    """
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    for server in page.server.servers:
+        for listener in server.sockets:  # those that it accepts are like it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def rest_queue(page: gr.Blocks, seconds: float) -> None:
