@@ -114,13 +114,14 @@ def leave_no_empty_files() -> None:
         vars(module)["tempfile"] = unused
 
 
-def unheard(page: gr.Blocks) -> set[str]:
+def unheard(page: gr.Blocks) -> dict[str, object]:
     """The sessions (by Gradio's hash) to which the server has news of their events that nobody
-    has fetched yet. A listener fetches at once: whoever stays among them is not there.
+    has fetched yet, each with its oldest message. A listener fetches: where that message stays the
+    same, nobody is there.
     """
     queue = page._queue
     return {
-        session
+        session: messages._queue[0]
         for session, events in tuple(queue.pending_event_ids_session.items())
         if events
         and (messages := queue.pending_messages_per_session.get(session)) is not None

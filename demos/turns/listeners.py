@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -21,27 +21,30 @@ class Listeners:
 
     def __init__(
         self,
-        unheard: Callable[[], set[str]],
+        unheard: Callable[[], Mapping[str, object]],
         leave: Callable[[str], None],
         absent_s: float = ABSENT_S,
         every_s: float = EVERY_S,
     ) -> None:
         """Args:
-        unheard: the sessions with news that nobody has fetched yet.
-        leave: called with a session that stayed among them for ``absent_s``, and again
-            as long as it stays.
+        unheard: the sessions with news that nobody has fetched yet, and the oldest of them.
+        leave: called with a session whose oldest stayed the same for ``absent_s``, and again as
+            long as it does.
         every_s: how often it is looked.
         """
         self._unheard, self._leave = unheard, leave
         self._absent_s, self._every_s = absent_s, every_s
-        self._since: dict[str, float] = {}
+        self._since: dict[str, tuple[object, float]] = {}  # the oldest news, and when they were new
         self._closed = threading.Event()
 
     def look(self, now: float) -> None:
         """Once."""
-        unheard = self._unheard()
-        self._since = {session: self._since.get(session, now) for session in unheard}
-        for session, since in self._since.items():
+        before, self._since = self._since, {}
+        for session, oldest in self._unheard().items():
+            known, since = before.get(session, (None, now))
+            if known is not oldest:
+                since = now
+            self._since[session] = oldest, since
             if now - since >= self._absent_s:
                 self._leave(session)
 
@@ -57,5 +60,5 @@ class Listeners:
         while not self._closed.wait(self._every_s):
             try:
                 self.look(time.monotonic())
-            except RuntimeError:  # a dict changed while it was read: the next look sees it
+            except (RuntimeError, IndexError):  # it changed while it was read: the next look sees
                 log.info("could not look after listeners", exc_info=True)

@@ -6,16 +6,17 @@ from demos.turns.listeners import Listeners
 
 
 def test_who_does_not_listen_for_long_is_left() -> None:
-    unheard: set[str] = {"gone", "slow"}
+    unheard: dict[str, object] = {"gone": "news", "slow": "first", "late": "news"}
     left: list[str] = []
     listeners = Listeners(lambda: unheard, left.append, absent_s=30)
     listeners.look(100)
     listeners.look(129)
     assert not left
-    unheard.discard("slow")
-    listeners.look(129.5)
-    unheard.add("slow")
+    unheard["slow"] = "second"  # a slow connection is one
+    del unheard["late"]
     listeners.look(130)
     assert left == ["gone"]
     listeners.look(159)
     assert left == ["gone", "gone"]
+    listeners.look(160)
+    assert left == ["gone", "gone", "gone", "slow"]
