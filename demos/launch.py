@@ -119,7 +119,9 @@ def end(engine: Engine, sessions: Sessions) -> None:
 
 def wait() -> None:
     """Until the program is interrupted or told to end."""
-    threading.Event().wait()
+    never = threading.Event()
+    while not never.wait(ending.SIGNAL_S):
+        pass
 
 
 def refuse(sentence: str) -> int:
