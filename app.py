@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from demos.launch import main
+from demos.launch import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -22,6 +22,7 @@ from demos.base.languages import Words
 from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
+from demos.tabs.tab import MAX_TURNS_AT_ONCE
 from demos.tabs.video import has_sound_to_hear
 from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Session, Sessions
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from omni.engine import Engine
 
 TAB = "api"  # the name of a script's turns within its session
+# What waits together, and how many of it run at once: what needs no engine waits behind no turn.
+TURNS, QUICK, LOADS = ("turn", MAX_TURNS_AT_ONCE), ("quick", 8), ("load", 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,23 +267,27 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, fixed: bool = Fa
         heard = {name: given[name] for name in ("audio", "language")}
         choices = {"model": model, "quantization": quantization, "device": device}
         _endpoint(api.chat, {"thread": thread, **given}, [said, spoken, stats, thread])
-        _endpoint(api.new_conversation, {"thread": thread}, [thread])
+        _endpoint(api.new_conversation, {"thread": thread}, [thread], QUICK)
         _endpoint(api.transcribe, heard, [said, stats])
         _endpoint(api.read_aloud, read, [spoken, stats])
-        _endpoint(api.model, {}, [state])
-        _endpoint(api.load_model, choices, [state])
-        _endpoint(api.unload_model, {}, [state])
+        _endpoint(api.model, {}, [state], QUICK)
+        _endpoint(api.load_model, choices, [state], LOADS)
+        _endpoint(api.unload_model, {}, [state], LOADS)
     return api
 
 
 def _endpoint(
-    function: Callable[..., Any], inputs: Mapping[str, Block], outputs: list[Component]
+    function: Callable[..., Any],
+    inputs: Mapping[str, Block],
+    outputs: list[Component],
+    line: tuple[str, int] = TURNS,
 ) -> None:
     """Publish a function.
 
     Args:
         inputs: the component of each parameter, in the order that scripts rely on.
         outputs: in the order in which the function returns their values.
+        line: what it waits with, and how many of these run at once.
     """
     name: str = function.__name__
     gr.Button().click(
@@ -292,8 +299,8 @@ def _endpoint(
         api_description=" ".join((function.__doc__ or "").split()),
         api_visibility="public",
         show_progress="hidden",
-        concurrency_limit=16,
-        concurrency_id="turn",
+        concurrency_limit=line[1],
+        concurrency_id=line[0],
     )
 
 

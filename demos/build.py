@@ -14,6 +14,7 @@ import gradio as gr
 from demos.api import build_api
 from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
+from demos.base.gradio_internals import leave_no_empty_files
 from demos.base.languages import Words
 from demos.base.page import Page
 from demos.live.panel import build_live
@@ -52,6 +53,7 @@ def build(
         library: where voices are kept; None: each session's own (see build_voice_panel).
         tabs: what the page offers, in this order.
     """
+    leave_no_empty_files()
     with Page(title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, fixed=on_space())  # first: so its names are its own
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
@@ -66,6 +68,11 @@ def build(
         gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
         page.load(bar.render_all, None, bar.all, api_name="model_status", **QUIET)
         voice.greet(page.load)
+
+        def arrive(request: gr.Request) -> None:
+            sessions.get(request.session_hash).page = True
+
+        page.load(arrive, None, None, queue=False, **QUIET)
         _connect_language(page, language, words, bar, voice, built)
 
         def leave(request: gr.Request) -> None:

@@ -17,17 +17,24 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demos.base.word_files import page_languages, read_words
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError, ResourceError
+from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
 from omni.settings import QUANTIZATIONS
 
+if TYPE_CHECKING:
+    from demos.turns.sessions import Sessions
+
 log = logging.getLogger(__name__)
 STARTS_AT_ONCE = 5  # programs that may be after the same port
+INTERRUPTED = 130
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -47,29 +54,42 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def program() -> int:
+    """:func:`main` as the program: its end is an end also in the middle of turns."""
+    return ending.run_program(main)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; 0, or 2 with one sentence when the page cannot be served."""
+    """Serve until the end.
+
+    Returns 0, 130 when interrupted, or 2 with one sentence when the page cannot be served.
+    """
     flags = parse(arguments)
     level = logging.INFO if flags.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1" if name.startswith("HF") else "False")
+    served = None
     try:
-        start(flags)
+        served = start(flags)
         wait()
     except OmniError as error:
         return refuse(sentence(flags.lang, error))
     except KeyboardInterrupt:
         print("Bye.")
+        return INTERRUPTED
     except Exception as error:  # whatever it is, a person reads a sentence
         log.info("the page could not be started", exc_info=True)
         return refuse(sentence(flags.lang, not_started(error)))
+    finally:
+        if served is not None:
+            end(*served)
     return 0
 
 
-def start(flags: argparse.Namespace) -> None:
-    """Serve the page and say where.
+def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
+    """Serve the page and say where; what is to be ended at the end.
 
     Raises:
         OmniError: a flag, or a variable of the environment, that cannot be followed.
@@ -82,15 +102,16 @@ def start(flags: argparse.Namespace) -> None:
     prepare_places()
     prepare_network(own=[host] if host else ())
 
-    from demos.base.gradio_internals import check_version, import_gradio
+    from demos.base.gradio_internals import check_version, import_gradio, unheard
 
     import_gradio()
     check_version()
     from demos import serve
     from demos.base.languages import Words
     from demos.build import build
+    from demos.turns.listeners import Listeners
     from demos.turns.room import SHARED_QUOTA
-    from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root
+    from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root, script_idle_s
     from demos.voices.library import owner_library
     from omni.media.ffmpeg import find_ffmpeg
     from omni.media.limits import SHARED, set_limits
@@ -103,12 +124,13 @@ def start(flags: argparse.Namespace) -> None:
     logins = tuple(map(serve.login, flags.auth))
     options = serve.ServeOptions(shown, serve.free_port(host, port), flags.share, logins)
 
-    sessions = Sessions(new_root(upload_folder()), lag_s=PAGE_LAG_S)
+    idle_s = script_idle_s(options.private)
+    sessions = Sessions(new_root(upload_folder()), lag_s=PAGE_LAG_S, script_idle_s=idle_s)
     if not options.private:  # nobody's file may keep the machine from the others
         set_limits(SHARED)
         sessions.quota = SHARED_QUOTA
     atexit.register(sessions.close)
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
     library = owner_library() if options.private else None
@@ -122,9 +144,11 @@ def start(flags: argparse.Namespace) -> None:
             if taken == options.port or not left:
                 raise
             options = replace(options, port=taken)
+    Listeners(partial(unheard, page), sessions.leave).watch()
     print(f"Ready: {address}", flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
         print(words.say(words.of(None), "no-microphone"))
+    return engine, sessions
 
 
 def environment_port() -> int | None:
@@ -188,15 +212,25 @@ def sentence(language: str, error: OmniError) -> str:
     return said.format(**error.params) if said else str(error)
 
 
-def end(*_: object) -> None:
+def terminated(*_: object) -> None:
     """End the program, once: what follows while it tidies up is not heard."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
 
 
+def end(engine: Engine, sessions: Sessions) -> None:
+    """Whatever is under way stops; no new turn begins."""
+    if threading.current_thread() is threading.main_thread():
+        ending.undisturbed()
+    engine.close()
+    sessions.stop()
+
+
 def wait() -> None:
     """Until the program is interrupted or told to end."""
-    threading.Event().wait()
+    never = threading.Event()
+    while not never.wait(ending.SIGNAL_S):
+        pass
 
 
 def refuse(sentence: str) -> int:

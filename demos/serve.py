@@ -20,7 +20,11 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demos.base import theme
-from demos.base.gradio_internals import keep_uploads_apart, rest_queue
+from demos.base.gradio_internals import (
+    end_silent_connections,
+    keep_uploads_apart,
+    rest_queue,
+)
 from demos.base.languages import Words
 from demos.base.page import routes_beside
 from omni.errors import OmniError
@@ -33,6 +37,8 @@ FIRST_PORT = 7860
 PORTS_TRIED = 100
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
 MAX_UPLOAD = "500mb"
+MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
+SILENT_S = 30.0  # without a sign of the other side: the connection is dead
 QUEUE_REST_S = 0.01  # between Gradio's looks into its empty queue
 # Whatever a model or a person writes into a bubble, the page fetches nothing from other hosts.
 CONTENT_POLICY = (
@@ -168,6 +174,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         favicon_path=theme.LOGO,
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
+        max_threads=MAX_THREADS,
         run_history=False,
         ssr_mode=False,
         mcp_server=False,
@@ -178,6 +185,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         prevent_thread_lock=True,
         app_kwargs=_app_arguments() | {"routes": routes_beside(page)},
     )
+    end_silent_connections(page, SILENT_S)
     return address
 
 

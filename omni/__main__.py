@@ -2,6 +2,6 @@
 
 import sys
 
-from omni.cli.main import main
+from omni.cli.main import program
 
-sys.exit(main())
+sys.exit(program())

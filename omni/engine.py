@@ -18,9 +18,9 @@ from typing import Protocol, TypeAlias, TypeVar
 from omni.conversation import Message
 from omni.errors import OmniError
 from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
-from omni.fair_queue import FairQueue, Place
+from omni.fair_queue import FairQueue, LineLimits, Place, ServiceTime
 from omni.options import GenerationOptions
-from omni.requests import Request, RequestMethods
+from omni.requests import PrepareRequest, Request, RequestMethods
 from omni.settings import EngineSettings, LoadReport
 
 __all__ = ["Engine", "EngineSettings", "LoadReport"]
@@ -28,6 +28,7 @@ __all__ = ["Engine", "EngineSettings", "LoadReport"]
 logger = logging.getLogger(__name__)
 Event = TypeVar("Event", bound=EngineEvent)
 POLL_S = 0.05  # how often a waiting turn looks at its stop signal
+RETELL_S = 3.0  # how often it tells again how long it will take
 
 
 class TurnRunner(Protocol):
@@ -71,20 +72,30 @@ class Engine(RequestMethods):
     """One model for all users of the process.
 
     Every method may be called from any thread. Turns, loads and unloads are served in the order
-    in which they began. All iterators here are generators: closing one (or dropping it) ends its
-    work and lets the next in.
+    in which they began, in turns between those who ask (:mod:`omni.fair_queue`). All
+    iterators here are generators: closing one (or dropping it) ends its work and lets the next in.
     """
 
-    def __init__(self, settings: EngineSettings | None = None, loader: Loader = _load) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings | None = None,
+        loader: Loader = _load,
+        line: LineLimits | None = None,
+    ) -> None:
         """Args:
         settings: what to load when it is needed first.
         loader: how to load; for tests.
+        line: how many may wait.
         """
         self._settings = settings or EngineSettings()
         self._loader = loader
-        self._queue = FairQueue()
+        self._queue = FairQueue(line)
+        self._service = ServiceTime()
+        self._serving_since = 0.0  # on time.monotonic's clock
         self._runner: TurnRunner | None = None
         self._loaded_settings: EngineSettings | None = None
+        self._stops: set[threading.Event] = set()  # of what is under way or waits
+        self._closed = False
 
     @property
     def settings(self) -> EngineSettings:
@@ -122,16 +133,20 @@ class Engine(RequestMethods):
             CheckpointError: the checkpoint cannot be used.
             ResourceError: memory, disk or device do not allow it.
         """
-        place = self._queue.enqueue()
+        place, stop = self._queue.enqueue(), threading.Event()
         try:
-            yield from self._wait(place, threading.Event())
+            self._heed(stop)
+            yield from self._wait(place, stop)
+            if stop.is_set():
+                return
             before, self._settings = self._settings, settings or self._settings
             try:
-                yield from self._ready()
+                yield from self._ready_unless(stop)
             except BaseException:
                 self._settings = before
                 raise
         finally:
+            self._stops.discard(stop)
             self._queue.release(place)
 
     def unload(self) -> None:
@@ -153,10 +168,12 @@ class Engine(RequestMethods):
         The work begins with the first event that is asked for.
 
         Raises:
+            BusyError: too many wait already.
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        place = self._queue.enqueue()
+        place = self._queue.join(request.owner)
         try:
+            self._heed(request.stop)
             yield from self._wait(place, request.stop)
             if not request.stop.is_set():
                 yield from self._ready_unless(request.stop)
@@ -164,8 +181,12 @@ class Engine(RequestMethods):
             if request.stop.is_set() or runner is None:
                 yield _stopped(request.started)
                 return
+            begun = time.monotonic()
             yield from _translated(runner.run(request), runner.report.device)
+            if not isinstance(request, PrepareRequest):
+                self._service.add(time.monotonic() - begun)
         finally:
+            self._stops.discard(request.stop)
             self._queue.release(place)
 
     def forget(self, session: str) -> None:
@@ -174,14 +195,29 @@ class Engine(RequestMethods):
         if runner is not None:
             runner.forget(session)
 
+    def close(self) -> None:
+        """Stop everything that is under way or waits, and whatever begins from now on."""
+        self._closed = True
+        for stop in tuple(self._stops):
+            stop.set()
+
+    def _heed(self, stop: threading.Event) -> None:
+        """Have :meth:`close` set ``stop``."""
+        self._stops.add(stop)
+        if self._closed:
+            stop.set()
+
     def _wait(self, place: Place, stop: threading.Event) -> Generator[Progress, None, None]:
         """Until ``place`` is the first, or ``stop`` is set."""
-        told = 0
+        told, again = 0, 0.0
         while not stop.is_set() and not self._queue.wait(place, POLL_S):
-            ahead = self._queue.position(place)
-            if ahead and ahead != told:
-                told = ahead
-                yield Progress("wait", 0, ahead)
+            ahead, now = self._queue.position(place), time.monotonic()
+            wait_s = self._service.wait_s(ahead, now - self._serving_since)
+            if ahead and (ahead != told or (wait_s is not None and now >= again)):
+                told, again = ahead, now + RETELL_S
+                yield Progress("wait", 0, ahead, wait_s=wait_s)
+        if not stop.is_set():
+            self._serving_since = time.monotonic()
 
     def _ready_unless(self, stop: threading.Event) -> Generator[Progress, None, None]:
         """:meth:`_ready`, given up at the next progress once ``stop`` is set."""

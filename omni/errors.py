@@ -36,6 +36,10 @@ class ResourceError(OmniError):
     """Not enough memory, or a device, dtype or quantization that this machine does not have."""
 
 
+class BusyError(OmniError):
+    """So much is under way already that nothing can join it."""
+
+
 def gigabytes(size: int) -> str:
     """``size`` bytes in GB (10**9 bytes), one decimal, for a sentence."""
     return f"{size / 1e9:.1f}"

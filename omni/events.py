@@ -66,6 +66,7 @@ class Progress:
     done: float  # so much of the work is done
     total: float  # so much there is; 0 when unknown
     unit: Literal["bytes", "items"] = "items"  # of both numbers
+    wait_s: float | None = None  # of stage ``wait``: seconds it will take; None: nobody knows
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class _Asked:
 
     # When set, the work ends within one step with what there is.
     stop: threading.Event = field(default_factory=threading.Event)
+    # Who asks: nobody's requests hold up those of others. None: somebody who is not known.
+    owner: str | None = None
     # Reading of time.perf_counter from which the statistics count: when it was asked.
     started: float = field(default_factory=time.perf_counter)
 
@@ -95,6 +97,7 @@ class RequestMethods(ABC):
         options: OptionsChoice = None,
         stop: threading.Event | None = None,
         session: str | None = None,
+        owner: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Answer the conversation's last message: TextDelta, SpeechChunk, Progress, then TurnEnd.
 
@@ -106,11 +109,14 @@ class RequestMethods(ABC):
             session: whose turn this is. What the next turn of the same session can use is kept,
                 within ``settings.session_bytes``: its context, if the conversation goes on, and
                 the media that were shown. None: nothing is.
+            owner: who asks, see the requests.
 
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        return self.run(TurnRequest(conversation, options, session, stop=_or_never(stop)))
+        return self.run(
+            TurnRequest(conversation, options, session, stop=_or_never(stop), owner=owner)
+        )
 
     def prepare(
         self, conversation: Conversation, stop: threading.Event, session: str
@@ -130,13 +136,14 @@ class RequestMethods(ABC):
         path: Path,
         stop: threading.Event | None = None,
         options: GenerationOptions | None = None,
+        owner: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Write down what a sound file says: TextDelta and Progress, then TurnEnd.
 
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        return self.run(TranscribeRequest(path, options, stop=_or_never(stop)))
+        return self.run(TranscribeRequest(path, options, stop=_or_never(stop), owner=owner))
 
     def read_aloud(
         self,
@@ -144,13 +151,14 @@ class RequestMethods(ABC):
         stop: threading.Event | None = None,
         voice: VoicePrompt | None = None,
         options: GenerationOptions | None = None,
+        owner: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Speak ``text``: SpeechChunk and Progress, then TurnEnd.
 
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        return self.run(ReadAloudRequest(text, voice, options, stop=_or_never(stop)))
+        return self.run(ReadAloudRequest(text, voice, options, stop=_or_never(stop), owner=owner))
 
 
 def _or_never(stop: threading.Event | None) -> threading.Event:

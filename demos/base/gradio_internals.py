@@ -13,8 +13,10 @@ from __future__ import annotations
 import inspect
 import logging
 import secrets
+import socket
 from collections.abc import Iterable
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -117,6 +119,43 @@ def keep_uploads_apart() -> None:
 
     if route_utils.GradioUploadFile.__name__ != Upload.__name__:
         setattr(route_utils, "GradioUploadFile", Upload)  # noqa: B010 - a class, for mypy
+
+
+def leave_no_empty_files() -> None:
+    """Have Gradio's file inputs make no empty temporary file for every file that they get, which
+    nobody uses or removes. Doing it again changes nothing.
+    """
+    from gradio.components import file, upload_button
+
+    unused = SimpleNamespace(NamedTemporaryFile=lambda **_: SimpleNamespace(name=""))
+    for module in (file, upload_button):
+        vars(module)["tempfile"] = unused
+
+
+def unheard(page: gr.Blocks) -> dict[str, object]:
+    """The sessions (by Gradio's hash) to which the server has news of their events that nobody
+    has fetched yet, each with its oldest message. A listener fetches: where that message stays the
+    same, nobody is there.
+    """
+    queue = page._queue
+    return {
+        session: messages._queue[0]
+        for session, events in tuple(queue.pending_event_ids_session.items())
+        if events
+        and (messages := queue.pending_messages_per_session.get(session)) is not None
+        and messages.qsize()
+    }
+
+
+def end_silent_connections(page: gr.Blocks, seconds: float) -> None:
+    """Have the system end connections whose other side confirms nothing for so many ``seconds``;
+    Gradio sends something every 15 s to who listens. Where the system cannot, nothing happens.
+    """
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    for server in page.server.servers:
+        for listener in server.sockets:  # those that it accepts are like it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def rest_queue(page: gr.Blocks, seconds: float) -> None:

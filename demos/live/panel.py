@@ -22,7 +22,7 @@ from demos.base.browser_values import Changes, Values
 from demos.base.gradio_internals import in_browser_order
 from demos.base.word_files import PageLanguage
 from demos.live.answers import Setup
-from demos.live.route import LiveDesk
+from demos.live.route import MAX_LIVE, LiveDesk
 from demos.live.session import Live
 from demos.tabs.spec import Tab, TabContext
 from demos.turns.sessions import TurnBusy
@@ -31,7 +31,7 @@ from omni.listening.settings import ListeningSettings
 if TYPE_CHECKING:
     from demos.turns.sessions import Session
 
-MAX_LIVE = 16  # sessions at once
+REFUSED_AT_ONCE = 16  # who comes when all places are taken hears so, and does not wait
 POLL_S = 0.1
 READY = "ready"  # what the browser says when microphone and sound are open
 BUSY = "busy"  # ... when it has told the person itself that another turn of the tab is running
@@ -112,7 +112,12 @@ class LivePanel:
             return
         session = self.shared.sessions.get(request.session_hash)
         try:
-            with session.turn(self.tab.spec.name) as stop:
+            with session.turn(self.tab.spec.name) as stop, self.desk.seat() as free:
+                if not free:
+                    sentence = words.say(language, "live-full", count=MAX_LIVE)
+                    gr.Warning(sentence)
+                    yield {self.tab.status: sentence}
+                    return
                 live = self._live(session, language, values)
                 async for changes in self._follow(live, stop, request.headers.get("origin")):
                     yield changes
@@ -199,7 +204,7 @@ def build_live(
         panel.outputs,
         js=f"(...values) => omniLive.open('{name}', {switch}, values)",
         show_progress="hidden",
-        concurrency_limit=MAX_LIVE,
+        concurrency_limit=MAX_LIVE + REFUSED_AT_ONCE,
         concurrency_id="live",
         api_name=f"{name}_live",
         api_visibility="private",

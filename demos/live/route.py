@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
+from collections.abc import Iterator
 
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -21,6 +23,7 @@ from demos.live import wire
 from demos.live.session import Live
 
 PATH = "/live"
+MAX_LIVE = 16  # sessions at once
 PROTOCOL = "omni-live"
 TICKET_LIFETIME_S = 20.0
 POLICY_VIOLATION = 1008  # WebSocket close code
@@ -31,6 +34,17 @@ class LiveDesk:
 
     def __init__(self) -> None:
         self._tickets: TicketDesk[Live] = TicketDesk()
+        self._seats = threading.Semaphore(MAX_LIVE)
+
+    @contextlib.contextmanager
+    def seat(self) -> Iterator[bool]:
+        """A place for one session while it lasts; False: all are taken."""
+        free = self._seats.acquire(blocking=False)
+        try:
+            yield free
+        finally:
+            if free:
+                self._seats.release()
 
     def ticket(self, live: Live, origin: str | None = None) -> str:
         """A new ticket for the connection of ``live``; ``origin``: of the page that gets it."""

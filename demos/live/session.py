@@ -26,6 +26,8 @@ import numpy as np
 from demos.base.languages import Words
 from demos.live import wire
 from demos.live.answers import Setup, Work, entries, files_of, growing
+from demos.live.gate import MEDIA, Gate, size_of
+from demos.live.inbox import Inbox
 from demos.live.sentences import Sentences
 from demos.turns.chat import Bubble, bubble
 from demos.turns.sessions import Session
@@ -96,7 +98,8 @@ class Live:
         self._engine, self._session = engine, session
         self._sentences = Sentences(words, setup.language)
         self._make_voice = voice
-        self._items: queue.SimpleQueue[wire.Up | _Made | _Loading] = queue.SimpleQueue()
+        self._items: Inbox[wire.Up | _Made | _Loading] = Inbox()
+        self._gate = Gate(setup.camera)
         self._send: Send = lambda message: None
         self._stops: dict[int, threading.Event] = {}  # by answer
         self._shown: object = None
@@ -109,12 +112,17 @@ class Live:
         threading.Thread(target=self._run, name="omni-live", daemon=True).start()
 
     def take(self, message: wire.Up) -> None:
-        """A message of the page."""
-        self._items.put(message)
+        """A message of the page; one that brings too much ends the session."""
+        if isinstance(message, wire.Over):
+            self.end(message.reason)
+        elif not self._gate.fits(message, self._items.size, len(self._items)):
+            self.end("flooded")
+        elif self._gate.wanted(message, time.monotonic()) and self.over is None:
+            self._items.put(message, size_of(message))
 
     def end(self, reason: EndReason) -> None:
         """Stop everything; what was said stays in the chat."""
-        self._items.put(wire.Over(reason))
+        self._items.first(wire.Over(reason), lambda item: isinstance(item, MEDIA))
 
     @property
     def state(self) -> ConversationState:
@@ -152,6 +160,7 @@ class Live:
             self._listener = TurnListener(self._make_voice, self.settings)
             camera = CameraRing() if self.setup.camera else None
             limits = Limits(sound_s=SILENT_S)
+            self._gate.open()
             self.dialogue = Dialogue(camera=camera, sound_at=time.monotonic(), limits=limits)
             threading.Thread(target=self._load, name="omni-live-load", daemon=True).start()
             self._handle_all()

@@ -30,11 +30,14 @@ from demos.tabs.examples import build_examples, example_handler
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tools import build_tools, connect_tools
 from demos.turns.chat import Thread
+from omni.fair_queue import LineLimits
 
 if TYPE_CHECKING:
     from gradio.events import Dependency
 
-MAX_TURNS_AT_ONCE = 16  # waiting ones included; each holds one of the server's 40 threads
+# All that may wait in the engine's line, and some that are told at once that it is full. Each holds
+# one of the server's threads (demos.serve.MAX_THREADS).
+MAX_TURNS_AT_ONCE = LineLimits().waiting + 16
 CHAT_HEIGHT = "clamp(18rem, calc(100vh - 31rem), 48rem)"
 
 Handler: TypeAlias = Callable[[gr.Request, Values], Iterator[Changes]]

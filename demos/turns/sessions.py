@@ -32,7 +32,8 @@ GRACE_S = 60.0  # a lost connection may be a sleeping phone: wait so long before
 PAGE_LAG_S = 3.0  # a page asks for a file again while it redraws the chat that loses it
 UPLOAD_LIFETIME_S = 3600.0  # uploads that were chosen but never sent, or never came to their end
 CROWDED_LIFETIME_S = 120.0  # the same where all that may be kept is used up
-SESSION_IDLE_S = 24 * 3600.0  # sessions of scripts, which may never say goodbye
+SESSION_IDLE_S = 24 * 3600.0  # sessions of which nothing is heard
+SCRIPT_IDLE_S = 1800.0  # ... of scripts, which may never say goodbye, where others reach the page
 SWEEP_EVERY_S = 60.0
 TURN_END_WAIT_S = 10.0
 MAX_NAME = 80  # characters of a file name that are kept, from its end
@@ -78,6 +79,7 @@ class Session:
         self.folder = root / secrets.token_urlsafe(16)
         self.ended = False
         self.last_seen = time.monotonic()
+        self.page = False  # whether a page shows it, which says when it goes
         self._lock = threading.Lock()
         self._kept: dict[Path, _Kept] = {}
         self._turns: dict[str, threading.Event] = {}
@@ -163,6 +165,14 @@ class Session:
             with self._lock:
                 del self._turns[tab]
 
+    def idle(self, now: float, script_s: float) -> bool:
+        """Whether nothing was heard of it for so long that nobody will come back to it.
+
+        ``script_s``: how long that is where no page shows it.
+        """
+        limit = SESSION_IDLE_S if self.page else script_s
+        return not self._turns and now - self.last_seen > limit
+
     def running(self, tab: str) -> bool:
         """Whether a turn of ``tab`` runs."""
         return tab in self._turns
@@ -218,10 +228,12 @@ class Sessions:
         grace_s: float = GRACE_S,
         lag_s: float = 0.0,
         quota: Quota | None = None,
+        script_idle_s: float = SESSION_IDLE_S,
     ) -> None:
         """Args:
         root: the private folder of this process.
         grace_s: how long a session without a connection is kept.
+        script_idle_s: how long a script's session is kept of which nothing is heard.
         lag_s: how long files that were removed from a chat may still be asked for by its page.
         quota: how much may be kept; None: as on one's own machine.
         """
@@ -230,6 +242,7 @@ class Sessions:
         self._folders = root / "sessions"
         self._grace_s = grace_s
         self._lag_s = lag_s
+        self._script_idle_s = script_idle_s
         self._lock = threading.Lock()
         self._live: dict[str, Session] = {}
         self._leaving: dict[str, float] = {}
@@ -258,7 +271,7 @@ class Sessions:
             return
         session.stop()
         with self._lock:
-            self._leaving[key] = time.monotonic() + self._grace_s
+            self._leaving.setdefault(key, time.monotonic() + self._grace_s)
 
     def sweep(self) -> None:
         """Remove the sessions whose time is over and the uploads that nobody sent."""
@@ -268,7 +281,7 @@ class Sessions:
             over += [
                 key
                 for key, session in self._live.items()
-                if now - session.last_seen > SESSION_IDLE_S and key not in over
+                if session.idle(now, self._script_idle_s) and key not in over
             ]
             sessions = [self._live.pop(key) for key in over if key in self._live]
             for key in over:
@@ -291,6 +304,13 @@ class Sessions:
             with suppress(OSError):  # not empty
                 if folder.stat().st_mtime < oldest:
                     folder.rmdir()
+
+    def stop(self) -> None:
+        """Tell everything that runs to end."""
+        with self._lock:
+            sessions = list(self._live.values())
+        for session in sessions:
+            session.stop()
 
     def close(self) -> None:
         """End every session and remove the root."""
@@ -324,6 +344,15 @@ class Sessions:
                 self.sweep()
             except OSError:
                 log.warning("could not remove old session files", exc_info=True)
+
+
+def script_idle_s(private: bool) -> float:
+    """How long sessions of scripts are kept of which nothing is heard.
+
+    Args:
+        private: only people at this machine reach the page.
+    """
+    return SESSION_IDLE_S if private else SCRIPT_IDLE_S
 
 
 def new_root(place: Path | None = None) -> Path:

@@ -100,6 +100,7 @@ class _Turn:
     words: Words
     thread: Thread
     key: str  # under which the engine keeps what the chat's next turn can use
+    owner: str  # whose place it takes in the line: the session's
     line: VoiceLine | None = None
     so_far: AnswerSoFar = field(default_factory=AnswerSoFar)
     unplayed: list[np.ndarray] = field(default_factory=list)  # sound that no view has brought yet
@@ -163,7 +164,9 @@ def run_turn(
         with session.turn(tab) as stop:
             key = session.key(tab)
             session.at_end(key, partial(engine.forget, key))
-            yield from _run(engine, session, _Turn(ask, words, thread, key, line), stop)
+            yield from _run(
+                engine, session, _Turn(ask, words, thread, key, session.folder.name, line), stop
+            )
     except TurnBusy:
         sentence = words.say(ask.language, "turn-busy")
         yield View(thread.bubbles(), sentence, thread=thread, notice=sentence, text=ask.text)
@@ -226,13 +229,13 @@ def _events(
     ask = turn.ask
     if ask.task == "transcribe":
         sound = next(part for part in parts if isinstance(part, Audio))
-        return engine.transcribe(sound.path, stop, ask.change(TRANSCRIBING))
+        return engine.transcribe(sound.path, stop, ask.change(TRANSCRIBING), turn.owner)
     if ask.task == "read":
         text = next(part for part in reversed(parts) if isinstance(part, Text))
-        return engine.read_aloud(text.text, stop, system.voice, ask.change(READING))
+        return engine.read_aloud(text.text, stop, system.voice, ask.change(READING), turn.owner)
     asked = turn.thread.plus(Entry(Message("user", parts)))
     conversation = asked.conversation(system, turn.words.prompt_language(ask.language))
-    return engine.turn(conversation, ask.options, stop, turn.key)
+    return engine.turn(conversation, ask.options, stop, turn.key, turn.owner)
 
 
 def _batches(items: queue.SimpleQueue[Item | None], sounded: bool = False) -> Iterator[list[Item]]:
@@ -332,7 +335,10 @@ def progress_sentence(words: Words, language: PageLanguage, progress: Progress) 
     """What long work is under way, with how much of it is done."""
     key = f"progress-{progress.stage}"
     if progress.stage == "wait":
-        return words.say(language, key, ahead=int(progress.total))
+        if progress.wait_s is None:
+            return words.say(language, key, ahead=int(progress.total))
+        seconds = max(math.ceil(progress.wait_s), 1)
+        return words.say(language, f"{key}-s", ahead=int(progress.total), seconds=seconds)
     if not progress.total or progress.stage == "encode":
         return words.say(language, key)
     if progress.unit == "bytes":

@@ -1,8 +1,8 @@
 """The command line: chat, asr and tts, as thin consumers of the engine.
 
 Knows: the commands, exit codes (0 done, 1 an error with its sentence, 2 wrong usage,
-3 some of several files failed, 130 interrupted). Does not know: anything that a command or the
-engine does.
+3 some of several files failed, 130 interrupted, 143 terminated). Does not know: anything that a
+command or the engine does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -18,12 +19,19 @@ from omni.cli.inputs import leave_stdout, speak_any_encoding
 from omni.cli.output import say
 from omni.engine import Engine
 from omni.errors import OmniError
+from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 PROGRAM = "omni"  # the console script
 COMMANDS = (chat, asr, tts)  # each adds its flags and runs
+
+
+def program() -> int:
+    """:func:`main` as the program: a signal ends the command, not the process under it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ending.TERMINATED))
+    return ending.run_program(main)
 
 
 def main(arguments: list[str] | None = None, engine: Engine | None = None) -> int:

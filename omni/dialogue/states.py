@@ -22,7 +22,7 @@ TAIL = round(0.05 * SPEECH_RATE)  # samples: an answer is heard when all but so 
 
 # Why a conversation ends: the person's wish, a connection that is gone, a microphone that is, a
 # page that was left, a fault of ours.
-EndReason: TypeAlias = Literal["stopped", "lost", "microphone", "left", "failed"]
+EndReason: TypeAlias = Literal["stopped", "lost", "microphone", "left", "flooded", "failed"]
 
 
 class ConversationState(StrEnum):

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+import time
 import wave
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from demos import serve
+from demos.base.gradio_internals import unheard
 from demos.base.languages import Words
 from demos.build import build
+from demos.turns.listeners import Listeners
 from demos.turns.room import storage_full
 from demos.turns.sessions import Sessions
 from omni.conversation import Audio, Image, Text, VoicePrompt
@@ -32,20 +39,27 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture(scope="module")
-def server(engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served(
+    engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, gr.Blocks, Sessions]]:
     sessions = Sessions(tmp_path_factory.mktemp("root"), grace_s=1000)
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)  # components read it when they are made
     page = build(engine, sessions, Words())  # type: ignore[arg-type]
     try:
         port = serve.free_port(serve.LOOPBACK, None)
-        yield serve.serve(page, Words(), serve.ServeOptions(port=port))
+        yield serve.serve(page, Words(), serve.ServeOptions(port=port)), page, sessions
     finally:
         page.close()
         sessions.close()
         os.environ.pop("GRADIO_TEMP_DIR")
         if before is not None:
             os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@pytest.fixture(scope="module")
+def server(served: tuple[str, gr.Blocks, Sessions]) -> str:
+    return served[0]
 
 
 @pytest.fixture
@@ -180,3 +194,61 @@ def test_a_full_disk_costs_the_sound_and_not_the_text(
     _, sound, stats = client().predict(text="echo hello", api_name="/chat")
     assert sound
     assert stats["note"] == ""
+
+
+def test_what_needs_no_engine_waits_behind_nobody(
+    client: Callable[[], Client], server: str, engine: FakeEngine
+) -> None:
+    asking = client()
+    before = len(engine.sessions)
+    with engine._lock:  # a turn that takes its time
+        for number in range(20):
+            given = [None, "short", None, None, None, None, "", "", False, "en", None]
+            body = {"data": given, "session_hash": f"script-{number}"}
+            httpx.post(f"{server}gradio_api/call/chat", json=body).raise_for_status()
+        deadline = time.monotonic() + 20
+        while len(engine.sessions) < before + 20:
+            assert time.monotonic() < deadline, "all of them are in the engine's line"
+            time.sleep(0.02)
+        begun = time.monotonic()
+        assert asking.predict(api_name="/model")["busy"] is True
+        assert httpx.get(server).status_code == 200
+        assert time.monotonic() - begun < 1
+
+
+def test_files_that_are_given_leave_no_empty_ones(
+    client: Callable[[], Client], question: Path
+) -> None:
+    client().predict(audio=handle_file(question), api_name="/transcribe")
+    uploads = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert not [path for path in uploads.rglob("*") if path.is_file() and not path.stat().st_size]
+
+
+def test_a_turn_that_nobody_listens_to_is_told_apart(
+    client: Callable[[], Client], served: tuple[str, gr.Blocks, Sessions], engine: FakeEngine
+) -> None:
+    server, page, sessions = served
+    given = [None, "slow long", None, None, None, None, "", "", False, "en", None]
+    body = {"data": given, "session_hash": "nobody"}
+    ended = len(engine.ended)
+    httpx.post(f"{server}gradio_api/call/chat", json=body).raise_for_status()
+    listening = client()
+    job = listening.submit(text="slow", api_name="/chat")  # behind the other one
+    deadline = time.monotonic() + 8  # the whole turn takes 9 s
+    listeners = Listeners(partial(unheard, page), sessions.leave, absent_s=1, every_s=0.2)
+    listeners.watch()
+    try:
+        while len(engine.ended) == ended:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        listeners.close()
+    assert engine.ended[ended] in ("stopped", "closed")
+    assert job.result(timeout=20)[0].split()[-1] == "word7"
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has none")
+def test_connections_into_the_void_end(served: tuple[str, gr.Blocks, Sessions]) -> None:
+    (listener,) = served[1].server.servers[0].sockets
+    timeout_ms = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert timeout_ms == serve.SILENT_S * 1000

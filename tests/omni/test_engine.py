@@ -13,8 +13,9 @@ import pytest
 
 from omni.conversation import Message
 from omni.engine import Engine, EngineSettings
-from omni.errors import CheckpointError, ResourceError
+from omni.errors import BusyError, CheckpointError, ResourceError
 from omni.events import EngineEvent, Progress, TextDelta, TurnEnd
+from omni.fair_queue import LineLimits
 from omni.options import GenerationOptions
 from tests.support.engine_parts import (
     HELLO,
@@ -367,3 +368,62 @@ def test_forgetting_reaches_what_is_loaded_and_loads_nothing() -> None:
     list(engine.load())
     engine.forget("a")
     assert made[0].forgotten == ["a"]
+
+
+def test_who_waits_hears_how_long_it_will_take(engine: Engine, loader: FakeLoader) -> None:
+    list(engine.load())
+    loader.runners[0].hold = threading.Event()
+    threading.Timer(0.3, loader.runners[0].hold.set).start()
+    list(engine.turn(HELLO))  # the first one, which takes 0.3 s
+    loader.runners[0].hold = threading.Event()
+    first = in_thread(lambda: list(engine.turn(HELLO)))
+    until(lambda: engine.busy)
+    second = in_thread(lambda: list(engine.turn(HELLO)))
+    until(lambda: len(engine._queue) == 2)
+    told = next(engine.turn(HELLO))
+    assert isinstance(told, Progress) and told.total == 2
+    assert told.wait_s is not None and 0.3 < told.wait_s < 1
+    loader.runners[0].hold.set()
+    first.join(WAIT_S)
+    second.join(WAIT_S)
+
+
+def test_a_full_line_refuses_and_nobody_takes_all_of_it(loader: FakeLoader) -> None:
+    engine = Engine(EngineSettings("nano"), loader, LineLimits(waiting=4, each=2))
+    list(engine.load())
+    loader.runners[0].hold = threading.Event()
+    served: list[str] = []
+
+    def ask(name: str, owner: str) -> threading.Thread:
+        before = len(engine._queue)
+        turn = engine.turn(say(name), owner=owner)
+        thread = in_thread(lambda: served.extend(words(turn)))
+        until(lambda: len(engine._queue) > before)
+        return thread
+
+    asked = [ask("mine-0", "me"), ask("mine-1", "me"), ask("mine-2", "me")]
+    with pytest.raises(BusyError) as caught:
+        next(engine.turn(HELLO, owner="me"))
+    assert caught.value.code == "queue-full-own"
+    asked += [ask("hers", "her"), ask("his", "him")]
+    with pytest.raises(BusyError) as caught:
+        next(engine.turn(HELLO, owner="them"))
+    assert caught.value.code == "queue-full"
+    loader.runners[0].hold.set()
+    for thread in asked:
+        thread.join(WAIT_S)
+    assert served == ["mine-0", "hers", "his", "mine-1", "mine-2"]
+    assert words(engine.turn(HELLO, owner="me")) == ["hello"]
+
+
+def test_a_closed_engine_stops_what_it_does_and_begins_nothing(
+    engine: Engine, loader: FakeLoader
+) -> None:
+    list(engine.load())
+    turn, waiting = engine.turn(say("one two three")), engine.turn(HELLO)
+    assert next(turn) == TextDelta("one")
+    next(waiting)
+    engine.close()
+    assert last(turn).reason == last(waiting).reason == last(engine.turn(HELLO)).reason == "stopped"
+    assert list(engine.load(EngineSettings("other"))) == []
+    assert len(loader.loaded) == 1 and not engine.busy

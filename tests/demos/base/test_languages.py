@@ -27,6 +27,7 @@ ERRORS = {
     "ConversationError",
     "CheckpointError",
     "ResourceError",
+    "BusyError",
     "VoiceError",
     "ServeError",
     "PortTaken",

@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from demos.base.languages import Words
 from demos.live import wire
 from demos.live.answers import Setup
+from demos.live.gate import SOUND_WAITING_S
 from demos.live.session import Live
 from demos.turns.chat import Thread
 from demos.turns.sessions import Sessions
@@ -377,3 +378,25 @@ def test_a_long_part_of_a_turn_is_a_piece_that_stays(sessions: Sessions) -> None
     assert 9 < lengths[0] < 9.6
     assert 1 < lengths[1] < 1.6
     talk.end()
+
+
+def test_a_flood_of_sound_ends_the_session_at_once(sessions: Sessions) -> None:
+    talk = Talk(FakeEngine(), sessions)
+    minute = wire.Sound(quiet(60.0))
+    begun = time.monotonic()
+    for _ in range(100):
+        talk.live.take(minute)
+    assert talk.live._items.size <= SOUND_WAITING_S * RATE
+    talk.until(lambda: talk.live.over is not None)
+    assert time.monotonic() - begun < 3
+    assert talk.live.over == "flooded"
+    assert "More sound came" in talk.messages("bye")[0]["text"]
+
+
+def test_the_end_overtakes_the_sound_that_waits(sessions: Sessions) -> None:
+    talk = Talk(FakeEngine(), sessions)
+    talk.say(quiet(9.0))
+    talk.live.take(wire.Over("stopped"))
+    talk.live.end("lost")
+    talk.until(lambda: talk.live.over is not None, timeout=1.0)
+    assert talk.live.over == "stopped"

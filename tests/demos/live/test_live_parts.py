@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 
 from demos.base.languages import Words
 from demos.live import wire
+from demos.live.gate import MESSAGES_WAITING, PICTURES_A_SECOND, PICTURES_AT_ONCE, Gate
 from demos.live.panel import REFUSALS, THRESHOLDS, settings_of
-from demos.live.route import LiveDesk
+from demos.live.route import MAX_LIVE, LiveDesk
+from omni.dialogue.camera import LARGEST_FRAME
 
 
 @pytest.mark.parametrize(
@@ -85,3 +89,29 @@ def test_everything_that_a_browser_can_refuse_has_a_sentence() -> None:
     for refusal in REFUSALS:
         for language in ("en", "zh"):
             assert len(words.say(language, f"live-{refusal}")) > 15  # type: ignore[arg-type]
+
+
+def test_the_gate_bounds_sound_messages_and_pictures() -> None:
+    gate = Gate(camera=True)
+    sound = wire.Sound(np.zeros(48_000, np.int16))
+    assert not gate.wanted(sound, 0.0), "nobody listens yet"
+    gate.open()
+    assert gate.wanted(sound, 0.0)
+    assert gate.fits(wire.Hello(48_000), 0, 0)
+    assert gate.fits(sound, 9 * 48_000, 0) and not gate.fits(sound, 10 * 48_000, 0)
+    assert not gate.fits(wire.Ping(), 0, MESSAGES_WAITING)
+    picture = wire.Picture(b"jpeg")
+    taken = sum(gate.wanted(picture, 100 + number / 100) for number in range(1_000))  # in 10 s
+    assert PICTURES_AT_ONCE <= taken <= PICTURES_AT_ONCE + 10 * PICTURES_A_SECOND
+    assert not gate.wanted(wire.Picture(b"x" * (LARGEST_FRAME + 1)), 1e6)
+    assert not Gate(camera=False).wanted(picture, 0.0)
+
+
+def test_live_has_so_many_places_and_no_more() -> None:
+    desk = LiveDesk()
+    with ExitStack() as seats:
+        assert all(seats.enter_context(desk.seat()) for _ in range(MAX_LIVE))
+        with desk.seat() as free:
+            assert not free
+    with desk.seat() as free:
+        assert free

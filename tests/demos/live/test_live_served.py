@@ -22,7 +22,7 @@ from demos import serve
 from demos.base.languages import Words
 from demos.build import build
 from demos.live.panel import READY
-from demos.live.route import PROTOCOL
+from demos.live.route import MAX_LIVE, PROTOCOL
 from demos.turns.sessions import Sessions
 from tests.browser.proxy import Hosts, Proxy
 from tests.browser.server import Server
@@ -136,3 +136,19 @@ def test_start_while_a_typed_turn_runs_is_refused_at_once(server: Server) -> Non
     assert said == [WORDS.say("en", "live-busy")]
     assert time.monotonic() - begun < 5
     page.trigger("audio_stop")
+
+
+def test_who_comes_when_all_places_are_taken_hears_so_at_once(server: Server) -> None:
+    port = int(server.address.rstrip("/").rsplit(":", 1)[1])
+    others = [Page(port) for _ in range(MAX_LIVE)]
+    assert all(other.ticket() for other in others)
+    page = Page(port)
+    begun, start = time.monotonic(), page.start()
+    said = []
+    for message in page.messages():
+        if message["msg"] == "log":
+            said.append(message["log"])
+        elif message.get("event_id") == start and message["msg"] == "process_completed":
+            break
+    assert said == [WORDS.say("en", "live-full", count=MAX_LIVE)]
+    assert time.monotonic() - begun < 5

@@ -335,3 +335,26 @@ def test_who_comes_late_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         session.new_file("question.wav")
     assert not session.folder.exists()
+
+
+def test_a_scripts_session_is_kept_as_long_as_is_said_and_a_pages_longer(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "root", script_idle_s=60)
+    script, page, busy = (sessions.get(name) for name in ("script", "page", "busy"))
+    page.page = True
+    with busy.turn("api"):
+        for session in (script, page, busy):
+            session.last_seen -= 61
+        sessions.sweep()
+    assert (script.ended, page.ended, busy.ended) == (True, False, False)
+    sessions.close()
+
+
+def test_leaving_again_does_not_put_the_end_off(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "root", grace_s=0.3)
+    session = sessions.get("gone")
+    for _ in range(6):
+        sessions.leave("gone")
+        time.sleep(0.1)
+    sessions.sweep()
+    assert session.ended
+    sessions.close()

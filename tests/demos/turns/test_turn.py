@@ -341,6 +341,8 @@ def test_progress_tells_how_far_it_is() -> None:
     assert progress_sentence(WORDS, "en", download).endswith("1.5 / 14.0 GB")
     assert progress_sentence(WORDS, "en", Progress("load", 3, 4)).endswith("75 %")
     assert "2" in progress_sentence(WORDS, "zh", Progress("wait", 0, 2))
+    wait = Progress("wait", 0, 2, wait_s=12.3)
+    assert progress_sentence(WORDS, "en", wait) == "2 before you, about 13 s …"
     assert "%" not in progress_sentence(WORDS, "en", Progress("load", 3, 0))
 
 
