@@ -33,6 +33,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--port", type=int, help="default: the first free one from 7860 on")
     add("--share", action="store_true", help="also make a public https link through gradio.live")
     add("--auth", action="append", default=[], metavar="USER:PASSWORD", help="ask for a login")
+    add("--no-auth", action="store_true", help="no password, though the page is open to others")
+    add("--let-visitors-load", action="store_true", help="visitors may change the model, too")
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which a proxy serves this page; may be repeated; *: any",
+    )
     languages = ("auto", *page_languages())
     add("--lang", choices=languages, default="auto", help="auto: the browser's language")
     add("--verbose", action="store_true", help="log what happens")
@@ -65,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         find_ffmpeg()
         host = flags.host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
         port = serve.free_port(host, flags.port)
-        options = serve.ServeOptions(host, port, flags.share, tuple(map(serve.login, flags.auth)))
+        options = serve.options_of(flags, host, port)
     except OmniError as error:
         return refuse(words.error(words.of(None), error))
 
@@ -75,8 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
     library = owner_library() if options.private else None
-    address = serve.serve(build(engine, sessions, words, library), words, options)
+    page = build(engine, sessions, words, library, owner=options.owner)
+    address = serve.serve(page, words, options)
     print(f"Ready: {address}", flush=True)
+    if warning := serve.warning(options, words):
+        print(warning, flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
         print(words.say(words.of(None), "no-microphone"))
     try:

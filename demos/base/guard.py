@@ -32,12 +32,12 @@ FOREIGN_SITE = "This page answers to its own requests alone, not to those of oth
 SLOW_DOWN = "Too many wrong passwords: wait {seconds} seconds and try again."
 
 
-@dataclass(frozen=True)
+@dataclass
 class Hosts:
     """The names under which the page is reached.
 
     ``local``: only from this machine. ``names``: further ones than addresses and this machine's
-    own names; "*": any (behind a proxy, whose names are not known).
+    own names; ".example.org": all that end so; "*": any (behind a proxy, whose names are not known).
     """
 
     local: bool
@@ -48,9 +48,15 @@ class Hosts:
         host = host.lower().strip("[]")
         if "*" in self.names or host in self.names or host in LOOPBACK_HOSTS:
             return True
+        if any(host.endswith(name) for name in self.names if name.startswith(".")):
+            return True
         if self.local:
             return False
         return _is_address(host) or host in own_names()
+
+    def add(self, host: str) -> None:
+        """One more name, which became known later."""
+        self.names |= names([host])
 
 
 @cache
