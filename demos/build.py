@@ -55,7 +55,7 @@ def build(
         tabs: what the page offers, in this order.
         owner: who may change the model.
     """
-    with Page(title=TITLE, analytics_enabled=False) as page:
+    with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])

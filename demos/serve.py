@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 
 from demos.base import theme
 from demos.base.gradio_internals import rest_queue
-from demos.base.guard import Hosts, SameOrigin, SlowGuesses, host_of, names
+from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names
 from demos.base.languages import Words
 from demos.base.owner import Owner
 from demos.base.page import routes_beside
@@ -254,6 +254,7 @@ async def _behind_the_door(hosts: Hosts, app: Starlette) -> AsyncIterator[None]:
     """Put the checks of every request before all that Gradio does, its answers to CORS too."""
     inside = app.middleware_stack
     assert inside is not None  # what runs this
-    guarded = SameOrigin(SlowGuesses(inside, log=log.warning), hosts)
+    quiet = NoTraces(inside, log=log.info)
+    guarded = SameOrigin(SlowGuesses(quiet, log=log.warning), hosts)
     app.middleware_stack = SafeHeaders(guarded, on_space())
     yield

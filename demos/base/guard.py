@@ -37,7 +37,7 @@ class Hosts:
     """The names under which the page is reached.
 
     ``local``: only from this machine. ``names``: further ones than addresses and this machine's
-    own names; ".example.org": all that end so; "*": any (behind a proxy, whose names are not known).
+    own names; ".example.org": all that end so; "*": any (of a proxy whose names are not known).
     """
 
     local: bool
@@ -117,6 +117,36 @@ class SameOrigin:
             return True
         own = {headers.get("host", ""), headers.get("x-forwarded-host", "")}
         return urlsplit(origin).netloc.lower() in {name.lower() for name in own if name}
+
+
+class NoTraces:
+    """Keeps requests that no page sends out of the log, where Gradio lets them end as a fault.
+
+    They have been answered by then. Faults of any other kind go on.
+    """
+
+    def __init__(self, app: ASGIApp, log: Callable[[str], None]) -> None:
+        self.app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            if not forged(error):
+                raise
+            self._log(f"a request that no page sends: {scope.get('path')}")
+
+
+def forged(error: BaseException) -> bool:
+    """Whether a fault comes of an event that does not exist, or of text that is none."""
+    if isinstance(error, (UnicodeEncodeError, RecursionError)):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name == "get_fn"
 
 
 class SlowGuesses:

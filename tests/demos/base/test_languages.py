@@ -22,6 +22,7 @@ from omni.errors import CheckpointError, MediaError
 from tests.support.root import ROOT
 
 ERRORS = {
+    "GivenError",
     "OmniError",
     "MediaError",
     "ConversationError",
