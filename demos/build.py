@@ -55,6 +55,8 @@ def build(
         tabs: what the page offers, in this order.
         owner: who may change the model.
     """
+    if not owner.private:
+        words = words.for_others()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
