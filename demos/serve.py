@@ -71,7 +71,7 @@ class ServeOptions:
     @property
     def private(self) -> bool:
         """Whether only people at this machine reach the page, and no login tells them apart."""
-        return not (self.open or self.auth or on_space())
+        return not (self.open or self.auth or self.allow_hosts or on_space())
 
     @property
     def open(self) -> bool:

@@ -25,6 +25,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+# What networks at home append to a machine's name; nobody else can have these names.
+HOME_NETWORKS = ("local", "lan", "home", "home.arpa", "internal", "localdomain", "fritz.box")
 FORBIDDEN, TOO_MANY = 403, 429  # HTTP status codes
 POLICY_VIOLATION = 1008  # WebSocket close code
 FOREIGN_HOST = "This page does not answer to the name {host}: open it by its address."
@@ -64,7 +66,7 @@ def own_names() -> frozenset[str]:
     """What this machine calls itself (no name server is asked)."""
     name = socket.gethostname().lower()
     short = name.split(".")[0]
-    return frozenset({name, short, f"{short}.local"})
+    return frozenset({name, short, *(f"{short}.{network}" for network in HOME_NETWORKS)})
 
 
 def host_of(netloc: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from demos import serve
 from demos.base.languages import Words
+from demos.base.owner import Owner
 from demos.build import build
 from demos.turns.sessions import Sessions
 from tests.support.fake_engine import FakeEngine
@@ -22,13 +23,24 @@ ODD: tuple[Any, ...] = (None, 5, "\ud800", [[]], {"path": "/etc/passwd"})
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of the owner's page."""
+    yield from served(tmp_path_factory, Owner())
+
+
+@pytest.fixture(scope="module")
+def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a page that others reach."""
+    yield from served(tmp_path_factory, Owner(private=False))
+
+
+def served(factory: pytest.TempPathFactory, owner: Owner) -> Iterator[httpx.Client]:
     """A client of a page that is served without a login."""
-    sessions = Sessions(tmp_path_factory.mktemp("forged") / "root")
+    sessions = Sessions(factory.mktemp("forged") / "root")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
         patch.delenv("SPACE_ID", raising=False)
         words = Words()
-        page = build(FakeEngine(), sessions, words)  # type: ignore[arg-type]
+        page = build(FakeEngine(), sessions, words, owner=owner)  # type: ignore[arg-type]
         options = serve.ServeOptions(port=serve.free_port(serve.LOOPBACK, None))
         with httpx.Client(base_url=serve.serve(page, words, options), timeout=60) as browser:
             yield browser
@@ -119,6 +131,25 @@ def test_a_wrong_value_is_told_by_the_name_of_its_parameter(
     number, data, names = endpoint(client, name)
     data[names.index(parameter)] = value
     assert answer(client, number, data).startswith(f"{parameter} must be ")
+
+
+def test_no_request_of_others_changes_the_model(
+    visitor: httpx.Client, log: pytest.LogCaptureFixture
+) -> None:
+    fixed = Words().say("en", "model-fixed")
+    number, data, _ = endpoint(visitor, "load_model")
+    assert answer(visitor, number, ["/etc/passwd", *data[1:]]) == fixed
+    assert answer(visitor, endpoint(visitor, "unload_model")[0], []) == fixed
+    for name in ("load_model", "unload_model"):
+        said = visitor.post(f"/gradio_api/run/{name}", json={"data": ["/etc/passwd", "", ""]})
+        assert said.json()["error"] == fixed
+
+
+def test_behind_a_proxy_nobody_is_the_owner(client: httpx.Client) -> None:
+    asked, through = {"data": []}, {"x-forwarded-for": "192.0.2.1"}
+    said = client.post("/gradio_api/run/unload_model", json=asked, headers=through)
+    assert said.json()["error"] == Words().say("en", "model-fixed")
+    assert client.post("/gradio_api/run/unload_model", json=asked).status_code == 200
 
 
 def test_too_few_values(client: httpx.Client, log: pytest.LogCaptureFixture) -> None:
