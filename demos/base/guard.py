@@ -102,7 +102,8 @@ class SameOrigin:
         host = headers.get("host", "")
         if not self.hosts.ours(host_of(host)):
             return FOREIGN_HOST.format(host=host_of(host) or "?")
-        site = headers.get("sec-fetch-site")
+        # A WebSocket always names its origin, and to some browsers ws:// is another site than http://.
+        site = None if "sec-websocket-key" in headers else headers.get("sec-fetch-site")
         if site in ("same-origin", "none"):
             return None
         if site is not None:
