@@ -18,7 +18,9 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
+from demos.base.events import refusal
 from demos.base.languages import Words
+from demos.base.owner import Owner
 from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
@@ -57,7 +59,7 @@ class Api:
     engine: Engine
     sessions: Sessions
     words: Words
-    fixed: bool
+    owner: Owner
 
     def chat(
         self,
@@ -153,10 +155,13 @@ class Api:
 
     def model(self) -> dict[str, Any]:
         """What is loaded, and what the next request runs with (it is loaded then)."""
-        report = self.engine.report
+        report, settings = self.engine.report, self.engine.settings
+        loaded = asdict(report) if report else None
+        if loaded:
+            loaded["checkpoint"] = self.owner.shown(loaded["checkpoint"])
         return {
-            "loaded": asdict(report) if report else None,
-            "settings": asdict(self.engine.settings),
+            "loaded": loaded,
+            "settings": asdict(settings) | {"model": self.owner.shown(settings.model)},
             "busy": self.engine.busy,
         }
 
@@ -173,10 +178,9 @@ class Api:
         quantization: auto, none, 8bit or 4bit. device: auto, cpu, mps, cuda, cuda:N. "": as it is.
         Returns what /model does.
         """
+        self._owner_alone(request)
         model, device, own = model.strip(), device.strip(), self.engine.settings
         language = self.words.of(request)
-        if self.fixed and (model or quantization or device):
-            raise gr.Error(self.words.say(language, "model-fixed"))
         settings = replace(
             own,
             model=model or own.model,
@@ -187,25 +191,28 @@ class Api:
             for _ in self.engine.load(settings):
                 pass
         except OmniError as error:
-            raise gr.Error(self.words.error(language, error)) from error
+            raise refusal(self.words.error(language, error)) from error
         return self.model()
 
     def unload_model(self, request: gr.Request) -> dict[str, Any]:
         """Free the memory of the model, for everybody; the next request loads it again."""
-        language = self.words.of(request)
-        if self.fixed:
-            raise gr.Error(self.words.say(language, "model-fixed"))
+        self._owner_alone(request)
         if self.engine.busy:
-            raise gr.Error(self.words.say(language, "model-busy"))
+            raise refusal(self.words.say(self.words.of(request), "model-busy"))
         self.engine.unload()
         return self.model()
+
+    def _owner_alone(self, request: gr.Request) -> None:
+        """Refuse before anything of what is asked for is looked at."""
+        if not self.owner.asks(request):
+            raise refusal(self.words.say(self.words.of(request), "model-fixed"))
 
     def _run(self, request: gr.Request, thread: Thread, ask: Ask) -> Iterator[View]:
         """The views of a turn; what goes wrong is raised with its sentence."""
         session = self._session(request)
         for view in run_turn(self.engine, session, TAB, thread, ask, self.words):
             if view.notice:
-                raise gr.Error(view.notice)
+                raise refusal(view.notice)
             yield view
 
     def _session(self, request: gr.Request) -> Session:
@@ -229,13 +236,13 @@ def _told(end: TurnEnd, answer: Entry) -> dict[str, Any]:
     return statistics(end) | {"note": answer.note}
 
 
-def build_api(engine: Engine, sessions: Sessions, words: Words, fixed: bool = False) -> Api:
+def build_api(engine: Engine, sessions: Sessions, words: Words, owner: Owner) -> Api:
     """Add the endpoints to the page; nothing of them is shown.
 
     Args:
-        fixed: scripts cannot load another model or unload it.
+        owner: who may load another model and unload it.
     """
-    api = Api(engine, sessions, words, fixed)
+    api = Api(engine, sessions, words, owner)
     with gr.Row(visible=False):
         thread = gr.State(Thread())
         text = gr.Textbox("", label="text")

@@ -16,6 +16,7 @@ from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
 from demos.base.gradio_internals import leave_no_empty_files
 from demos.base.languages import Words
+from demos.base.owner import Owner
 from demos.base.page import Page
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
@@ -23,7 +24,6 @@ from demos.panels.header import CHOOSE_JS, build_header
 from demos.panels.model_bar import ModelBar, build_model_bar, connect_model_bar
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
-from demos.serve import on_space
 from demos.tabs.audio import AUDIO
 from demos.tabs.image import IMAGE
 from demos.tabs.spec import Tab, TabContext, TabSpec
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 TITLE = "Omni"
 TABS = (AUDIO, VIDEO, IMAGE)
+OWNER = Owner()
 
 
 def build(
@@ -46,22 +47,26 @@ def build(
     words: Words,
     library: VoiceLibrary | None = None,
     tabs: Sequence[TabSpec] = TABS,
+    owner: Owner = OWNER,
 ) -> gr.Blocks:
     """The page around one engine; every visitor gets a session of ``sessions``.
 
     Args:
         library: where voices are kept; None: each session's own (see build_voice_panel).
         tabs: what the page offers, in this order.
+        owner: who may change the model.
     """
+    if not owner.private:
+        words = words.for_others()
     leave_no_empty_files()
-    with Page(title=TITLE, analytics_enabled=False) as page:
-        build_api(engine, sessions, words, fixed=on_space())  # first: so its names are its own
+    with Page(words, title=TITLE, analytics_enabled=False) as page:
+        build_api(engine, sessions, words, owner)  # first: so its names are its own
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
             voice = build_voice_panel(engine, sessions, words, library)
             parameters = build_parameters(engine, words)
         language = build_header(words)
-        bar = build_model_bar(engine, words, fixed=on_space())
+        bar = build_model_bar(engine, words, owner)
         connect_model_bar(bar, parameters.follow)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, bar)

@@ -30,6 +30,10 @@ from omni.loading.places import prepare_places
 from omni.settings import QUANTIZATIONS
 
 if TYPE_CHECKING:
+    import gradio as gr
+
+    from demos.base.languages import Words
+    from demos.serve import ServeOptions
     from demos.turns.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -48,6 +52,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--port", type=int, help="default: the first free one from 7860 on")
     add("--share", action="store_true", help="also make a public https link through gradio.live")
     add("--auth", action="append", default=[], metavar="USER:PASSWORD", help="ask for a login")
+    add("--no-auth", action="store_true", help="no password, though the page is open to others")
+    add("--let-visitors-load", action="store_true", help="visitors may change the model, too")
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which a proxy serves this page; may be repeated; *: any",
+    )
     languages = ("auto", *page_languages())
     add("--lang", choices=languages, default="auto", help="auto: the browser's language")
     add("--verbose", action="store_true", help="log what happens")
@@ -121,8 +134,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
     shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it
-    logins = tuple(map(serve.login, flags.auth))
-    options = serve.ServeOptions(shown, serve.free_port(host, port), flags.share, logins)
+    options = serve.options_of(flags, shown, serve.free_port(host, port))
 
     idle_s = script_idle_s(options.private)
     sessions = Sessions(new_root(upload_folder()), lag_s=PAGE_LAG_S, script_idle_s=idle_s)
@@ -134,21 +146,36 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
     library = owner_library() if options.private else None
-    page = build(engine, sessions, words, library)
-    for left in reversed(range(STARTS_AT_ONCE)):
-        try:
-            address = serve.serve(page, words, options)
-            break
-        except OSError:  # Gradio's word for a port that another program took meanwhile
-            taken = serve.free_port(host, port)  # says so where only this port will do
-            if taken == options.port or not left:
-                raise
-            options = replace(options, port=taken)
+    page = build(engine, sessions, words, library, owner=options.owner)
+    address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     print(f"Ready: {address}", flush=True)
+    if warning := serve.warning(options, words):
+        print(warning, flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
         print(words.say(words.of(None), "no-microphone"))
     return engine, sessions
+
+
+def served_at(page: gr.Blocks, words: Words, options: ServeOptions, port: int | None) -> str:
+    """Serve the page at the first address that is free, and return it.
+
+    Args:
+        port: the only one that will do; None: any.
+    """
+    from demos import serve
+
+    for left in reversed(range(STARTS_AT_ONCE)):
+        try:
+            return serve.serve(page, words, options)
+        except OSError:  # Gradio's word for a port that another program took meanwhile
+            taken = serve.free_port(
+                options.host.strip("[]"), port
+            )  # says so where only this port will do
+            if taken == options.port or not left:
+                raise
+            options = replace(options, port=taken)
+    raise AssertionError("the last try returns or raises")
 
 
 def environment_port() -> int | None:

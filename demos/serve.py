@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import os
 import re
+import secrets
 import socket
-from dataclasses import dataclass
+from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
-from starlette.datastructures import MutableHeaders
-from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.applications import Starlette
 
 from demos.base import theme
 from demos.base.gradio_internals import (
@@ -25,8 +29,11 @@ from demos.base.gradio_internals import (
     keep_uploads_apart,
     rest_queue,
 )
+from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names
 from demos.base.languages import Words
+from demos.base.owner import Owner
 from demos.base.page import routes_beside
+from demos.base.safe_headers import SafeHeaders
 from omni.errors import OmniError
 from omni.loading.checkpoint import Checkpoint
 from omni.settings import NANO
@@ -39,12 +46,11 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
 SILENT_S = 30.0  # without a sign of the other side: the connection is dead
+USER = "omni"  # of a login that was made up
+PASSWORD_BYTES = 12  # of chance in its password
 QUEUE_REST_S = 0.01  # between Gradio's looks into its empty queue
-# Whatever a model or a person writes into a bubble, the page fetches nothing from other hosts.
-CONTENT_POLICY = (
-    "default-src 'self' blob: data: 'unsafe-inline' 'unsafe-eval'; "
-    "connect-src 'self' blob: data: ws: wss:; object-src 'none'; base-uri 'self'"
-)
+
+log = logging.getLogger(__name__)
 
 
 class ServeError(OmniError):
@@ -53,17 +59,65 @@ class ServeError(OmniError):
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """How to serve. ``port`` None: the first free one from FIRST_PORT on."""
+    """How to serve.
+
+    ``port`` None: the first free one from FIRST_PORT on. ``allow_hosts``: further names under which
+    the page is reached, behind a proxy; "*": any. ``visitors_load``: everybody may load another
+    model and unload it, not the owner alone. ``made_up``: the password is ours and has to be told.
+    """
 
     host: str = LOOPBACK
     port: int | None = None
     share: bool = False
     auth: tuple[tuple[str, str], ...] = ()
+    allow_hosts: tuple[str, ...] = ()
+    visitors_load: bool = False
+    made_up: bool = False
 
     @property
     def private(self) -> bool:
         """Whether only people at this machine reach the page, and no login tells them apart."""
-        return is_loopback(self.host) and not (self.share or self.auth or on_space())
+        return not (self.open or self.auth or self.allow_hosts or on_space())
+
+    @property
+    def open(self) -> bool:
+        """Whether the page is opened to a network or by a link."""
+        return self.share or not is_loopback(self.host)
+
+    @property
+    def owner(self) -> Owner:
+        """Who may change the model."""
+        return Owner(self.private, self.visitors_load)
+
+
+def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
+    """The options that the flags name; an open page without a login gets one, with a password.
+
+    Raises:
+        ServeError: a login of another form.
+    """
+    options = ServeOptions(
+        host,
+        port,
+        flags.share,
+        tuple(map(login, flags.auth)),
+        tuple(flags.allow_host),
+        flags.let_visitors_load,
+    )
+    if options.auth or flags.no_auth or on_space() or not options.open:
+        return options
+    return replace(options, auth=((USER, secrets.token_urlsafe(PASSWORD_BYTES)),), made_up=True)
+
+
+def warning(options: ServeOptions, words: Words) -> str:
+    """What becomes public, and the password that was made up; "" where nothing does."""
+    language = words.of(None)
+    if options.made_up:
+        ((user, password),) = options.auth
+        return words.say(language, "open-password", user=user, password=password)
+    if options.open and not options.auth and not on_space():
+        return words.say(language, "open-to-all")
+    return ""
 
 
 def check_model(name: str) -> None:
@@ -162,7 +216,8 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
     keep_uploads_apart()
-    _, address, _ = page.launch(
+    hosts = hosts_of(options)
+    _, address, shared = page.launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
@@ -183,30 +238,32 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        app_kwargs=_app_arguments() | {"routes": routes_beside(page)},
+        app_kwargs={"lifespan": partial(_behind_the_door, hosts), "routes": routes_beside(page)},
     )
     end_silent_connections(page, SILENT_S)
+    if not isinstance(page.app.middleware_stack, SafeHeaders):
+        page.close()
+        raise RuntimeError("the page is served without its door")
+    if shared:
+        hosts.add(host_of(urlsplit(shared).netloc))
     return address
 
 
-def _app_arguments() -> dict[str, Any]:
-    if on_space():  # the page stands in a frame of huggingface.co, whose scripts it may need
-        return {}
-    return {"middleware": [Middleware(ContentPolicy)]}
+def hosts_of(options: ServeOptions) -> Hosts:
+    """The names under which the page is reached; that of a share link is known once it is there."""
+    given = {options.host, *options.allow_hosts}
+    if on_space():
+        given |= {os.environ.get("SPACE_HOST", ""), ".hf.space"}
+    local = is_loopback(options.host) and not on_space()
+    return Hosts(local, names(given))
 
 
-class ContentPolicy:
-    """Adds the content security policy to HTML pages."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if headers.get("content-type", "").startswith("text/html"):
-                    headers["Content-Security-Policy"] = CONTENT_POLICY
-            await send(message)
-
-        await self.app(scope, receive, with_policy if scope["type"] == "http" else send)
+@asynccontextmanager
+async def _behind_the_door(hosts: Hosts, app: Starlette) -> AsyncIterator[None]:
+    """Put the checks of every request before all that Gradio does, its answers to CORS too."""
+    inside = app.middleware_stack
+    assert inside is not None  # what runs this
+    quiet = NoTraces(inside, log=log.info)
+    guarded = SameOrigin(SlowGuesses(quiet, log=log.warning), hosts)
+    app.middleware_stack = SafeHeaders(guarded, on_space())
+    yield

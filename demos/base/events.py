@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
+import gradio as gr
+
 # For events of the page itself: no progress bars over what they change, nothing in the API.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -27,3 +29,8 @@ class Event(Protocol):
 
 # An event that something can be connected to, such as ``button.click``; called like Event.then.
 Listener: TypeAlias = Callable[..., Event]
+
+
+def refusal(sentence: str) -> gr.Error:
+    """An expected refusal, to be raised: the sentence for whoever asked, nothing in the log."""
+    return gr.Error(sentence, print_exception=False)

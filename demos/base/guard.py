@@ -25,6 +25,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+# What networks at home append to a machine's name; nobody else can have these names.
+HOME_NETWORKS = ("local", "lan", "home", "home.arpa", "internal", "localdomain", "fritz.box")
 FORBIDDEN, TOO_MANY = 403, 429  # HTTP status codes
 POLICY_VIOLATION = 1008  # WebSocket close code
 FOREIGN_HOST = "This page does not answer to the name {host}: open it by its address."
@@ -32,12 +34,12 @@ FOREIGN_SITE = "This page answers to its own requests alone, not to those of oth
 SLOW_DOWN = "Too many wrong passwords: wait {seconds} seconds and try again."
 
 
-@dataclass(frozen=True)
+@dataclass
 class Hosts:
     """The names under which the page is reached.
 
     ``local``: only from this machine. ``names``: further ones than addresses and this machine's
-    own names; "*": any (behind a proxy, whose names are not known).
+    own names; ".example.org": all that end so; "*": any (of a proxy whose names are not known).
     """
 
     local: bool
@@ -48,9 +50,15 @@ class Hosts:
         host = host.lower().strip("[]")
         if "*" in self.names or host in self.names or host in LOOPBACK_HOSTS:
             return True
+        if any(host.endswith(name) for name in self.names if name.startswith(".")):
+            return True
         if self.local:
             return False
         return _is_address(host) or host in own_names()
+
+    def add(self, host: str) -> None:
+        """One more name, which became known later."""
+        self.names |= names([host])
 
 
 @cache
@@ -58,7 +66,7 @@ def own_names() -> frozenset[str]:
     """What this machine calls itself (no name server is asked)."""
     name = socket.gethostname().lower()
     short = name.split(".")[0]
-    return frozenset({name, short, f"{short}.local"})
+    return frozenset({name, short, *(f"{short}.{network}" for network in HOME_NETWORKS)})
 
 
 def host_of(netloc: str) -> str:
@@ -94,7 +102,8 @@ class SameOrigin:
         host = headers.get("host", "")
         if not self.hosts.ours(host_of(host)):
             return FOREIGN_HOST.format(host=host_of(host) or "?")
-        site = headers.get("sec-fetch-site")
+        # A WebSocket always names its origin, and to some browsers ws:// is another site than http://.
+        site = None if "sec-websocket-key" in headers else headers.get("sec-fetch-site")
         if site in ("same-origin", "none"):
             return None
         if site is not None:
@@ -111,6 +120,36 @@ class SameOrigin:
             return True
         own = {headers.get("host", ""), headers.get("x-forwarded-host", "")}
         return urlsplit(origin).netloc.lower() in {name.lower() for name in own if name}
+
+
+class NoTraces:
+    """Keeps requests that no page sends out of the log, where Gradio lets them end as a fault.
+
+    They have been answered by then. Faults of any other kind go on.
+    """
+
+    def __init__(self, app: ASGIApp, log: Callable[[str], None]) -> None:
+        self.app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            if not forged(error):
+                raise
+            self._log(f"a request that no page sends: {scope.get('path')}")
+
+
+def forged(error: BaseException) -> bool:
+    """Whether a fault comes of an event that does not exist, or of text that is none."""
+    if isinstance(error, (UnicodeEncodeError, RecursionError)):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name == "get_fn"
 
 
 class SlowGuesses:

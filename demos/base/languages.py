@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from omni.errors import OmniError
 
 AUTO = "auto"  # the browser's language
 _CHOSEN = re.compile(r"(?:^|;\s*)omni_language=([\w-]+)\s*(?:;|$)")  # the cookie of the switch
+# An absolute path, and one in a sentence (no address of the web, nothing that a person wrote "/a").
+_FOLDERS = re.compile(r"(?:[A-Za-z]:)?[/\\][^/\\]+[/\\]|~[/\\]")
+_PATH = re.compile(r"(?<![\w:/\\.])(?:[A-Za-z]:|~)?(?:[/\\][^\s/\\:,;\"'()（）：，。]+){2,}[/\\]?")
 
 
 class Words:
@@ -33,6 +37,7 @@ class Words:
 
     def __init__(self, choice: PageLanguage = AUTO, folder: Path | None = None) -> None:
         self.choice = choice
+        self.names_alone = False  # see for_others
         self.files = read_words(folder)
         if choice != AUTO and choice not in self.files:
             raise ValueError(f"there are no words in {choice}")
@@ -63,7 +68,14 @@ class Words:
         """The sentence of an error; its own, which is English, where nobody has translated it."""
         errors = {} if language == ENGLISH else self._file(language).errors
         sentence = errors.get(error.code)
-        return str(error) if sentence is None else sentence.format(**error.params)
+        said = str(error) if sentence is None else sentence.format(**error.params)
+        return without_paths(said, error.params.values()) if self.names_alone else said
+
+    def for_others(self) -> Words:
+        """The same words for a page that others reach: errors name files, but no folders."""
+        theirs = copy(self)
+        theirs.names_alone = True
+        return theirs
 
     def prompt_language(self, language: PageLanguage) -> PromptLanguage:
         """In which language the model is spoken to by a page in ``language``."""
@@ -116,6 +128,18 @@ class Words:
     @staticmethod
     def _key(key: str) -> str:
         return f"omni.{key}"
+
+
+def without_paths(said: str, values: Iterable[object] = ()) -> str:
+    """A sentence in which every path of this machine is the name of its file alone.
+
+    Args:
+        values: what was put into the sentence: those that are paths may hold spaces.
+    """
+    for value in sorted(map(str, values), key=len, reverse=True):
+        if _FOLDERS.match(value) and "\n" not in value:
+            said = said.replace(value, re.split(r"[/\\]", value.rstrip("/\\"))[-1])
+    return _PATH.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], said)
 
 
 def _wishes(accept_language: str) -> Iterable[str]:

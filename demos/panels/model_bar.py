@@ -20,6 +20,7 @@ from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event
 from demos.base.languages import Words
+from demos.base.owner import Owner
 from demos.base.word_files import PageLanguage
 from demos.turns.turn import progress_sentence
 from omni.errors import OmniError
@@ -57,7 +58,7 @@ class ModelBar:
     model: gr.Dropdown
     quantization: gr.Dropdown
     device: gr.Dropdown
-    fixed: bool  # whether visitors cannot load another model or unload this one
+    owner: Owner  # who may load another model and unload this one
 
     @property
     def state(self) -> list[Component]:
@@ -100,7 +101,7 @@ class ModelBar:
         settings = self.engine.settings
         return {
             **self.view(language, settings),
-            self.model: gr.update(value=settings.model, interactive=True),
+            self.model: gr.update(value=self.owner.shown(settings.model), interactive=True),
             self.quantization: gr.update(value=settings.quantization, interactive=True),
             self.device: gr.update(value=settings.device, interactive=True),
         }
@@ -115,9 +116,11 @@ class ModelBar:
         model: str | None = values[self.model]
         quantization: QuantizationChoice | None = values[self.quantization]
         device: str | None = values[self.device]
+        own = self.engine.settings
+        name = (model or "").strip() or AUTO
         return replace(
-            self.engine.settings,
-            model=(model or "").strip() or AUTO,
+            own,
+            model=own.model if name == self.owner.shown(own.model) else name,
             quantization=quantization or "auto",
             device=(device or "").strip() or AUTO,
         )
@@ -136,7 +139,7 @@ class ModelBar:
     def _sentence(self, report: LoadReport | None, language: PageLanguage) -> str:
         say = self.words.say
         if report is None:
-            model = self.engine.settings.model
+            model = self.owner.shown(self.engine.settings.model)
             name = say(language, "model-auto") if model == "auto" else model
             return say(language, "model-none", model=name)
         dtype = report.dtype.removeprefix("torch.")
@@ -145,7 +148,7 @@ class ModelBar:
         return say(
             language,
             "model-loaded",
-            checkpoint=report.checkpoint,
+            checkpoint=self.owner.shown(report.checkpoint),
             parameters=parameter_count(report.parameters),
             dtype=dtype,
             device=report.device,
@@ -154,27 +157,33 @@ class ModelBar:
         )
 
 
-def build_model_bar(engine: Engine, words: Words, fixed: bool = False) -> ModelBar:
+def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
     """Lay the bar out where the caller is.
 
     Args:
-        fixed: visitors see the model, but cannot load another one or unload it.
+        owner: who may load another model and unload it; others see the model.
     """
     with gr.Column(elem_classes=["model-card"]):
         with gr.Row(elem_classes=["model-bar"]):
             status = gr.HTML("", elem_id="model-status", elem_classes=["model-status"])
-            load = gr.Button(words.static("load"), size="sm", elem_id="model-load", min_width=80)
+            load = gr.Button(
+                words.static("load"),
+                size="sm",
+                elem_id="model-load",
+                min_width=80,
+                visible=owner.somebody,
+            )
             unload = gr.Button(
                 words.static("unload"),
                 size="sm",
                 elem_id="model-unload",
                 min_width=80,
                 interactive=False,
-                visible=not fixed,
+                visible=owner.somebody,
             )
-        choices = _choices(engine, words, fixed)
+        choices = _choices(engine, words, owner)
     banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
-    return ModelBar(engine, words, status, banner, load, unload, **choices, fixed=fixed)
+    return ModelBar(engine, words, status, banner, load, unload, **choices, owner=owner)
 
 
 def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:
@@ -184,15 +193,16 @@ def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:
     debounced("model-choice", bar.choices)(bar.offer, bar.choices, bar.load, queue=False, **QUIET)
 
 
-def _choices(engine: Engine, words: Words, fixed: bool) -> dict[str, gr.Dropdown]:
+def _choices(engine: Engine, words: Words, owner: Owner) -> dict[str, gr.Dropdown]:
     settings = engine.settings
+    shown = owner.shown(settings.model)
     accordion = gr.Accordion(
-        words.static("model-choice"), open=False, visible=not fixed, elem_id="model-choice"
+        words.static("model-choice"), open=False, visible=owner.somebody, elem_id="model-choice"
     )
     with accordion, gr.Row():
         model = gr.Dropdown(
-            list(dict.fromkeys([*MODELS, settings.model])),
-            value=settings.model,
+            list(dict.fromkeys([*MODELS, shown])),
+            value=shown,
             label=words.static("model"),
             info=words.static("model-help"),
             allow_custom_value=True,
@@ -220,9 +230,13 @@ def _choices(engine: Engine, words: Words, fixed: bool) -> dict[str, gr.Dropdown
 def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Changes]]:
     def load(request: gr.Request, values: Values) -> Iterator[Changes]:
         language = bar.words.of(request)
+        if not bar.owner.asks(request):  # nothing of what is asked for is looked at
+            gr.Warning(bar.words.say(language, "model-fixed"))
+            yield bar.view_all(language)
+            return
         yield bar.view_loading(bar.words.say(language, "model-loading"))
         try:
-            for progress in bar.engine.load(None if bar.fixed else bar.chosen(values)):
+            for progress in bar.engine.load(bar.chosen(values)):
                 yield bar.view_loading(progress_html(bar.words, language, progress))
         except OmniError as error:
             gr.Warning(bar.words.error(language, error))
@@ -246,7 +260,9 @@ def progress_html(words: Words, language: PageLanguage, progress: Progress) -> s
 def _unload_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Changes]:
     def unload(request: gr.Request, values: Values) -> Changes:
         language = bar.words.of(request)
-        if bar.engine.busy:
+        if not bar.owner.asks(request):
+            gr.Warning(bar.words.say(language, "model-fixed"))
+        elif bar.engine.busy:
             gr.Warning(bar.words.say(language, "model-busy"))
         else:
             bar.engine.unload()

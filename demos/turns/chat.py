@@ -28,7 +28,12 @@ from omni.conversation import (
 
 Bubble: TypeAlias = dict[str, Any]
 
-_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
+_CODE = re.compile(r"((?<!`)`[^`\n]+`(?!`))")
+# From the first column on, to its end or that of the text. Where other ways to write code, formulas
+# or targets of links stand before, which of them begins first is not known here.
+_FENCED = re.compile(r"(^```[^`\n]*\n(?:.*?^ {0,3}```[`~]*[ \t]*$|.*\Z))", re.DOTALL | re.MULTILINE)
+_RIVALS = re.compile(r"```|~~~|\$\$|\\[(\[]|\]:")
+_DIAGRAM = re.compile(r"\A```[^\n]*mermaid[^\n]*", re.IGNORECASE)  # may name pictures, is drawn
 # What Markdown would take for markup in what a person typed: some characters anywhere, others
 # where a line begins. Little is escaped, because a person who edits a message sees the escapes.
 _ANYWHERE = re.compile(r"[\\`*_\[\]|~]")
@@ -161,11 +166,41 @@ def _escape_start(match: re.Match[str]) -> str:
 
 
 def as_markdown(text: str) -> str:
-    """Generated text: lists and emphasis are shown, but nothing is fetched and no HTML is run."""
-    pieces = _CODE.split(text)
-    for index in range(0, len(pieces), 2):
-        pieces[index] = _no_html(pieces[index]).replace("![", r"!\[")
-    return "".join(pieces)
+    """Generated or imported text: lists and emphasis are shown, but nothing is fetched and no HTML
+    is run.
+
+    Code is left as it is, but only where every reader of Markdown takes it for code: else a picture
+    of another host could stand in what looks like code here and is none on the page.
+    """
+    shown, sure = [], True
+    for block in _FENCED.split(text):
+        fenced = _FENCED.fullmatch(block) is not None
+        sure = sure and (fenced or not _RIVALS.search(block))
+        if not sure:
+            shown.append(_safe(block))
+        elif fenced:
+            shown.append(_DIAGRAM.sub("```text", block))
+        else:
+            shown.append(_but_code_safe(block))
+    return "".join(shown)
+
+
+def _but_code_safe(block: str) -> str:
+    """Text made safe, but for code within a line."""
+    shown, sure = [], True
+    for line in block.splitlines(keepends=True):
+        pieces = _CODE.split(line)
+        outside = "".join(pieces[::2])
+        sure = sure and "`" not in outside  # one that is left open reaches into later lines
+        keep = sure and "\\" not in outside and "|" not in line  # a table's cells come before code
+        shown += [
+            piece if keep and place % 2 else _safe(piece) for place, piece in enumerate(pieces)
+        ]
+    return "".join(shown)
+
+
+def _safe(text: str) -> str:
+    return _no_html(text).replace("![", r"!\[")
 
 
 def _no_html(text: str) -> str:

@@ -61,6 +61,35 @@ def test_flags_arrive(served: dict[str, Any], capsys: pytest.CaptureFixture[str]
     served["close"]()
 
 
+def test_an_open_page_gets_a_password_that_is_told_once(
+    served: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = set()
+    for opened in (["--host", "0.0.0.0"], ["--share"]):
+        assert launch.main(opened) == 0
+        ((user, password),) = served["options"].auth
+        said = capsys.readouterr().out
+        assert said.count(password) == 1
+        assert f"the user {user} " in said
+        seen.add(password)
+        served["close"]()
+    assert len(seen) == 2
+    assert min(map(len, seen)) >= 12
+
+
+def test_an_open_page_without_a_password_is_warned_of(
+    served: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    warning = Words().say("en", "open-to-all")
+    assert launch.main(["--share", "--no-auth"]) == 0
+    assert served["options"].auth == ()
+    assert warning in capsys.readouterr().out
+    served["close"]()
+    assert launch.main(["--no-auth"]) == 0
+    assert warning not in capsys.readouterr().out
+    served["close"]()
+
+
 def test_a_page_on_the_network_without_https_is_warned_of(
     served: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +104,7 @@ def test_a_space_is_reached_from_outside(
     monkeypatch.setenv("SPACE_ID", "owner/space")
     assert launch.main([]) == 0
     assert served["options"].host == "0.0.0.0"
+    assert served["options"].auth == ()
     served["close"]()
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from demos import serve
 from demos.base.languages import Words
+from demos.base.safe_headers import content_policy
 from demos.build import build
 from demos.turns.sessions import Sessions
 from omni.errors import CheckpointError
@@ -82,7 +86,95 @@ def test_a_page_may_load_nothing_from_other_hosts(client: httpx.Client) -> None:
     policy = answer.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy
-    assert "content-security-policy" not in client.get("/robots.txt").headers
+    assert "form-action 'self'" in policy
+    assert policy.endswith("frame-ancestors 'self'")
+    host = client.base_url.netloc.decode()
+    assert f"connect-src 'self' blob: data: ws://{host} wss://{host};" in policy
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/robots.txt", "/gradio_api/info", "/nowhere"])
+def test_every_answer_says_what_a_browser_may_do_with_it(client: httpx.Client, path: str) -> None:
+    for headers in ({}, {"origin": "http://evil.example"}):
+        answer = client.get(path, headers=headers).headers
+        assert answer["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors" in answer["content-security-policy"]
+
+
+ROUTES = [
+    "/gradio_api/upload",
+    "/gradio_api/queue/join",
+    "/login",
+    "/voice",
+    "/gradio_api/run/model",
+]
+
+
+@pytest.mark.parametrize("path", [*ROUTES, "/nowhere"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://localhost:8888"},  # another program of this machine
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"host": "evil.example"},
+        {"host": "evil.example", "origin": "http://evil.example", "sec-fetch-site": "same-origin"},
+        {"host": "evil.example", "x-forwarded-host": "localhost", "origin": "http://localhost"},
+    ],
+)
+def test_no_route_answers_to_other_sites(
+    client: httpx.Client, path: str, headers: dict[str, str]
+) -> None:
+    answer = client.post(path, headers=headers)
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+    asked = headers | {"access-control-request-method": "POST"}
+    assert client.options(path, headers=asked).status_code == 403
+
+
+def test_the_live_connection_does_not_open_to_other_sites(client: httpx.Client) -> None:
+    address = f"ws://{client.base_url.netloc.decode()}/live"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(address, origin=Origin("http://evil.example"))
+    assert refused.value.response.status_code == 403
+
+
+def test_the_page_its_scripts_and_links_to_it_are_answered(client: httpx.Client) -> None:
+    own = f"http://{client.base_url.netloc.decode()}"
+    assert client.get("/", headers={"sec-fetch-site": "none"}).status_code == 200
+    followed = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    for kind in ("document", "iframe"):
+        assert client.get("/", headers=followed | {"sec-fetch-dest": kind}).status_code == 200
+    assert client.post("/login", headers={"origin": own}).status_code == 422
+
+
+def test_guessing_a_password_gets_slow_and_is_logged(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = {"username": "me", "password": "wrong"}
+    codes = [client.post("/login", data=wrong).status_code for _ in range(8)]
+    assert codes[0] == 400
+    assert codes[-1] == 429
+    assert any("wrong password" in message for message in caplog.messages)
+    time.sleep(float(client.post("/login", data=wrong).text.split("wait ")[1].split()[0]))
+
+
+def test_a_space_may_be_framed_by_its_host_and_is_reached_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "owner/space")
+    monkeypatch.setenv("SPACE_HOST", "owner-space.example")
+    hosts = serve.hosts_of(serve.ServeOptions("0.0.0.0"))
+    for name in ("owner-space.example", "owner-space.hf.space", "10.0.0.1"):
+        assert hosts.ours(name)
+    assert not hosts.ours("evil.example")
+    assert "frame-ancestors 'self' https://huggingface.co" in content_policy(("a.hf.space",), True)
+
+
+def test_what_stands_in_the_host_does_not_get_into_the_policy(client: httpx.Client) -> None:
+    policy = client.get("/", headers={"x-forwarded-host": "a; script-src *"}).headers
+    assert "script-src *" not in policy["content-security-policy"]
 
 
 def test_the_folder_of_uploads_is_not_a_way_to_other_files(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -146,3 +147,10 @@ def test_the_table_of_guesses_stays_small() -> None:
         now[0] += 1
         slow.came(f"10.0.0.{number}", right=False)
     assert len(slow._wrong) <= 62
+
+
+def test_a_websocket_is_known_by_its_origin() -> None:
+    door = SameOrigin(fine, LOCAL)  # type: ignore[arg-type]
+    asked = {"host": "localhost:7860", "sec-websocket-key": "x", "sec-fetch-site": "cross-site"}
+    assert door.refusal(Headers(asked | {"origin": "http://localhost:7860"})) is None
+    assert door.refusal(Headers(asked | {"origin": "http://evil.example"}))

@@ -18,10 +18,11 @@ from demos.base import word_files
 from demos.base.languages import Words
 from demos.base.word_files import ENGLISH, WordFile, in_language, page_languages, read_words
 from demos.panels.header import build_header
-from omni.errors import CheckpointError, MediaError
+from omni.errors import CheckpointError, MediaError, OmniError
 from tests.support.root import ROOT
 
 ERRORS = {
+    "GivenError",
     "OmniError",
     "MediaError",
     "ConversationError",
@@ -257,3 +258,15 @@ def test_a_table_of_texts_falls_back_to_english_and_then_to_what_there_is() -> N
 def test_what_is_written_in_no_file_is_not_said() -> None:
     with pytest.raises(KeyError):
         WORDS.say("en", "no such sentence")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_on_a_page_for_others_errors_name_no_folder(language: str) -> None:
+    words = Words().for_others()
+    said = "{path} is not a JSON object: fetch it again."
+    error = OmniError("config-broken", said, path="/home/me/my models/config.json")
+    assert "config.json" in words.error(language, error)
+    assert "my models" not in words.error(language, error)
+    assert "/home/me/my models" in Words().error(language, error)
+    other = OmniError("other", "no {file} in (/srv/data/x/y.bin), see https://a.b/c/d", file="a/b")
+    assert words.error("en", other) == "no a/b in (y.bin), see https://a.b/c/d"

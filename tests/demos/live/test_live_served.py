@@ -28,7 +28,7 @@ from tests.browser.proxy import Hosts, Proxy
 from tests.browser.server import Server
 from tests.support.fake_engine import FakeEngine
 
-NAME = "omni.example"  # of the proxy, which the server has never heard of
+NAME = "omni.example"  # of the proxy
 WORDS = Words()
 
 
@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.delenv("SPACE_ID", raising=False)
         page = build(FakeEngine(), sessions, WORDS)  # type: ignore[arg-type]
         port = serve.free_port(serve.LOOPBACK, None)
-        address = serve.serve(page, WORDS, serve.ServeOptions(port=port))
+        address = serve.serve(page, WORDS, serve.ServeOptions(port=port, allow_hosts=(NAME,)))
         yield Server(address, Path(), None)  # type: ignore[arg-type]
         page.close()
         sessions.close()

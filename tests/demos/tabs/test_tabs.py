@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from demos.base.languages import Words
+from demos.base.owner import Owner
 from demos.build import build
 from demos.panels.model_bar import memory_size, parameter_count, small_key, untrained_key
 from demos.playback.player import chunk
@@ -295,14 +296,17 @@ def test_a_checkpoint_that_cannot_be_loaded_is_one_sentence(
         assert (last["load"]["interactive"], last["unload"]["interactive"]) == (True, False)
 
 
-def test_strangers_cannot_choose_the_model(
+def test_strangers_cannot_change_the_model(
     engine: FakeEngine, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SPACE_ID", "owner/space")
-    page = build(engine, sessions, Words())  # type: ignore[arg-type]
-    list(load(page, "owner/model", "none", "cpu"))
-    assert engine.settings.model == "nano"
-    assert engine.report is not None
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    monkeypatch.setattr(engine, "load", lambda settings: pytest.fail("it was looked at"))
+    monkeypatch.setattr(engine, "unload", lambda: pytest.fail("it was unloaded"))
+    page = build(engine, sessions, Words(), owner=Owner(private=False))  # type: ignore[arg-type]
+    list(load(page, "/etc/passwd", "none", "cpu"))
+    handler(page, "bar_unload")(request("another"), values(page, "bar_unload"))
+    assert said == [Words().say("en", "model-fixed")] * 2
 
 
 def test_unload_waits_for_nobody(

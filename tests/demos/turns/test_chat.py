@@ -101,3 +101,36 @@ def test_generated_text_keeps_its_lists_but_fetches_nothing() -> None:
     assert "![p]" not in shown
     assert "`a<b`" in shown
     assert "<p>" in shown
+
+
+PICTURE = "![p](http://x/p.png) <img src=http://x/p.png>"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "text ``` {}",  # no fence, where a line does not begin with it
+        "a \\`b {} c`",  # an escaped mark opens nothing
+        "a ` b\n`{}` c",  # the first one is closed by the second
+        "``` a ` {} `",
+        "| ` | {} ` |\n|-|-|",
+        "~~~\n```\n~~~\n{}\n```",
+        " ```\n```\n{}\n```",
+        "- ```\n```\n{}\n```",
+        "````\n```\n````\n{}\n```",
+        "$$\n```\n$$\n{}\n```",
+        '[a]: b "\n```\n"\n{}\n```',
+        "```\ncode\n```\n{}",
+    ],
+)
+def test_no_picture_of_another_host_is_shown_by_what_looks_like_code(around: str) -> None:
+    shown = as_markdown(around.format(PICTURE))
+    assert "![" not in shown
+    assert "<img" not in shown
+
+
+def test_code_is_shown_as_it_is() -> None:
+    for code in (f"```python\n{PICTURE}\n```", f"so:\n\n```\n{PICTURE}\n```\nand `a<b` \n"):
+        assert as_markdown(code) == code
+    assert as_markdown('```mermaid\nA@{img: "http://x"}\n```').startswith("```text\n")

@@ -342,6 +342,7 @@ def test_strangers_have_voices_of_their_own_that_go_with_them(
         (ServeOptions("my-machine"), False),
         (ServeOptions(share=True), False),
         (ServeOptions(auth=(("me", "secret"),)), False),
+        (ServeOptions(allow_hosts=("omni.example",)), False),
     ],
 )
 def test_the_owners_voices_are_for_the_owner_alone(options: ServeOptions, private: bool) -> None:
