@@ -169,9 +169,8 @@ def served_at(page: gr.Blocks, words: Words, options: ServeOptions, port: int | 
         try:
             return serve.serve(page, words, options)
         except OSError:  # Gradio's word for a port that another program took meanwhile
-            taken = serve.free_port(
-                options.host.strip("[]"), port
-            )  # says so where only this port will do
+            # Says so where only this port will do.
+            taken = serve.free_port(options.host.strip("[]"), port)
             if taken == options.port or not left:
                 raise
             options = replace(options, port=taken)

@@ -50,6 +50,8 @@ class Hosts:
         host = host.lower().strip("[]")
         if "*" in self.names or host in self.names or host in LOOPBACK_HOSTS:
             return True
+        if host.endswith(".localhost"):  # leads to the visitor's own machine, by RFC 6761
+            return True
         if any(host.endswith(name) for name in self.names if name.startswith(".")):
             return True
         if self.local:

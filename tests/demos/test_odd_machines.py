@@ -193,6 +193,7 @@ def test_a_port_that_is_taken_meanwhile_is_left(
         def fake(page: Any, words: Any, options: serve.ServeOptions) -> str:
             tried.append(options.port)
             if len(tried) == 1:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 other.bind(("127.0.0.1", options.port))
                 other.listen()
                 raise OSError("Cannot find empty port in range")

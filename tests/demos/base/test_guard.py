@@ -36,7 +36,9 @@ def served(hosts: Hosts, address: str) -> TestClient:
     return TestClient(app, base_url=f"http://{address}")
 
 
-@pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1:7860", "[::1]:7860", "LOCALHOST"])
+@pytest.mark.parametrize(
+    "host", ["localhost:7860", "127.0.0.1:7860", "[::1]:7860", "LOCALHOST", "a.localhost:7860"]
+)
 def test_names_of_this_machine(host: str) -> None:
     assert served(LOCAL, host).get("/x").status_code == 200
 

@@ -138,17 +138,31 @@ def test_start_while_a_typed_turn_runs_is_refused_at_once(server: Server) -> Non
     page.trigger("audio_stop")
 
 
+def answer_to_start(page: Page) -> str:
+    """Press Start; the sentence that refuses, "" for a page that has a ticket (and keeps it)."""
+    start = page.start()
+    page.listening = page.messages()
+    said = ""
+    for message in page.listening:
+        if message["msg"] == "log":
+            said = message["log"]
+        elif message.get("event_id") != start:
+            continue
+        elif message["msg"] == "process_completed":
+            break
+        elif message["msg"] == "process_generating" and isinstance(
+            message["output"]["data"][-1], str
+        ):
+            return ""
+    return said
+
+
 def test_who_comes_when_all_places_are_taken_hears_so_at_once(server: Server) -> None:
     port = int(server.address.rstrip("/").rsplit(":", 1)[1])
-    others = [Page(port) for _ in range(MAX_LIVE)]
-    assert all(other.ticket() for other in others)
-    page = Page(port)
-    begun, start = time.monotonic(), page.start()
-    said = []
-    for message in page.messages():
-        if message["msg"] == "log":
-            said.append(message["log"])
-        elif message.get("event_id") == start and message["msg"] == "process_completed":
-            break
-    assert said == [WORDS.say("en", "live-full", count=MAX_LIVE)]
+    pages, said = [], ""
+    while not said and len(pages) <= MAX_LIVE:  # tests before may still hold some
+        begun = time.monotonic()
+        pages.append(Page(port))
+        said = answer_to_start(pages[-1])
+    assert said == WORDS.say("en", "live-full", count=MAX_LIVE)
     assert time.monotonic() - begun < 5
