@@ -18,7 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -103,8 +103,7 @@ def item(name: str, number: int) -> Item:
         else everyday.draw(rng, kind.language)
     )
     if kind.answers:
-        answerer = ANSWERS[kind.language]
-        return Item(text, kind.language, Speaker(kind.teacher, answerer.mix))
+        return Item(text, kind.language, replace(ANSWERS[kind.language], teacher=kind.teacher))
     return Item(text, kind.language, drawn(number, kind.language, kind.teacher))
 
 

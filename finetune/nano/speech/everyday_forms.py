@@ -11,27 +11,35 @@ from random import Random
 
 from omni.conversation import Language
 
-_NAMES = """
+
+def _listed(text: str) -> list[str]:
+    return text.split()
+
+
+_NAMES = _listed("""
 James Mary Robert Linda Michael Susan David Karen Daniel Nancy Matthew Betty Anthony Sandra Mark
 Ashley Paul Emily Andrew Donna Joshua Michelle Kevin Carol Brian Amanda George Laura Edward Helen
 Jason Sharon Ryan Cynthia Jacob Amy Gary Angela Nicholas Brenda Eric Emma Jonathan Rachel Stephen
 Olivia Larry Christine Justin Catherine Scott Maria Brandon Heather Benjamin Diane Samuel Julia
-""".split()
-_SURNAMES = """
+""")
+_SURNAMES = _listed("""
 Johnson Williams Brown Jones Garcia Miller Davis Martinez Wilson Anderson Taylor Thomas Moore
 Jackson Martin Lee Thompson White Harris Clark Lewis Robinson Walker Young Allen King Wright Hill
-Scott Green Adams Baker Nelson Carter Mitchell Roberts Turner Phillips Campbell Parker Evans Cooper
-""".split()
-_PLACES = """
+Scott Green Adams Baker Nelson Carter Mitchell Roberts Turner Phillips Campbell Parker Evans
+Cooper
+""")
+_PLACES = _listed("""
 Boston Chicago Denver Paris London Madrid Sydney Toronto Tokyo Berlin Dublin Seattle Dallas Rome
 Oslo Vienna Lisbon Athens Cairo Delhi Moscow Texas Florida Canada Mexico Brazil Spain Italy India
-""".split()
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_GOODS = "tickets books shirts chairs bottles boxes apples phones lamps cups pens bags".split()
-_UNITS = "km kg miles pounds liters feet minutes hours meters inches".split()
+""")
+_MONTHS = _listed("""
+January February March April May June July August September October November December
+""")
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_GOODS = _listed("""
+tickets books shirts chairs bottles boxes apples phones lamps cups pens bags
+""")
+_UNITS = ["km", "kg", "miles", "pounds", "liters", "feet", "minutes", "hours", "meters", "inches"]
 
 _FORMS: Mapping[Language, tuple[str, ...]] = {
     "en": (
@@ -81,10 +89,9 @@ _FORMS: Mapping[Language, tuple[str, ...]] = {
 }
 _ZH_SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕"
 _ZH_TITLES = ("先生", "老师", "医生", "小姐", "经理", "阿姨", "师傅")
-_ZH_PLACES = """
-北京 上海 广州 深圳 南京 杭州 成都 重庆 武汉 西安 天津 苏州 长沙 青岛 大连 厦门 昆明 哈尔滨 沈阳
-济南 福州 郑州 桂林 拉萨 香港 中山 人民 解放 和平
-""".split()
+_ZH_PLACES = _listed("""
+北京 上海 广州 深圳 南京 杭州 成都 重庆 武汉 西安 天津 苏州 长沙 青岛 大连 厦门 昆明 哈尔滨 沈阳 济南 福州 郑州 桂林 拉萨 香港 中山 人民 解放 和平
+""")
 _HAN = "零一二三四五六七八九"
 
 

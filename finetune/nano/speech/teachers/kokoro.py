@@ -19,6 +19,7 @@ from finetune.nano.speech.teachers.phones import MOST, Phones
 
 RATE = 24_000  # Hz
 FRAME_S = 0.025  # of the lengths
+TIMBRE = 128  # of a style's numbers tell the timbre, the rest lengths and pitch
 _EDGE = 0  # the token before and after
 Mix = tuple[tuple[str, float], ...]  # styles and their weights
 
@@ -80,8 +81,13 @@ def mixed(styles: dict[str, np.ndarray], mix: Mix, tokens: int) -> np.ndarray:
     return sum(np.float32(weight) * styles[name][row] for name, weight in mix)[None]
 
 
-def say(phones: Phones, mix: Mix, speed: float = 1.0) -> tuple[np.ndarray, list[float]]:
+def say(
+    phones: Phones, mix: Mix, speed: float = 1.0, melody: Mix = ()
+) -> tuple[np.ndarray, list[float]]:
     """The waveform, float32 (samples,) at RATE, and the seconds of each symbol with both edges.
+
+    Args:
+        melody: whose lengths and pitch they are; nobody else's where it is empty.
 
     Raises:
         ResourceError: ``teacher-missing``.
@@ -89,10 +95,14 @@ def say(phones: Phones, mix: Mix, speed: float = 1.0) -> tuple[np.ndarray, list[
     """
     numbers = alphabet()
     check_size(phones)
+    style = mixed(files.styles(), mix, len(phones.symbols))
+    if melody:
+        other = mixed(files.styles(), melody, len(phones.symbols))
+        style = np.concatenate([style[:, :TIMBRE], other[:, TIMBRE:]], axis=1)
     tokens = [_EDGE, *(numbers[symbol] for symbol in phones.symbols), _EDGE]
     given = {
         "tokens": np.array([tokens], np.int64),
-        "style": mixed(files.styles(), mix, len(phones.symbols)),
+        "style": style,
         "speed": np.array([speed], np.float32),
     }
     wave, lengths = _session().run(None, given)

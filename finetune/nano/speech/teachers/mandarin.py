@@ -15,23 +15,25 @@ from typing import Protocol
 from finetune.nano.speech.teachers.files import missing
 from finetune.nano.speech.teachers.phones import TONES, Phones
 
-INITIALS: Mapping[str, str] = {
-    **dict(zip("bdfglmnpkst", "p t f k l m n pʰ kʰ s tʰ".split(), strict=True)),
-    **{"c": "ʦʰ", "ch": "ꭧʰ", "h": "x", "j": "ʨ", "q": "ʨʰ", "r": "ɻ", "sh": "ʂ", "x": "ɕ"},
-    **{"z": "ʦ", "zh": "ꭧ", "": ""},
-}
-# The vowel, after which the tone stands, and what follows it.
+
+def _rows(text: str) -> dict[str, str]:
+    """Columns: pinyin and symbols; a dash is nothing."""
+    rows = (cell.split("=") for cell in text.split())
+    return {name: symbols.replace("-", "") for name, symbols in rows}
+
+
+INITIALS: Mapping[str, str] = {"": ""} | _rows("""
+b=p p=pʰ m=m f=f d=t t=tʰ n=n l=l g=k k=kʰ h=x j=ʨ q=ʨʰ x=ɕ zh=ꭧ ch=ꭧʰ sh=ʂ r=ɻ z=ʦ c=ʦʰ s=s
+""")
+# The vowel, after which the tone stands; what follows it.
+_VOWELS = _rows("""
+a=a ai=ai an=a ang=a ao=au e=ɤ ei=ei en=ə eng=ə i=i ia=ja ian=jɛ iang=ja iao=jau ie=je in=i iou=jou
+ing=i iong=jʊ ong=ʊ ou=ou u=u uei=wei ua=wa uai=wai uan=wa uen=wə uang=wa ueng=wə uo=wo o=wo
+ü=y üe=ɥe üan=ɥɛ ün=y v=y ve=ɥe van=ɥɛ vn=y er=ɚ io=jɔ ê=ɛ
+""")
+_NASAL = {"n": "n", "g": "ŋ"}
 FINALS: Mapping[str, tuple[str, str]] = {
-    **{"a": ("a", ""), "ai": ("ai", ""), "an": ("a", "n"), "ang": ("a", "ŋ"), "ao": ("au", "")},
-    **{"e": ("ɤ", ""), "ei": ("ei", ""), "en": ("ə", "n"), "eng": ("ə", "ŋ"), "i": ("i", "")},
-    **{"ia": ("ja", ""), "ian": ("jɛ", "n"), "iang": ("ja", "ŋ"), "iao": ("jau", "")},
-    **{"ie": ("je", ""), "in": ("i", "n"), "iou": ("jou", ""), "ing": ("i", "ŋ")},
-    **{"iong": ("jʊ", "ŋ"), "ong": ("ʊ", "ŋ"), "ou": ("ou", ""), "u": ("u", "")},
-    **{"uei": ("wei", ""), "ua": ("wa", ""), "uai": ("wai", ""), "uan": ("wa", "n")},
-    **{"uen": ("wə", "n"), "uang": ("wa", "ŋ"), "ueng": ("wə", "ŋ"), "uo": ("wo", "")},
-    **{"o": ("wo", ""), "ü": ("y", ""), "üe": ("ɥe", ""), "üan": ("ɥɛ", "n"), "ün": ("y", "n")},
-    **{"v": ("y", ""), "ve": ("ɥe", ""), "van": ("ɥɛ", "n"), "vn": ("y", "n")},
-    **{"er": ("ɚ", ""), "io": ("jɔ", ""), "ê": ("ɛ", "")},
+    final: (vowel, _NASAL.get(final[-1], "")) for final, vowel in _VOWELS.items()
 }
 BUZZED = ("zh", "ch", "sh", "r", "z", "c", "s")  # whose -i is no [i]
 BUZZ = "ɨ"

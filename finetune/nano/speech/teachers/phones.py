@@ -14,7 +14,7 @@ from finetune.nano.speech.synthesis import Sound
 STRESS = "ˈˌ"  # they belong to what follows
 TONES = {1: "→", 2: "↗", 3: "↓", 4: "↘", 5: ""}
 MARKS = "".join(TONES.values()) + "ːʰʲ"  # they belong to what stands before
-PAUSES = ";:,.!?—…\"()“”"
+PAUSES = ';:,.!?—…"()“”'
 SILENCE = "_"
 MOST = 500  # symbols of one utterance: the models were trained on no more
 

@@ -3,9 +3,9 @@
 Knows: the sides of Kokoro's styles and of flite's voices, mixing and moving those of training into
 many more. Does not know: how speech is made (:mod:`finetune.nano.speech.teachers.speaking`).
 
-As in :mod:`finetune.nano.speech.voices`, what is held out is so for good. A voice of training is one
-style, a mixture of two or three or one moved by its throat; only styles of training are mixed, and
-the two of a language's test side are of either sex. ``af_heart`` speaks the answers.
+As in :mod:`finetune.nano.speech.voices`, what is held out is so for good. A voice of training is a
+style or a mixture of two or three, sometimes with the melody of others, sometimes moved by its
+throat; all of these are styles of training. ``af_heart`` speaks the answers.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from dataclasses import replace
 from random import Random
 
 from finetune.nano.domain.splits import Split, stable_hash
+from finetune.nano.speech.teachers.kokoro import Mix
 from finetune.nano.speech.teachers.speaking import Speaker, TeacherName
 from omni.conversation import Language
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
 
 # Kokoro's styles that speak the language as their own.
 STYLES: Mapping[Split, Mapping[Language, tuple[str, ...]]] = {
     "train": {
-        "en": tuple(
-            "af_heart af_bella af_aoede af_alloy af_nova af_sky af_jessica af_river am_fenrir "
-            "am_puck am_echo am_liam am_onyx am_adam bf_isabella bf_alice bf_lily bm_george "
-            "bm_daniel".split()
-        ),
+        "en": _names("""
+af_heart af_bella af_aoede af_alloy af_nova af_sky af_jessica af_river am_fenrir am_puck am_echo
+am_liam am_onyx am_adam bf_isabella bf_alice bf_lily bm_george bm_daniel
+"""),
         "zh": ("zf_xiaobei", "zf_xiaoxiao", "zm_yunjian", "zm_yunxi"),
     },
     "validation": {"en": ("af_kore", "am_eric", "bm_lewis"), "zh": ("zf_xiaoni", "zm_yunxia")},
@@ -46,15 +51,20 @@ FLITE: Mapping[Split, tuple[str, ...]] = {
 }
 THROATS = (0.84, 1.2)
 TEMPOS = (0.85, 1.2)
+# The same voice of the answers as ``ANSWERS["en"]``, a hundred times as fast.
+QUICK_ANSWER = Speaker("hibari", (("af_heart", 1.0),))
 _PLAIN_SHARE, _MIXED_SHARE = 0.3, 0.55  # of Kokoro's voices of training; the rest are guests
+_LENT_SHARE: Mapping[Language, float] = {"en": 0.25, "zh": 0.6}  # whose melody is another's
 _MOVED_SHARE = 0.6
 _MOST_MIXED = 3
-_AWAY = 0.35  # how far a mixture may point away from its last style
+_AWAY_SHARE = 0.35
+_AWAY = 0.2  # how far a mixture may point away from its last style
 
 
 ANSWERS: Mapping[Language, Speaker] = {
     "en": Speaker("kokoro", (("af_heart", 1.0),)),
-    "zh": Speaker("kokoro", (("zf_xiaoxiao", 1.0),)),
+    # Her timbre, and lengths and pitch by somebody whose mother tongue it is.
+    "zh": Speaker("kokoro", (("af_heart", 1.0),), melody=(("zf_xiaoxiao", 1.0),)),
 }
 
 
@@ -83,7 +93,10 @@ def drawn(number: int, language: Language, teacher: TeacherName) -> Speaker:
     if language == "zh" and teacher != "kokoro":
         raise ValueError(f"{teacher} speaks English alone")
     rng = Random(stable_hash("natural-speaker", number, language, teacher))
-    if teacher == "kokoro":
+    if teacher == "kokoro" and rng.random() < _LENT_SHARE[language]:
+        timbre: Language = "en" if rng.random() < 0.7 else language
+        speaker = Speaker("kokoro", _mix(rng, timbre), melody=_mix(rng, language, guests=False))
+    elif teacher == "kokoro":
         speaker = Speaker("kokoro", _mix(rng, language))
         speaker = replace(speaker, british=speaker.mix[0][0].startswith("b"))
     else:
@@ -94,16 +107,18 @@ def drawn(number: int, language: Language, teacher: TeacherName) -> Speaker:
     return replace(speaker, throat=throat, tempo=round(rng.uniform(*TEMPOS), 2))
 
 
-def _mix(rng: Random, language: Language) -> tuple[tuple[str, float], ...]:
+def _mix(rng: Random, language: Language, guests: bool = True) -> Mix:
     """Styles of training and weights that add up to 1."""
     own, share = STYLES["train"][language], rng.random()
+    if not guests:
+        share *= _PLAIN_SHARE + _MIXED_SHARE
     if share < _PLAIN_SHARE:
         return ((rng.choice(own), 1.0),)
     if share >= _PLAIN_SHARE + _MIXED_SHARE:
         return ((rng.choice(GUESTS[language]), 1.0),)
     names = rng.sample(own, rng.randint(2, _MOST_MIXED))
     weights = [rng.random() + 0.1 for _ in names]
-    if rng.random() < _AWAY:
+    if rng.random() < _AWAY_SHARE:
         weights[-1] = -_AWAY * rng.random() * sum(weights[:-1])
     total = sum(weights)
     rounded = [round(weight / total, 3) for weight in weights[1:]]

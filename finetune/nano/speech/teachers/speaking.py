@@ -39,13 +39,18 @@ class Speaker:
     throat: float = 1.0
     tempo: float = 1.0
     british: bool = False
+    melody: kokoro.Mix = ()  # of Kokoro: who lends lengths and pitch; empty: the same
 
     @property
     def name(self) -> str:
-        """As in ``kokoro:af_heart*0.6+am_adam*0.4 throat 1.10``."""
-        parts = [name if weight == 1 else f"{name}*{weight:g}" for name, weight in self.mix]
+        """As in ``kokoro:af_heart*0.6+am_adam*0.4 melody zf_xiaoni throat 1.10``."""
+        melody = f" melody {_told(self.melody)}" if self.melody else ""
         moved = "" if self.throat == 1 else f" throat {self.throat:.2f}"
-        return f"{self.teacher}:{'+'.join(parts)}{moved}"
+        return f"{self.teacher}:{_told(self.mix)}{melody}{moved}"
+
+
+def _told(mix: kokoro.Mix) -> str:
+    return "+".join(name if weight == 1 else f"{name}*{weight:g}" for name, weight in mix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +94,12 @@ def say(speaker: Speaker, text: str, language: Language) -> Spoken:
         if speaker.teacher == "hibari":
             wave, lengths = hibari.say(symbols, speed)
         else:
-            wave, lengths = kokoro.say(symbols, speaker.mix, speed)
+            wave, lengths = kokoro.say(symbols, speaker.mix, speed, speaker.melody)
         rate, sounds = kokoro.RATE, timed(symbols, lengths)
     return finished(wave, rate, sounds, speaker.throat)
 
 
-def finished(
-    wave: np.ndarray, rate: int, sounds: tuple[Sound, ...], throat: float = 1.0
-) -> Spoken:
+def finished(wave: np.ndarray, rate: int, sounds: tuple[Sound, ...], throat: float = 1.0) -> Spoken:
     """The waveform as all speech of the training is: moved, resampled, trimmed, levelled.
 
     Raises:
