@@ -27,7 +27,7 @@ from benchmarks.quality.natural.held_out import (
     wordings,
 )
 from benchmarks.quality.natural.listeners import heard_words, opinion
-from benchmarks.quality.natural.syllables import heard_syllables, syllables_of
+from benchmarks.quality.natural.syllables import heard_parts, load_listener, parts_of
 from benchmarks.quality.natural.voices import nearest_voice
 from benchmarks.quality.quality_rows import (
     ENOUGH,
@@ -133,21 +133,22 @@ def any_text(bench: Bench) -> Measured:
 
 
 def any_text_zh(bench: Bench) -> Measured:
-    """The same of Mandarin sentences, in syllables with tones, by a listener to the teachers."""
+    """The same of Mandarin, in initials and finals with tones, by a listener to the teachers."""
+    listener = load_listener()
     texts = [text.text for text in some_everyday_texts("zh", bench.items)]
     waves = [bench.talker.read(text, number).wave for number, text in enumerate(texts)]
     taught = [spoken(ANSWERS["zh"], text, "zh") for text in texts]
-    wanted = [syllables_of(text) for text in texts]
+    wanted = [parts_of(text) for text in texts]
     found, theirs = (
-        [heard_syllables(wave, SPOKEN_RATE) for wave in some] for some in (waves, taught)
+        [heard_parts(listener, wave, SPOKEN_RATE) for wave in some] for some in (waves, taught)
     )
-    for text, heard in zip(texts, found, strict=True):
-        bench.record("any_text_zh", "en", text, " ".join(heard), heard == syllables_of(text))
-    return over_teacher(syllable_error(found, wanted), syllable_error(theirs, wanted), len(texts))
+    for text, told, heard in zip(texts, wanted, found, strict=True):
+        bench.record("any_text_zh", "en", text, " ".join(heard), heard == told)
+    return over_teacher(parts_wrong(found, wanted), parts_wrong(theirs, wanted), len(texts))
 
 
-def syllable_error(found: list[list[str]], wanted: list[list[str]]) -> float:
-    """Errors over syllables, in percent."""
+def parts_wrong(found: list[list[str]], wanted: list[list[str]]) -> float:
+    """Errors over initials and finals, in percent."""
     wrong = sum(listening.word_errors(a, b) for a, b in zip(found, wanted, strict=True))
     return 100 * wrong / max(1, sum(map(len, wanted)))
 
