@@ -48,7 +48,10 @@ def say(phones: Phones, speed: float = 1.0, seed: int = 0) -> tuple[np.ndarray, 
     check_size(phones)
     numbers = alphabet()
     tokens = [0, *(numbers[symbol] for symbol in phones.symbols), 0]
-    given = {"ids": np.array([tokens], np.int64), "speed": np.array([speed], np.float32)}
+    given: dict[str, np.ndarray] = {
+        "ids": np.array([tokens], np.int64),
+        "speed": np.array([speed], np.float32),
+    }
     *spectra, lengths = _session().run(None, given)
     wave = dsp.synth(*(part[0] for part in spectra), np.random.default_rng(seed))
     return wave.astype(np.float32), (lengths.reshape(-1) * FRAME_S).tolist()
