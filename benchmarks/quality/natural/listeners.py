@@ -85,7 +85,7 @@ def opinion(wave: np.ndarray, rate: int) -> float:
     """The overall mean opinion score (1 to 5) that DNSMOS expects of people.
 
     Short speech is repeated to nine seconds; of longer speech the windows, a second apart, are
-    averaged, as speechmos does.
+    averaged.
 
     Raises:
         ResourceError: ``teacher-missing``.
@@ -93,8 +93,8 @@ def opinion(wave: np.ndarray, rate: int) -> float:
     sound = np.clip(at_16_khz(wave, rate), -1, 1)
     if not sound.any():
         return 1.0
-    while len(sound) < _MOS_SAMPLES:
-        sound = np.concatenate([sound, sound])
+    if len(sound) < _MOS_SAMPLES:  # one window, where speechmos looks at eight of the same
+        sound = np.tile(sound, -(-_MOS_SAMPLES // len(sound)))[:_MOS_SAMPLES]
     starts = range(0, len(sound) - _MOS_SAMPLES + 1, RATE)
     raw = [
         _opinions().run(None, {"input_1": sound[None, start : start + _MOS_SAMPLES]})[0][0][2]
