@@ -2,6 +2,7 @@
 
     python -m benchmarks.nano_quality --json quality.json
     python -m benchmarks.nano_quality --rows image_qa,zh_image_qa --items 40
+    python -m benchmarks.nano_quality --natural
 
 Everything goes through the engine as in the app: sounds, pictures and clips as files, the
 checkpoint's own settings, a fixed seed for each question. espeak-ng must be installed. Rows can be
@@ -26,6 +27,8 @@ from benchmarks.lib.bounds import QUALITY, chinese_bound
 from benchmarks.lib.machine import about_machine, sentence
 from benchmarks.lib.program import command_of, flags_parser, report
 from benchmarks.lib.rows import Row, read_json, write_json
+from benchmarks.quality.natural.rows import NATURAL
+from benchmarks.quality.natural.rows import measure as measure_natural
 from benchmarks.quality.quality_rows import ENOUGH, ROWS, Bench, Measured, measure
 from benchmarks.quality.talking import Talker
 from finetune.nano.domain.width import DomainWidth
@@ -33,6 +36,8 @@ from finetune.nano.speech.synthesis import espeak_version
 from omni.engine import Engine
 from omni.errors import OmniError
 from omni.settings import EngineSettings
+
+ALL_ROWS = (*ROWS, *NATURAL)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,16 +55,20 @@ def parser() -> argparse.ArgumentParser:
         help="how wide the domain is that the questions come from",
     )
     add("--items", type=int, default=ENOUGH, help="items in each row; take fewer for a quick look")
-    add("--rows", default="", metavar="NAMES", help=f"some of {','.join(ROWS)}")
+    add("--rows", default="", metavar="NAMES", help=f"some of {','.join(ALL_ROWS)}")
+    add(
+        "--natural", action="store_true", help="measure the rows of natural speech (docs/voices.md)"
+    )
     add("--answers", type=Path, metavar="FILE", help="write every answer there, as JSON lines")
     return parser
 
 
 def checked(program: argparse.ArgumentParser, flags: argparse.Namespace) -> argparse.Namespace:
     """``flags`` complete; the parser refuses what makes no sense."""
-    flags.rows = [name for name in flags.rows.split(",") if name] or list(ROWS)
-    if set(flags.rows) - set(ROWS):
-        program.error(f"--rows knows {', '.join(ROWS)}")
+    usual = NATURAL if flags.natural else ROWS
+    flags.rows = [name for name in flags.rows.split(",") if name] or list(usual)
+    if set(flags.rows) - set(ALL_ROWS):
+        program.error(f"--rows knows {', '.join(ALL_ROWS)}")
     if flags.items < 1:
         program.error("--items must be 1 or more")
     return flags
@@ -92,7 +101,7 @@ def bounded(rows: Iterable[Row]) -> list[Row]:
     """The rows in the table's order with their bounds; the Chinese ones look at the English."""
     known = {row.name: row for row in rows}
     found = []
-    for name in ROWS:
+    for name in ALL_ROWS:
         if name not in known:
             continue
         row, bound = known[name], QUALITY.get(name)
@@ -108,7 +117,8 @@ def measured(bench: Bench, names: Sequence[str]) -> Iterable[Row]:
     """The rows as they come, told on the way."""
     for name in names:
         began = time.perf_counter()
-        row = as_row(name, measure(bench, name))
+        taken = measure_natural if name in NATURAL else measure
+        row = as_row(name, taken(bench, name))
         took = time.perf_counter() - began
         print(f"{name} {row.cells()[1]} {row.note} ({took:.0f} s)", file=sys.stderr, flush=True)
         yield row

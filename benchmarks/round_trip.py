@@ -72,27 +72,37 @@ class RoundTrip:
         """From an utterance to what is heard of it, float32 (samples,) at 24 kHz."""
         return {
             "espeak": speak,
-            "mel": lambda said: self._spoken(spoken_mel.log_mel(torch.from_numpy(speak(said)))),
-            "mean": lambda said: self._spoken(self._mean_mel(self._codes(said))),
-            "codes": lambda said: self._spoken(self._mel(self._codes(said))),
+            "mel": lambda said: self.vocoded(self.true_mel(speak(said))),
+            "mean": lambda said: self.vocoded(self.mean_mel(self._codes(said))),
+            "codes": lambda said: self.vocoded(self.mel(self._codes(said))),
         }
 
     def _codes(self, said: Utterance) -> Tensor:
-        heard = torch.from_numpy(speak(said, HEARD_RATE))
-        return self.audio.encode([log_mel(heard, self.config.audio)])[0]
+        return self.codes(speak(said, HEARD_RATE))
 
-    def _mel(self, codes: Tensor) -> Tensor:
+    def codes(self, wave: np.ndarray) -> Tensor:
+        """The codes (frames, codebooks) of a waveform, float32 (samples,) at 16 kHz."""
+        return self.audio.encode([log_mel(torch.from_numpy(wave), self.config.audio)])[0]
+
+    def true_mel(self, wave: np.ndarray) -> Tensor:
+        """The mel (frames, bins) of a waveform, float32 (samples,) at 24 kHz."""
+        return spoken_mel.log_mel(torch.from_numpy(wave))
+
+    def mel(self, codes: Tensor) -> Tensor:
+        """The mel (frames, bins) that the flow gives for codes."""
         mel, _ = self.audio.decode(codes, generator=torch.Generator().manual_seed(SEED))
         return mel[0]
 
     @torch.no_grad()
-    def _mean_mel(self, codes: Tensor) -> Tensor:
+    def mean_mel(self, codes: Tensor) -> Tensor:
+        """The mean mel (frames, bins) of codes, before the flow."""
         entries = self.audio.audio_bridge_model.decode(codes)[None]
         hidden, _ = self.audio.audio_decoder(entries, torch.tensor([len(codes)]))
         return self.audio.audio_flow_matching_decoder.prenet(hidden)[0]
 
     @torch.no_grad()
-    def _spoken(self, mel: Tensor) -> np.ndarray:
+    def vocoded(self, mel: Tensor) -> np.ndarray:
+        """The waveform of a mel, float32 (samples,) at 24 kHz."""
         noise = torch.Generator().manual_seed(SEED)
         return self.vocoder(mel.T[None], generator=noise)[0].numpy()
 

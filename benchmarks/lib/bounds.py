@@ -61,6 +61,16 @@ QUALITY: dict[str, Bound] = {
     "style": Bound(95),
     "first_sound_s": Bound(1.5, at_most=True),
     "rtf": Bound(0.7, at_most=True),
+    "natural_asr": Bound(75),
+    "natural_spoken_qa": Bound(70),
+    "natural_zh_asr": Bound(70),
+    "natural_intelligibility": Bound(20, at_most=True),
+    "any_text": Bound(1.5, at_most=True),  # times the teacher's error
+    "any_text_zh": Bound(1.5, at_most=True),
+    "pleasant": Bound(0.4, at_most=True),  # opinion points below the teacher
+    "outside": Bound(90),
+    "wording": Bound(90),
+    "clone_natural": Bound(70),
 }
 CHINESE_BEHIND = 10.0  # points that Chinese may be behind English
 

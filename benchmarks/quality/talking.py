@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
@@ -35,6 +36,14 @@ from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING
 
 CLIP_QUALITY = "18"  # x264's constant rate factor: what cameras and editors write
+
+
+class Recorded(Protocol):
+    """Something that was said to the model."""
+
+    def waveform(self) -> np.ndarray:
+        """float32 (samples,) at 16 kHz."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +82,7 @@ class Talker:
         options = replace(READING, seed=seed)
         return collected(self._engine.read_aloud(text, voice=prompt, options=options))
 
-    def transcribe(self, heard: Heard, seed: int) -> str:
+    def transcribe(self, heard: Recorded, seed: int) -> str:
         """What a recording says."""
         options = replace(TRANSCRIBING, seed=seed)
         return collected(self._engine.transcribe(self.sound(heard), options=options)).text
@@ -101,7 +110,7 @@ class Talker:
             return Video(write_clip(self._file("mp4"), part.frames()))
         raise TypeError(f"nobody gives a {type(part).__name__}")
 
-    def sound(self, heard: Heard) -> Path:
+    def sound(self, heard: Recorded) -> Path:
         """A recording as a file."""
         path = self._file("wav")
         write_wav(path, heard.waveform(), HEARD_RATE)

@@ -1,0 +1,119 @@
+"""Natural speech: a text, its language and a speaker to a waveform and its sounds in time.
+
+Knows: the teachers, moving a voice by resampling, trimming and level as espeak-ng's speech has
+them. Does not know: which speakers are for training
+(:mod:`finetune.nano.teachers.speakers`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import soxr
+
+from finetune.nano.domain.languages import Language
+from finetune.nano.speech.synthesis import (
+    LEAD_S,
+    SPOKEN_RATE,
+    Sound,
+    levelled,
+    sounding_range,
+    trimmed,
+)
+from finetune.nano.teachers import flite, hibari, kokoro
+from finetune.nano.teachers.english import english_phones, spelled_out
+from finetune.nano.teachers.mandarin import mandarin_phones
+from finetune.nano.teachers.phones import SILENCE, Phones, timed
+
+TeacherName = Literal["kokoro", "hibari", "flite"]
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Who speaks. ``throat`` moves pitch and formants together: 1.2 is a shorter throat."""
+
+    teacher: TeacherName
+    mix: kokoro.Mix  # Kokoro's styles and weights; one voice of weight 1 elsewhere
+    throat: float = 1.0
+    tempo: float = 1.0
+    british: bool = False
+    melody: kokoro.Mix = ()  # of Kokoro: who lends lengths and pitch; empty: the same
+
+    @property
+    def name(self) -> str:
+        """As in ``kokoro:af_heart*0.6+am_adam*0.4 melody zf_xiaoni throat 1.10``."""
+        melody = f" melody {_told(self.melody)}" if self.melody else ""
+        moved = "" if self.throat == 1 else f" throat {self.throat:.2f}"
+        return f"{self.teacher}:{_told(self.mix)}{melody}{moved}"
+
+
+def _told(mix: kokoro.Mix) -> str:
+    return "+".join(name if weight == 1 else f"{name}*{weight:g}" for name, weight in mix)
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """What was said: float32 (samples,) at SPOKEN_RATE, trimmed and levelled; its sounds."""
+
+    wave: np.ndarray
+    sounds: tuple[Sound, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return len(self.wave) / SPOKEN_RATE
+
+
+def phones(text: str, language: Language, british: bool = False) -> Phones:
+    """The symbols of a text that the teachers know.
+
+    Raises:
+        ResourceError: ``teacher-missing``.
+    """
+    found = mandarin_phones(text) if language == "zh" else english_phones(text, british)
+    return found.known("".join(kokoro.alphabet()))
+
+
+def say(speaker: Speaker, text: str, language: Language) -> Spoken:
+    """A text in a speaker's voice; a function of its arguments.
+
+    Raises:
+        ResourceError: ``teacher-missing``.
+        ValueError: the speaker doesn't have the language, or nothing can be said.
+    """
+    if language == "zh" and speaker.teacher != "kokoro":
+        raise ValueError(f"{speaker.teacher} speaks English alone")
+    speed = speaker.tempo / speaker.throat
+    if speaker.teacher == "flite":
+        wave, sounds = flite.say(spelled_out(text), speaker.mix[0][0], speed)
+        rate = flite.RATE
+    else:
+        symbols = phones(text, language, speaker.british)
+        if speaker.teacher == "hibari":
+            wave, lengths = hibari.say(symbols, speed)
+        else:
+            wave, lengths = kokoro.say(symbols, speaker.mix, speed, speaker.melody)
+        rate, sounds = kokoro.RATE, timed(symbols, lengths)
+    return finished(wave, rate, sounds, speaker.throat)
+
+
+def finished(wave: np.ndarray, rate: int, sounds: tuple[Sound, ...], throat: float = 1.0) -> Spoken:
+    """The waveform as all speech of the training is: moved, resampled, trimmed, levelled.
+
+    Raises:
+        ValueError: nothing sounds.
+    """
+    if not wave.any():
+        raise ValueError("nothing is said")
+    if rate != SPOKEN_RATE or throat != 1:
+        wave = soxr.resample(wave, rate * throat, SPOKEN_RATE, quality="HQ").astype(np.float32)
+    first, last = sounding_range(wave, SPOKEN_RATE)
+    cut_s = first / SPOKEN_RATE - LEAD_S
+    wave = levelled(trimmed(wave, SPOKEN_RATE), SPOKEN_RATE)
+    moved = [replace(one, start_s=one.start_s / throat - cut_s) for one in sounds]
+    # The teachers' last phoneme lasts on while nothing sounds any more.
+    end_s = LEAD_S + (last - first) / SPOKEN_RATE
+    heard = [one for one in moved if one.start_s < end_s]
+    return Spoken(wave, (*heard, Sound(end_s, SILENCE, heard[-1].place if heard else 0)))
