@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ END_S = 20
 SOUND = 50_000  # bytes of an answer that has begun
 SIGNALS = [(signal.SIGTERM, 0), (signal.SIGINT, 130)]
 STORY = "The red ball is on the blue cube. A small dog runs to the green tree. " * 12
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Processes that we start hear Ctrl+C, also where whoever started the tests made us deaf."""
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, ours)
 
 
 @pytest.mark.parametrize(("sent", "code"), SIGNALS)
