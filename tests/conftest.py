@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from omni.media.limits import limits, set_limits
 from tests.support.golden_set import GoldenSet, golden_set
 
 
@@ -22,3 +25,11 @@ def golden_tokenizer(golden: GoldenSet):  # type: ignore[no-untyped-def]
             "redistributed here): set OMNI_GOLDEN to a set that has them"
         )
     return golden.tokenizer
+
+
+@pytest.fixture(autouse=True)
+def own_limits() -> Iterator[None]:
+    """Bounds of decoding that a test sets for the process are gone after it."""
+    before = limits()
+    yield
+    set_limits(before)
