@@ -9,7 +9,6 @@ import errno
 import io
 import os
 import sys
-import wave
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ import soundfile
 
 from omni.errors import MediaError, ResourceError
 from omni.events import SPEECH_RATE
-from omni.media.wav import WavWriter, as_int16
+from omni.media.wav import WavWriter, as_int16, wav_bytes
 
 STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 WAV_ENDINGS = {"", ".wav", ".wave"}
@@ -177,13 +176,7 @@ class SpeechFile:
 
 def stream_header() -> bytes:
     """The head of a WAV file whose length nobody knows."""
-    head = io.BytesIO()
-    with wave.open(head, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SPEECH_RATE)
-        file.writeframes(b"")
-    data = bytearray(head.getvalue())
+    data = bytearray(wav_bytes(np.zeros(0, np.int16)))
     for place in (4, len(data) - 4):
         data[place : place + 4] = UNKNOWN_SIZE.to_bytes(4, "little")
     return bytes(data)
