@@ -169,7 +169,7 @@ class Assistant:
         builder, voice = self._builder.for_turn(request.stop), request.voice
         with clock.encoding():
             language: PromptLanguage = "zh" if chinese else "en"
-            prompts = builder.reading(request.text, voice, language)
+            prompts = builder.reading(request.text, voice, language, request.manner)
             generation = self._loop.read_aloud(prompts, options, request.stop)
         events = self._events(generation, request, clock, spoken=True)
         yield from _noted(events, builder.notes_on([voice.path] if voice else []))

@@ -19,9 +19,9 @@ from demos.base.word_files import PageLanguage
 from demos.panels.parameters import Change
 from demos.playback.player import VOICE_LINE, chunk
 from demos.tabs.spec import Media, Tab, TabContext
-from demos.turns.chat import Thread, retyped
+from demos.turns.chat import Task, Thread, retyped
 from demos.turns.sessions import Session
-from demos.turns.turn import Ask, Task, View, run_turn
+from demos.turns.turn import Ask, View, run_turn
 from demos.voices.panel import VoiceChoice
 from omni.conversation import Part, SystemPrompt, Text
 from omni.errors import ConversationError, MediaError
@@ -205,6 +205,9 @@ class Actions:
 
         shorter = replace(given, thread=given.thread.before(index))
         ask = replace(self.ask(request, given, prepare, ""), parts=asked)
+        if entries[index].task != "chat":  # the same again; reading makes nothing but speech
+            task = entries[index].task
+            ask = replace(ask, task=task, speech=ask.speech or task == "read")
         yield from self.run(request, shorter, ask, before=given.thread)
 
     def _prepare_inputs(self, request: gr.Request, given: TurnInputs, text: str) -> Prepare:

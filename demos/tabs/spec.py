@@ -16,8 +16,8 @@ from gradio.components import Component
 from demos.base.languages import Words
 from demos.panels.parameters import Parameters
 from demos.playback.voice_line import VoiceDesk
+from demos.turns.chat import Task
 from demos.turns.sessions import Sessions
-from demos.turns.turn import Task
 from demos.voices.panel import VoicePanel
 from omni.conversation import Part
 

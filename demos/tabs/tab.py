@@ -126,16 +126,24 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
 def _buttons(name: str, words: Words) -> dict[str, Any]:
     """Lay the buttons below the text box out; by their names in Tab."""
     with gr.Row(elem_classes=["buttons"]):
-        return {
-            "speak": gr.Checkbox(
-                True, label=words.static("speak"), container=False, elem_id=f"{name}-speak"
-            ),
-            "send": gr.Button(words.static("send"), variant="primary", elem_id=f"{name}-send"),
-            "stop": gr.Button(
-                words.static("stop"), variant="stop", interactive=False, elem_id=f"{name}-stop"
-            ),
-            "clear": gr.Button(words.static("clear"), elem_id=f"{name}-clear"),
-        }
+        speak = gr.Checkbox(
+            True, label=words.static("speak"), container=False, elem_id=f"{name}-speak"
+        )
+        send = gr.Button(words.static("send"), variant="primary", elem_id=f"{name}-send")
+        stop = gr.Button(
+            words.static("stop"), variant="stop", interactive=False, elem_id=f"{name}-stop"
+        )
+        _hush(name, words)
+        clear = gr.Button(words.static("clear"), elem_id=f"{name}-clear")
+    return {"speak": speak, "send": send, "stop": stop, "clear": clear}
+
+
+def _hush(name: str, words: Words) -> None:
+    """Stop, in the same place, where the answer is ready and something still sounds."""
+    button = gr.Button(
+        words.static("stop"), variant="stop", elem_id=f"{name}-hush", elem_classes=["hush"]
+    )
+    button.click(None, None, None, js="() => { omniSounding.end(); }")
 
 
 def _connect(
