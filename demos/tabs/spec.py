@@ -87,5 +87,6 @@ class Tab:
     player: Component
     playback_support: gr.Textbox  # written by the browser: VOICE_LINE if the page can play one
     ticket: gr.Textbox  # written by the server: of the turn's voice line
+    clears: gr.Number  # written by the browser: how often the chat was cleared before an event
     status: gr.HTML
     thread: gr.State

@@ -217,6 +217,6 @@ def test_an_example_runs_with_one_click_in_the_persons_language(
 def test_examples_survive_a_session(page: gr.Blocks, tmp_path: Path) -> None:
     *_, last = click(page, "audio-example-capital")
     thread = last["thread"]
-    handler(page, "audio_clear")(request(), thread)
+    handler(page, "audio_clear")(request(), thread, 1)
     assert not any(path.exists() for path in thread.files())
     assert (FOLDER / "capital_en.wav").is_file()

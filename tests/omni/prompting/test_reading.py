@@ -58,7 +58,10 @@ def test_a_manner_asks_in_a_conversation(builder: PromptBuilder) -> None:
 
 
 def test_a_manner_and_a_voice(builder: PromptBuilder, media: Path) -> None:
-    for voice in (VoicePrompt(media / "second.wav"), VoicePrompt(media / "second.wav", "example", "Hi.")):
+    for voice in (
+        VoicePrompt(media / "second.wav"),
+        VoicePrompt(media / "second.wav", "example", "Hi."),
+    ):
         first, *_ = builder.reading("你好", voice, "zh", "请说慢一点。")
         asked = Message("user", (Text("请朗读：你好"),))
         system = SystemPrompt("请说慢一点。", voice)
