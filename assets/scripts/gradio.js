@@ -100,6 +100,12 @@ const omniGradio = (() => {
     if (!(mirrored && drawn[0] instanceof HTMLVideoElement)) Reflect.apply(draw, this, drawn);
   };
 
+  // A bubble's player that goes away stops fetching its sound, and nobody catches that: no error.
+  window.addEventListener("unhandledrejection", (event) => {
+    const { reason } = event;
+    if (reason instanceof DOMException && reason.name === "AbortError") event.preventDefault();
+  });
+
   return {
     SELECTORS,
     core,

@@ -22,7 +22,7 @@ from demos.playback.player import VOICE_LINE, chunk
 from demos.tabs.spec import Media, Tab, TabContext
 from demos.turns.chat import Task, Thread, retyped
 from demos.turns.sessions import Session
-from demos.turns.turn import Ask, View, run_turn
+from demos.turns.turn import Ask, View, run_turn, until_over
 from demos.voices.panel import VoiceChoice
 from omni.conversation import Part, SystemPrompt, Text
 from omni.errors import ConversationError, MediaError
@@ -115,14 +115,14 @@ class Actions:
     def undo(self, request: gr.Request, event: gr.UndoData, thread: Thread) -> Changes:
         """Take the last question and its answer back; its text returns to the text box."""
         index = entry_index(event.index)
-        if self._session(request).running(self.tab.spec.name) or index >= len(thread.entries):
+        if not self._free(request) or index >= len(thread.entries):
             return self._unchanged(thread)
         text = thread.entries[index].text
         return self._changed(request, thread, thread.before(index), text)
 
     def delete(self, request: gr.Request, event: gr.EventData, thread: Thread) -> Changes:
         """Take one question and its answer out of the middle of the chat."""
-        if self._session(request).running(self.tab.spec.name):
+        if not self._free(request):
             gr.Warning(self._say(request, "turn-busy"))
             return self._unchanged(thread)
         return self._changed(request, thread, thread.without_row(int(event.row)), None)
@@ -203,7 +203,7 @@ class Actions:
         self, request: gr.Request, given: TurnInputs, index: int, text: str | None
     ) -> Iterator[Changes]:
         entries = given.thread.entries
-        if index >= len(entries) or self._session(request).running(self.tab.spec.name):
+        if index >= len(entries) or not self._free(request):
             gr.Warning(self._say(request, "turn-busy"))
             yield self._unchanged(given.thread)
             return
@@ -281,6 +281,10 @@ class Actions:
         """Remove the files that no bubble shows any more."""
         kept = set(now.files())
         session.forget([path for path in before.files() if path not in kept])
+
+    def _free(self, request: gr.Request) -> bool:
+        """Whether no turn of the tab runs."""
+        return until_over(self._session(request), self.tab.spec.name)
 
     def _session(self, request: gr.Request) -> Session:
         return self.context.sessions.get(request.session_hash)

@@ -48,6 +48,7 @@ FIRST_SOUND_S = 1.2  # of sound
 FIRST_WAIT_S = 0.4
 PIECE_S = 0.8
 ANSWER_NAME = "answer.wav"
+OVER_S = 1.0  # a turn whose end the page has seen is over within this
 
 
 def unchanged(options: GenerationOptions) -> GenerationOptions:
@@ -158,6 +159,7 @@ def run_turn(
     ``notice``, and the thread goes on as if the turn had not been there.
     """
     try:
+        until_over(session, tab)
         with session.turn(tab) as stop:
             key = session.key(tab)
             ask, thread = _begun_anew(ask, thread, words)
@@ -168,6 +170,19 @@ def run_turn(
     except TurnBusy:
         sentence = words.say(ask.language, "turn-busy")
         yield View(thread.bubbles(), sentence, thread=thread, notice=sentence, text=ask.text)
+
+
+def until_over(session: Session, tab: str) -> bool:
+    """Wait a little for a turn that the page has seen the end of and that is not quite over.
+
+    Whether no turn runs now.
+    """
+    deadline = time.monotonic() + OVER_S
+    while session.running(tab):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _begun_anew(ask: Ask, thread: Thread, words: Words) -> tuple[Ask, Thread]:
