@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from omni.conversation import Conversation, Message, Text, VoicePrompt
-from omni.events import EngineEvent, Progress, TextDelta
+from omni.events import EngineEvent, Progress, TextDelta, TurnStats
 from omni.options import GenerationOptions
 from omni.requests import (
     PrepareRequest,
