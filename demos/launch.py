@@ -11,7 +11,6 @@ import argparse
 import atexit
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STARTS_AT_ONCE = 5  # programs that may be after the same port
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 0  # exit codes
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -69,6 +68,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def program() -> int:
     """:func:`main` as the program: its end is an end also in the middle of turns."""
+    ending.heed(TERMINATED)
     return ending.run_program(main)
 
 
@@ -142,7 +142,6 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
         set_limits(SHARED)
         sessions.quota = SHARED_QUOTA
     atexit.register(sessions.close)
-    signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
     library = owner_library() if options.private else None
@@ -238,12 +237,6 @@ def sentence(language: str, error: OmniError) -> str:
     return said.format(**error.params) if said else str(error)
 
 
-def terminated(*_: object) -> None:
-    """End the program, once: what follows while it tidies up is not heard."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(0)
-
-
 def end(engine: Engine, sessions: Sessions) -> None:
     """Whatever is under way stops; no new turn begins."""
     if threading.current_thread() is threading.main_thread():
@@ -256,7 +249,7 @@ def wait() -> None:
     """Until the program is interrupted or told to end."""
     never = threading.Event()
     while not never.wait(ending.SIGNAL_S):
-        pass
+        ending.obey(TERMINATED)
 
 
 def refuse(sentence: str) -> int:
