@@ -16,7 +16,7 @@ from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
 from demos.base.gradio_internals import leave_no_empty_files
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 TITLE = "Omni"
 TABS = (AUDIO, VIDEO, IMAGE)
-OWNER = Owner()
 
 
 def build(
@@ -63,7 +62,7 @@ def build(
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
-            voice = build_voice_panel(engine, sessions, words, library)
+            voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
         language = build_header(words)
         bar = build_model_bar(engine, words, owner)
