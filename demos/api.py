@@ -216,7 +216,7 @@ class Api:
             yield view
 
     def _session(self, request: gr.Request) -> Session:
-        return self.sessions.get(request.session_hash)
+        return self.sessions.of(request)
 
 
 def statistics(end: TurnEnd) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def build(
         voice.greet(page.load)
 
         def arrive(request: gr.Request) -> None:
-            sessions.get(request.session_hash).page = True
+            sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
         _connect_language(page, language, words, bar, voice, built)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from demos.base.word_files import page_languages, read_words
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError, ResourceError
+from omni.fair_queue import LineLimits
 from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
@@ -60,10 +61,29 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="a name under which a proxy serves this page; may be repeated; *: any",
     )
+    add(
+        "--wait-per-address",
+        type=_count,
+        default=LineLimits.address,
+        metavar="N",
+        help="requests that may wait from one address where others reach the page",
+    )
     languages = ("auto", *page_languages())
     add("--lang", choices=languages, default="auto", help="auto: the browser's language")
     add("--verbose", action="store_true", help="log what happens")
     return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+    """A flag's value that counts something.
+
+    Raises:
+        ValueError: it is no whole number above zero.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def program() -> int:
@@ -143,7 +163,9 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
         sessions.quota = SHARED_QUOTA
     atexit.register(sessions.close)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
+    sessions.address_of = options.visitors.asks
+    line = LineLimits(address=flags.wait_per_address)
+    engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device), line=line)
     library = owner_library() if options.private else None
     page = build(engine, sessions, words, library, owner=options.owner)
     address = served_at(page, words, options, port)

@@ -31,7 +31,7 @@ from demos.base.gradio_internals import (
 )
 from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import Owner, Visitors
 from demos.base.page import routes_beside
 from demos.base.safe_headers import SafeHeaders
 from omni.errors import OmniError
@@ -88,6 +88,12 @@ class ServeOptions:
     def owner(self) -> Owner:
         """Who may change the model."""
         return Owner(self.private, self.visitors_load)
+
+    @property
+    def visitors(self) -> Visitors:
+        """How visitors are told apart by their addresses."""
+        behind = self.share or bool(self.allow_hosts) or on_space()
+        return Visitors(not self.private, behind, inner=self.share or on_space())
 
 
 def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
@@ -238,7 +244,10 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        app_kwargs={"lifespan": partial(_behind_the_door, hosts), "routes": routes_beside(page)},
+        app_kwargs={
+            "lifespan": partial(_behind_the_door, hosts, options.visitors),
+            "routes": routes_beside(page),
+        },
     )
     end_silent_connections(page, SILENT_S)
     if not isinstance(page.app.middleware_stack, SafeHeaders):
@@ -259,11 +268,12 @@ def hosts_of(options: ServeOptions) -> Hosts:
 
 
 @asynccontextmanager
-async def _behind_the_door(hosts: Hosts, app: Starlette) -> AsyncIterator[None]:
+async def _behind_the_door(hosts: Hosts, visitors: Visitors, app: Starlette) -> AsyncIterator[None]:
     """Put the checks of every request before all that Gradio does, its answers to CORS too."""
     inside = app.middleware_stack
     assert inside is not None  # what runs this
     quiet = NoTraces(inside, log=log.info)
-    guarded = SameOrigin(SlowGuesses(quiet, log=log.warning), hosts)
+    slowed = SlowGuesses(quiet, log=log.warning, address=visitors.address)
+    guarded = SameOrigin(slowed, hosts)
     app.middleware_stack = SafeHeaders(guarded, on_space())
     yield

@@ -1,4 +1,4 @@
-"""Who may change what is everybody's or the owner's: the model that is loaded, the kept voices.
+"""Whose a request is: the owner's, who may change the model and has voices, or from which address.
 
 Knows: whether others reach the page, where a request comes from. Does not know: models, voices.
 
@@ -15,7 +15,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 # What proxies add. Of the names that begin like the last one there are many (-for, -host, -proto,
@@ -32,6 +32,7 @@ FORWARDED = (
     "x-forwarded",
 )
 OLD_HTTP = "1.0"
+HOUSEHOLD_BITS = 64  # of an IPv6 address are the network's, the rest the machine's
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,62 @@ class Owner:
 
 
 OWNER = Owner()  # of a page that nobody else reaches
+
+
+@dataclass(frozen=True)
+class Visitors:
+    """How visitors are told apart by their addresses."""
+
+    apart: bool = False  # whether they are at all; all of one's own machine have the same
+    proxied: bool = False  # a proxy that we know of stands between, and adds whom it speaks for
+    # Further proxies with addresses of their own network may stand behind that one.
+    inner: bool = False
+
+    def asks(self, request: Any) -> str | None:
+        """The address behind a request of Gradio's; None: it tells nobody apart."""
+        if not self.apart or request is None:
+            return None
+        client = getattr(request, "client", None)
+        return self.address(getattr(request, "headers", None) or {}, getattr(client, "host", ""))
+
+    def address(self, headers: Mapping[str, str], client: str | None) -> str:
+        """The address behind a request.
+
+        Args:
+            headers: by names in lower case.
+            client: who opened the connection.
+        """
+        named = [_plain(one) for one in headers.get("x-forwarded-for", "").split(",")]
+        known = [one for one in named if one is not None] if self.proxied else []
+        # What stands further left was said by whoever sent the request, and may be anything.
+        outer = [one for one in known if one.is_global] if self.inner else []
+        said = (outer or known)[-1:] or [_plain(client or "")]
+        return _person(said[0])
+
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _plain(text: str) -> Address | None:
+    """An address as it is written in headers: with a port, in brackets, IPv4 in IPv6."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _person(address: Address | None) -> str:
+    """What stands for one household: of IPv6 the network, in which it has all addresses."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, HOUSEHOLD_BITS), strict=False))
+    return "?" if address is None else str(address)
 
 
 def forwarded(headers: Mapping[str, str], version: str = "1.1") -> bool:

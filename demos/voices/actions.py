@@ -166,7 +166,7 @@ class VoiceActions:
         try:
             with session.turn(TASK) as stop:
                 said = ""
-                for event in self.engine.transcribe(Path(reference), stop):
+                for event in self.engine.transcribe(Path(reference), stop, owner=session.asker):
                     if stop.is_set():
                         break
                     if isinstance(event, TextDelta):
@@ -308,7 +308,7 @@ class VoiceActions:
         return self.library if self.library and self.owner.comes(request) else None
 
     def _session(self, request: gr.Request) -> Session:
-        return self.sessions.get(request.session_hash)
+        return self.sessions.of(request)
 
     def _refused(self, language: PageLanguage, error: Exception) -> str:
         if isinstance(error, OmniError):

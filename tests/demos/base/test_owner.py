@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from demos.base.owner import FORWARDED, Owner, forwarded, without_folder
+from demos.base.owner import FORWARDED, Owner, Visitors, forwarded, without_folder
 
 
-def asked(host: str | None = "127.0.0.1", version: str = "1.1", **headers: str) -> Any:
-    client = SimpleNamespace(host=host) if host else None
+def asked(peer: str | None = "127.0.0.1", version: str = "1.1", **headers: str) -> Any:
+    client = SimpleNamespace(host=peer) if peer else None
     scope = {"http_version": version}
     return SimpleNamespace(client=client, headers=headers, request=SimpleNamespace(scope=scope))
 
@@ -78,3 +78,33 @@ def test_others_learn_no_folder_of_this_machine(name: str, told: str) -> None:
     assert without_folder(name) == told
     assert Owner(private=False).shown(name) == told
     assert Owner().shown(name) == name
+
+
+APART, PROXIED = Visitors(apart=True), Visitors(apart=True, proxied=True)
+INNER = Visitors(apart=True, proxied=True, inner=True)
+
+
+@pytest.mark.parametrize(
+    ("visitors", "client", "said", "address"),
+    [
+        (APART, "192.0.2.1", "", "192.0.2.1"),
+        (APART, "192.0.2.1", "198.51.100.7", "192.0.2.1"),  # anybody can say so
+        (APART, "2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
+        (APART, "::ffff:192.0.2.1", "", "192.0.2.1"),
+        (APART, "testclient", "", "?"),
+        (PROXIED, "127.0.0.1", "198.51.100.7", "198.51.100.7"),
+        (PROXIED, "127.0.0.1", "8.8.8.8, 10.0.0.7", "10.0.0.7"),  # what the proxy added
+        (PROXIED, "127.0.0.1", "unknown", "127.0.0.1"),
+        (PROXIED, "127.0.0.1", "", "127.0.0.1"),
+        (PROXIED, "127.0.0.1", "[2001:db8::1]:4711", "2001:db8::/64"),
+        (PROXIED, "127.0.0.1", "192.0.2.1:4711", "192.0.2.1"),
+        (INNER, "10.0.0.9", "1.1.1.1, 8.8.8.8, 10.0.0.7", "8.8.8.8"),
+        (INNER, "10.0.0.9", "10.0.0.7", "10.0.0.7"),
+    ],
+)
+def test_visitors_are_told_apart_by_what_cannot_be_made_up(
+    visitors: Visitors, client: str, said: str, address: str
+) -> None:
+    asked_for = asked(client, **({"x-forwarded-for": said} if said else {}))
+    assert visitors.asks(asked_for) == address
+    assert Visitors().asks(asked_for) is None
