@@ -7,6 +7,7 @@ Does not know: what is inside the panels and tabs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -30,6 +31,7 @@ from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
 from demos.tabs.video import VIDEO
 from demos.turns.sessions import Sessions
+from demos.turns.uploads import Uploads
 from demos.voices.build import BuiltVoice, build_voice_panel
 from demos.voices.library import VoiceLibrary
 
@@ -83,6 +85,9 @@ def build(
             sessions.leave(request.session_hash)
 
         page.unload(leave)
+    page.before.append(
+        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
+    )
     return page
 
 
