@@ -142,7 +142,8 @@ def forwarded(headers: Mapping[str, str], version: str = "1.1") -> bool:
 def without_folder(name: str) -> str:
     """A model's name, or the last part of its path; names of the Hub stay."""
     path = PureWindowsPath(name) if "\\" in name else PurePath(name)
-    inside = path.is_absolute() or name.startswith((".", "~")) or len(path.parts) > 2
+    parts = name.partition("@")[0].split("/")  # a revision of the Hub may hold slashes
+    inside = path.is_absolute() or name.startswith((".", "~")) or len(parts) > 2
     return path.name if inside else name
 
 
