@@ -96,8 +96,8 @@ class Visitors:
         known = [one for one in named if one is not None] if self.proxied else []
         # What stands further left was said by whoever sent the request, and may be anything.
         outer = [one for one in known if one.is_global] if self.inner else []
-        said = (outer or known)[-1:] or [_plain(client or "")]
-        return _person(said[0])
+        said = outer or known
+        return _person(said[-1] if said else _plain(client or ""))
 
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address

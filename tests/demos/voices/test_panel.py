@@ -391,7 +391,7 @@ def test_an_untrained_model_does_not_pretend_to_hear(
 def test_trouble_while_transcribing_is_told(
     actions: VoiceActions, engine: FakeEngine, sample: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: Any) -> Iterator[Any]:
+    def broken(*arguments: Any, **more: Any) -> Iterator[Any]:
         raise MediaError("audio-silent", "I could not hear anything in {name}.", name="x")
         yield
 
