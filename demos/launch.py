@@ -132,6 +132,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     host = host.strip().removeprefix("[").removesuffix("]")
     port = environment_port()
     port = port if flags.port is None else flags.port
+    flags.share = flags.share or environment_share()
     prepare_places()
     prepare_network(own=[host] if host else ())
 
@@ -171,6 +172,8 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     print(f"Ready: {address}", flush=True)
+    if options.share and not page.share_url:
+        print(words.say(words.of(None), "share-failed"), flush=True)
     if warning := serve.warning(options, words):
         print(warning, flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
@@ -216,6 +219,11 @@ def environment_port() -> int | None:
             value=value,
         )
     return int(value)
+
+
+def environment_share() -> bool:
+    """Whether GRADIO_SHARE asks for a public link; Gradio itself looks at it where nobody says."""
+    return os.environ.get("GRADIO_SHARE", "").strip().lower() in ("true", "1", "yes")
 
 
 def upload_folder() -> Path | None:

@@ -46,6 +46,7 @@ FIRST_PORT = 7860
 PORTS_TRIED = 100
 # owner/name or owner/name@revision; omni.loading.hub would import the Hub's client.
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+HOSTS_VARIABLE = "OMNI_ALLOW_HOST"  # environment: names as for --allow-host, with commas between
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
 SILENT_S = 30.0  # without a sign of the other side: the connection is dead
@@ -110,7 +111,7 @@ def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
         port,
         flags.share,
         tuple(map(login, flags.auth)),
-        tuple(flags.allow_host),
+        (*flags.allow_host, *named_hosts()),
         flags.let_visitors_load,
     )
     if options.auth or flags.no_auth or on_space() or not options.open:
@@ -140,6 +141,11 @@ def check_model(name: str) -> None:
         return
     checkpoint = Checkpoint(folder, name)
     _ = checkpoint.config, checkpoint.weight_files
+
+
+def named_hosts() -> tuple[str, ...]:
+    """What the environment adds to ``--allow-host``: where nobody can give flags, as on a Space."""
+    return tuple(filter(None, map(str.strip, os.environ.get(HOSTS_VARIABLE, "").split(","))))
 
 
 def on_space() -> bool:
@@ -263,8 +269,8 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
 def hosts_of(options: ServeOptions) -> Hosts:
     """The names under which the page is reached; that of a share link is known once it is there."""
     given = {options.host, *options.allow_hosts}
-    if on_space():
-        given |= {os.environ.get("SPACE_HOST", ""), ".hf.space"}
+    if on_space():  # with a domain of one's own the variable names several
+        given |= {*os.environ.get("SPACE_HOST", "").split(","), ".hf.space"}
     local = is_loopback(options.host) and not on_space()
     return Hosts(local, names(given))
 

@@ -3,8 +3,8 @@
 Usage: python docs/licences.py           writes the table of docs/licences.md anew
        python docs/licences.py --check   writes nothing; exit code 1 and a line for each problem
 
-A problem: a licence that nobody has looked at, one that is not permissive and that NOTICE does not
-name, a package that carries GPL parts and that NOTICE does not name, a table that is not up to date.
+A problem: a licence that nobody has looked at, one that is not permissive and that NOTICE does
+not name, GPL parts in a package that NOTICE does not name, a table that is not up to date.
 What belongs to some machines alone (CUDA's packages, colorama on Windows) is not listed.
 """
 

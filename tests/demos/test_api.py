@@ -122,7 +122,7 @@ def test_chat(client: Callable[[], Client], engine: FakeEngine, question: Path) 
     [
         ({"audio": "text.wav"}, "text.wav could not be read as sound"),
         ({"images": ["text.wav"]}, "text.wav is not a picture"),
-        ({"video": "text.wav"}, "text.wav could not be read"),
+        ({"video": "text.wav"}, "text.wav is not a clip"),
         ({"voice": "text.wav", "text": "Hello."}, "text.wav could not be read as sound"),
     ],
 )

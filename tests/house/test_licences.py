@@ -29,7 +29,12 @@ def test_what_nobody_has_looked_at_is_named() -> None:
         Row("named", "1", "MPL-2.0", ()),
     ]
     found = list(problems(rows, "NOTICE of named"))
-    assert [line.partition(":")[0] for line in found] == ["strange", "silent", "copyleft", "carrier"]
+    assert [line.partition(":")[0] for line in found] == [
+        "strange",
+        "silent",
+        "copyleft",
+        "carrier",
+    ]
 
 
 def test_the_builds_of_ffmpeg_are_found_in_their_wheels() -> None:
