@@ -7,6 +7,7 @@ Does not know: what is inside the panels and tabs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -16,7 +17,7 @@ from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
 from demos.base.gradio_internals import leave_no_empty_files
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
@@ -30,6 +31,7 @@ from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
 from demos.tabs.video import VIDEO
 from demos.turns.sessions import Sessions
+from demos.turns.uploads import Uploads
 from demos.voices.build import BuiltVoice, build_voice_panel
 from demos.voices.library import VoiceLibrary
 
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
 TITLE = "Omni"
 TABS = (AUDIO, VIDEO, IMAGE)
-OWNER = Owner()
 
 
 def build(
@@ -64,7 +65,7 @@ def build(
         skip_link(words)
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
-            voice = build_voice_panel(engine, sessions, words, library)
+            voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
         language = build_header(words)
         bar = build_model_bar(engine, words, owner)
@@ -76,7 +77,7 @@ def build(
         voice.greet(page.load)
 
         def arrive(request: gr.Request) -> None:
-            sessions.get(request.session_hash).page = True
+            sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
         _connect_language(page, language, words, bar, voice, built)
@@ -85,6 +86,9 @@ def build(
             sessions.leave(request.session_hash)
 
         page.unload(leave)
+    page.before.append(
+        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
+    )
     return page
 
 

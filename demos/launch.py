@@ -11,7 +11,6 @@ import argparse
 import atexit
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 from demos.base.word_files import page_languages, read_words
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError, ResourceError
+from omni.fair_queue import LineLimits
 from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STARTS_AT_ONCE = 5  # programs that may be after the same port
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 0  # exit codes
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -61,14 +61,34 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="a name under which a proxy serves this page; may be repeated; *: any",
     )
+    add(
+        "--wait-per-address",
+        type=_count,
+        default=LineLimits.address,
+        metavar="N",
+        help="requests that may wait from one address where others reach the page",
+    )
     languages = ("auto", *page_languages())
     add("--lang", choices=languages, default="auto", help="auto: the browser's language")
     add("--verbose", action="store_true", help="log what happens")
     return parser.parse_args(arguments)
 
 
+def _count(text: str) -> int:
+    """A flag's value that counts something.
+
+    Raises:
+        ValueError: it is no whole number above zero.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def program() -> int:
     """:func:`main` as the program: its end is an end also in the middle of turns."""
+    ending.heed(TERMINATED)
     return ending.run_program(main)
 
 
@@ -112,6 +132,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     host = host.strip().removeprefix("[").removesuffix("]")
     port = environment_port()
     port = port if flags.port is None else flags.port
+    flags.share = flags.share or environment_share()
     prepare_places()
     prepare_network(own=[host] if host else ())
 
@@ -142,14 +163,17 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
         set_limits(SHARED)
         sessions.quota = SHARED_QUOTA
     atexit.register(sessions.close)
-    signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
+    sessions.address_of = options.visitors.asks
+    line = LineLimits(address=flags.wait_per_address)
+    engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device), line=line)
     library = owner_library() if options.private else None
     page = build(engine, sessions, words, library, owner=options.owner)
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     print(f"Ready: {address}", flush=True)
+    if options.share and not page.share_url:
+        print(words.say(words.of(None), "share-failed"), flush=True)
     if warning := serve.warning(options, words):
         print(warning, flush=True)
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
@@ -197,6 +221,11 @@ def environment_port() -> int | None:
     return int(value)
 
 
+def environment_share() -> bool:
+    """Whether GRADIO_SHARE asks for a public link; Gradio itself looks at it where nobody says."""
+    return os.environ.get("GRADIO_SHARE", "").strip().lower() in ("true", "1", "yes")
+
+
 def upload_folder() -> Path | None:
     """Where GRADIO_TEMP_DIR wants uploads and answers; None: with the other temporary files.
 
@@ -238,12 +267,6 @@ def sentence(language: str, error: OmniError) -> str:
     return said.format(**error.params) if said else str(error)
 
 
-def terminated(*_: object) -> None:
-    """End the program, once: what follows while it tidies up is not heard."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(0)
-
-
 def end(engine: Engine, sessions: Sessions) -> None:
     """Whatever is under way stops; no new turn begins."""
     if threading.current_thread() is threading.main_thread():
@@ -256,7 +279,7 @@ def wait() -> None:
     """Until the program is interrupted or told to end."""
     never = threading.Event()
     while not never.wait(ending.SIGNAL_S):
-        pass
+        ending.obey(TERMINATED)
 
 
 def refuse(sentence: str) -> int:

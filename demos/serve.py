@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 from argparse import Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from demos.base import theme
 from demos.base.compressed import Compressed
@@ -29,11 +30,12 @@ from demos.base.gradio_internals import (
     end_silent_connections,
     keep_uploads_apart,
     rest_queue,
+    watch_uploads,
 )
 from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names
 from demos.base.languages import Words
-from demos.base.owner import Owner
-from demos.base.page import routes_beside
+from demos.base.owner import Owner, Visitors
+from demos.base.page import doors_of, routes_beside
 from demos.base.safe_headers import SafeHeaders
 from omni.errors import OmniError
 from omni.loading.checkpoint import Checkpoint
@@ -43,7 +45,9 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 FIRST_PORT = 7860
 PORTS_TRIED = 100
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
+# owner/name or owner/name@revision; omni.loading.hub would import the Hub's client.
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+HOSTS_VARIABLE = "OMNI_ALLOW_HOST"  # environment: names as for --allow-host, with commas between
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
 SILENT_S = 30.0  # without a sign of the other side: the connection is dead
@@ -90,6 +94,12 @@ class ServeOptions:
         """Who may change the model."""
         return Owner(self.private, self.visitors_load)
 
+    @property
+    def visitors(self) -> Visitors:
+        """How visitors are told apart by their addresses."""
+        behind = self.share or bool(self.allow_hosts) or on_space()
+        return Visitors(not self.private, behind, inner=self.share or on_space())
+
 
 def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
     """The options that the flags name; an open page without a login gets one, with a password.
@@ -102,7 +112,7 @@ def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
         port,
         flags.share,
         tuple(map(login, flags.auth)),
-        tuple(flags.allow_host),
+        (*flags.allow_host, *named_hosts()),
         flags.let_visitors_load,
     )
     if options.auth or flags.no_auth or on_space() or not options.open:
@@ -132,6 +142,11 @@ def check_model(name: str) -> None:
         return
     checkpoint = Checkpoint(folder, name)
     _ = checkpoint.config, checkpoint.weight_files
+
+
+def named_hosts() -> tuple[str, ...]:
+    """What the environment adds to ``--allow-host``: where nobody can give flags, as on a Space."""
+    return tuple(filter(None, map(str.strip, os.environ.get(HOSTS_VARIABLE, "").split(","))))
 
 
 def on_space() -> bool:
@@ -217,7 +232,9 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
     keep_uploads_apart()
+    watch_uploads()
     hosts = hosts_of(options)
+    behind = partial(_behind_the_door, hosts, options.visitors, doors_of(page))
     _, address, shared = page.launch(
         server_name=options.host,
         server_port=options.port,
@@ -239,7 +256,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        app_kwargs={"lifespan": partial(_behind_the_door, hosts), "routes": routes_beside(page)},
+        app_kwargs={"lifespan": behind, "routes": routes_beside(page)},
     )
     end_silent_connections(page, SILENT_S)
     if not isinstance(page.app.middleware_stack, SafeHeaders):
@@ -253,18 +270,26 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
 def hosts_of(options: ServeOptions) -> Hosts:
     """The names under which the page is reached; that of a share link is known once it is there."""
     given = {options.host, *options.allow_hosts}
-    if on_space():
-        given |= {os.environ.get("SPACE_HOST", ""), ".hf.space"}
+    if on_space():  # with a domain of one's own the variable names several
+        given |= {*os.environ.get("SPACE_HOST", "").split(","), ".hf.space"}
     local = is_loopback(options.host) and not on_space()
     return Hosts(local, names(given))
 
 
 @asynccontextmanager
-async def _behind_the_door(hosts: Hosts, app: Starlette) -> AsyncIterator[None]:
+async def _behind_the_door(
+    hosts: Hosts,
+    visitors: Visitors,
+    doors: Sequence[Callable[[ASGIApp], ASGIApp]],
+    app: Starlette,
+) -> AsyncIterator[None]:
     """Put the checks of every request before all that Gradio does, its answers to CORS too."""
     inside = app.middleware_stack
     assert inside is not None  # what runs this
+    for door in doors:
+        inside = door(inside)
     quiet = NoTraces(Compressed(inside), log=log.info)
-    guarded = SameOrigin(SlowGuesses(quiet, log=log.warning), hosts)
+    slowed = SlowGuesses(quiet, log=log.warning, address=visitors.address)
+    guarded = SameOrigin(slowed, hosts)
     app.middleware_stack = SafeHeaders(guarded, on_space())
     yield

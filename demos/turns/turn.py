@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -30,7 +30,17 @@ from demos.turns.sessions import Session, TurnBusy
 from omni.conversation import DEFAULT_SYSTEM_TEXT, Audio, Message, Part, SystemPrompt, Text
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.errors import OmniError
-from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.events import (
+    SPEECH_RATE,
+    EngineEvent,
+    Progress,
+    SpeechChunk,
+    TextDelta,
+    TurnEnd,
+    TurnStats,
+)
+from omni.fair_queue import Asker
+from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 
@@ -51,6 +61,9 @@ ANSWER_NAME = "answer.wav"
 OVER_S = 1.0  # a turn whose end the page has seen is over within this
 
 
+Prepare: TypeAlias = Callable[[threading.Event], tuple[tuple[Part, ...], SystemPrompt]]
+
+
 def unchanged(options: GenerationOptions) -> GenerationOptions:
     """The checkpoint's own options."""
     return options
@@ -60,8 +73,9 @@ def unchanged(options: GenerationOptions) -> GenerationOptions:
 class Ask:
     """What a person gave for one turn."""
 
-    # Makes the message's parts and the system prompt; it may read files.
-    prepare: Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
+    # Makes the message's parts and the system prompt; it may read files, and ends with
+    # DecodingStopped when the signal is set.
+    prepare: Prepare
     speech: bool  # whether the answer is to be spoken
     language: PageLanguage  # of the page's sentences
     text: str = ""  # given back to the text box if the turn fails
@@ -98,7 +112,7 @@ class _Turn:
     words: Words
     thread: Thread
     key: str  # under which the engine keeps what the chat's next turn can use
-    owner: str  # whose place it takes in the line: the session's
+    owner: Asker  # whose place it takes in the line
     line: VoiceLine | None = None
     so_far: AnswerSoFar = field(default_factory=AnswerSoFar)
     unplayed: list[np.ndarray] = field(default_factory=list)  # sound that no view has brought yet
@@ -165,7 +179,7 @@ def run_turn(
             ask, thread = _begun_anew(ask, thread, words)
             session.at_end(key, partial(engine.forget, key))
             yield from _run(
-                engine, session, _Turn(ask, words, thread, key, session.folder.name, line), stop
+                engine, session, _Turn(ask, words, thread, key, session.asker, line), stop
             )
     except TurnBusy:
         sentence = words.say(ask.language, "turn-busy")
@@ -226,12 +240,14 @@ def _work(
 ) -> None:
     """The worker thread: prepare, generate, report everything."""
     try:
-        parts, system = turn.ask.prepare()
+        parts, system = turn.ask.prepare(stop)
         items.put(Prepared(parts))
         for event in _events(engine, turn, parts, system, stop):
             if turn.line is not None and isinstance(event, SpeechChunk):
                 turn.line.push(event.samples)  # past all that the screen waits for
             items.put(event)
+    except DecodingStopped:  # before the engine was asked
+        items.put(TurnEnd(Message("assistant", ()), "stopped", TurnStats()))
     except Exception as error:  # shown to the person by the consumer, see _last_view
         items.put(error)
     finally:
