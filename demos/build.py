@@ -18,6 +18,7 @@ from demos.base.gradio_internals import leave_no_empty_files
 from demos.base.languages import Words
 from demos.base.owner import Owner
 from demos.base.page import Page
+from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
 from demos.panels.header import CHOOSE_JS, build_header
@@ -104,7 +105,7 @@ def _build_tabs(
             built.append(tab)
             if spec.live is not None:
                 build_live(tab, context, live, bar.follow, camera=spec.live == "camera")
-    page.beside += [live.route(), *context.voice_lines.routes()]
+    page.beside += [live.route(), *context.voice_lines.routes(), health_route(context.engine)]
     return built
 
 

@@ -54,6 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--auth", action="append", default=[], metavar="USER:PASSWORD", help="ask for a login")
     add("--no-auth", action="store_true", help="no password, though the page is open to others")
     add("--let-visitors-load", action="store_true", help="visitors may change the model, too")
+    add("--keep-voices", action="store_true", help="keep saved voices, for all who reach the page")
     add(
         "--allow-host",
         action="append",
@@ -145,7 +146,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
-    library = owner_library() if options.private else None
+    library = owner_library() if options.private or flags.keep_voices else None
     page = build(engine, sessions, words, library, owner=options.owner)
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()

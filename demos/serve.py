@@ -49,6 +49,9 @@ SILENT_S = 30.0  # without a sign of the other side: the connection is dead
 USER = "omni"  # of a login that was made up
 PASSWORD_BYTES = 12  # of chance in its password
 QUEUE_REST_S = 0.01  # between Gradio's looks into its empty queue
+# Of the environment: user:password, several with spaces between. Other than the flag's, it stands
+# in no list of processes; a container and a Space keep it as a secret.
+AUTH_VARIABLE = "OMNI_AUTH"
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +99,12 @@ def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
     Raises:
         ServeError: a login of another form.
     """
+    logins = flags.auth or os.environ.get(AUTH_VARIABLE, "").split()
     options = ServeOptions(
         host,
         port,
         flags.share,
-        tuple(map(login, flags.auth)),
+        tuple(map(login, logins)),
         tuple(flags.allow_host),
         flags.let_visitors_load,
     )
@@ -154,7 +158,7 @@ def login(text: str) -> tuple[str, str]:
     """
     user, colon, password = text.partition(":")
     if not (user and colon and password):
-        raise ServeError("login-form", "--auth must look like user:password.")
+        raise ServeError("login-form", "--auth and OMNI_AUTH must look like user:password.")
     return user, password
 
 
