@@ -7,7 +7,7 @@ fault: ``idle`` (the first question loads it), ``loading`` and ``ready`` come wi
 (the last load failed, nobody is answered) with 503. ``/healthz?ready`` comes with 503 until turns
 are answered at once, for whoever sends visitors only there.
 
-Usage: python -m demos.hosting.health [ADDRESS]; exits with 0 or 1, as a container's health check wants it.
+Usage: python -m demos.hosting.health [ADDRESS]; exits with 0 or 1, as a health check wants it.
 """
 
 from __future__ import annotations
