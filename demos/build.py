@@ -14,7 +14,7 @@ import gradio as gr
 from demos.api import build_api
 from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
-from demos.base.gradio_internals import leave_no_empty_files
+from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_empty_files
 from demos.base.languages import Words
 from demos.base.owner import Owner
 from demos.base.page import Page
@@ -60,6 +60,7 @@ def build(
     if not owner.private:
         words = words.for_others()
     leave_no_empty_files()
+    believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
@@ -94,6 +95,8 @@ def _build_tabs(
     """The tabs, with Live in those that have it."""
     live = LiveDesk()
     built = []
+    if not any(spec.live for spec in specs):
+        gr.Markdown(context.words.static("live-absent"), elem_classes=["hint"])
 
     def changed(turn: Event) -> None:  # a turn may have loaded the model
         bar.follow(turn)

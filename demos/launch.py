@@ -122,7 +122,8 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     check_version()
     from demos import serve
     from demos.base.languages import Words
-    from demos.build import build
+    from demos.build import TABS, build
+    from demos.hosting import zero
     from demos.turns.listeners import Listeners
     from demos.turns.room import SHARED_QUOTA
     from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root, script_idle_s
@@ -131,6 +132,8 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     from omni.media.limits import SHARED, set_limits
 
     words = Words(flags.lang)
+    if zero.lent():
+        zero.begin()  # before anything looks for a GPU
     serve.check_model(flags.model)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
@@ -145,9 +148,11 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     atexit.register(sessions.close)
     signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
+    settings = EngineSettings(flags.model, flags.quantization, flags.device)
+    engine = zero.engine(settings) if zero.lent() else Engine(settings)
     library = owner_library() if options.private or flags.keep_voices else None
-    page = build(engine, sessions, words, library, owner=options.owner)
+    tabs = [replace(tab, live=None) for tab in TABS] if zero.lent() else TABS
+    page = build(engine, sessions, words, library, tabs, options.owner)
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     print(f"Ready: {address}", flush=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -24,10 +22,6 @@ from tests.support.root import ROOT
 
 START_S = 120.0
 END_S = 20.0  # compose.yaml's grace
-ROOTED = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("unshare"),
-    reason="a root file system of its own needs Linux and root",
-)
 
 
 def test_the_dockerfile_is_as_its_linter_wants_it() -> None:
@@ -85,9 +79,12 @@ class Container:
 def running(tmp_path: Path) -> Iterator[Container]:
     """The image's command in a root file system that nothing can write to, as any user."""
     port, log = free_port(), tmp_path / "log"
-    extra = {"GRADIO_SERVER_PORT": str(port), "OMNI_AUTH": "me:secret"}
+    given = container.variables() | {
+        "GRADIO_SERVER_PORT": str(port),
+        "OMNI_AUTH": "me:secret",
+    }
     arguments = [*container.command("ENTRYPOINT"), "--model", "nano", "--device", "cpu"]
-    process = container.start(arguments, tmp_path, extra, log)
+    process = container.start(arguments, tmp_path, given, log)
     try:
         yield Container(process, f"http://127.0.0.1:{port}", log)
     finally:
@@ -95,7 +92,7 @@ def running(tmp_path: Path) -> Iterator[Container]:
         process.wait()
 
 
-@ROOTED
+@container.ROOTED
 def test_it_answers_as_any_user_with_a_file_system_to_read_alone_and_ends_when_told(
     running: Container,
 ) -> None:

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+import pytest
+
 from tests.support.root import ROOT
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -33,7 +35,6 @@ for name in {system}; do
 done
 [ -e "$NEW$BASE" ] || {{ mkdir -p "$NEW$BASE" && mount --bind "$BASE" "$NEW$BASE"; }}
 mkdir -p "$NEW/opt/omni" "$NEW/app" "$NEW/proc" "$NEW/tmp" "$NEW/data"
-[ -z "${{RESOLVED:-}}" ] || mkdir -p "$NEW$RESOLVED"
 mount --bind "$VENV" "$NEW/opt/omni"
 mount --bind "$APP" "$NEW/app"
 mount -t proc proc "$NEW/proc"
@@ -110,21 +111,28 @@ def copied(folder: Path) -> Path:
 
 
 def start(
-    arguments: Sequence[str], folder: Path, extra: Mapping[str, str], log: Path
+    arguments: Sequence[str],
+    folder: Path,
+    given: Mapping[str, str],
+    log: Path,
+    app: Path | None = None,
+    user: int = USER,
 ) -> subprocess.Popen[bytes]:
     """Run a command of the image as it would run there; needs Linux and root.
 
     Args:
         arguments: with the image's paths.
         folder: empty, for what is mounted.
-        extra: variables beside the Dockerfile's own.
+        given: the environment.
+        app: what lies in /app; None: as the Dockerfile has it.
+        user: who runs it.
     """
     new = folder / "root"
     new.mkdir()
-    given = variables() | {"PATH": "/opt/omni/bin:/usr/bin:/bin"} | extra
+    given = {"PATH": "/opt/omni/bin:/usr/bin:/bin"} | dict(given)
     script = SCRIPT.format(
         system=" ".join(SYSTEM),
-        user=USER,
+        user=user,
         variables=" ".join(shlex.quote(f"{name}={value}") for name, value in given.items()),
         command=shlex.join(arguments),
     )
@@ -132,10 +140,16 @@ def start(
     with log.open("wb") as file:
         return subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
-            env=os.environ | places | {"APP": str(copied(folder))},
+            env=os.environ | places | {"APP": str(app or copied(folder))},
             stdout=file,
             stderr=file,
         )
+
+
+ROOTED = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("unshare"),
+    reason="a root file system of its own needs Linux and root",
+)
 
 
 def terminate(process: subprocess.Popen[bytes]) -> None:
