@@ -153,15 +153,15 @@ class Api:
             raise gr.Error(answer.note)  # all that was asked for is lost
         return _path(answer.sound), _told(last.end, answer)
 
-    def model(self) -> dict[str, Any]:
+    def model(self, request: gr.Request) -> dict[str, Any]:
         """What is loaded, and what the next request runs with (it is loaded then)."""
         report, settings = self.engine.report, self.engine.settings
         loaded = asdict(report) if report else None
         if loaded:
-            loaded["checkpoint"] = self.owner.shown(loaded["checkpoint"])
+            loaded["checkpoint"] = self.owner.shown(loaded["checkpoint"], request)
         return {
             "loaded": loaded,
-            "settings": asdict(settings) | {"model": self.owner.shown(settings.model)},
+            "settings": asdict(settings) | {"model": self.owner.shown(settings.model, request)},
             "busy": self.engine.busy,
         }
 
@@ -192,7 +192,7 @@ class Api:
                 pass
         except OmniError as error:
             raise refusal(self.words.error(language, error)) from error
-        return self.model()
+        return self.model(request)
 
     def unload_model(self, request: gr.Request) -> dict[str, Any]:
         """Free the memory of the model, for everybody; the next request loads it again."""
@@ -200,7 +200,7 @@ class Api:
         if self.engine.busy:
             raise refusal(self.words.say(self.words.of(request), "model-busy"))
         self.engine.unload()
-        return self.model()
+        return self.model(request)
 
     def _owner_alone(self, request: gr.Request) -> None:
         """Refuse before anything of what is asked for is looked at."""
@@ -216,7 +216,7 @@ class Api:
             yield view
 
     def _session(self, request: gr.Request) -> Session:
-        return self.sessions.get(request.session_hash)
+        return self.sessions.of(request)
 
 
 def statistics(end: TurnEnd) -> dict[str, Any]:

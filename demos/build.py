@@ -7,6 +7,7 @@ Does not know: what is inside the panels and tabs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import gradio as gr
@@ -16,7 +17,7 @@ from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
 from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_empty_files
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
 from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
@@ -31,6 +32,7 @@ from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
 from demos.tabs.video import VIDEO
 from demos.turns.sessions import Sessions
+from demos.turns.uploads import Uploads
 from demos.voices.build import BuiltVoice, build_voice_panel
 from demos.voices.library import VoiceLibrary
 
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 TITLE = "Omni"
 TABS = (AUDIO, VIDEO, IMAGE)
-OWNER = Owner()
 
 
 def build(
@@ -65,7 +66,7 @@ def build(
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
-            voice = build_voice_panel(engine, sessions, words, library)
+            voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
         language = build_header(words)
         bar = build_model_bar(engine, words, owner)
@@ -77,7 +78,7 @@ def build(
         voice.greet(page.load)
 
         def arrive(request: gr.Request) -> None:
-            sessions.get(request.session_hash).page = True
+            sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
         _connect_language(page, language, words, bar, voice, built)
@@ -86,6 +87,9 @@ def build(
             sessions.leave(request.session_hash)
 
         page.unload(leave)
+    page.before.append(
+        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
+    )
     return page
 
 

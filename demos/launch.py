@@ -11,7 +11,6 @@ import argparse
 import atexit
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 from demos.base.word_files import page_languages, read_words
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError, ResourceError
+from omni.fair_queue import LineLimits
 from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STARTS_AT_ONCE = 5  # programs that may be after the same port
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 0  # exit codes
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -62,14 +62,40 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="a name under which a proxy serves this page; may be repeated; *: any",
     )
+    add(
+        "--wait-per-address",
+        type=_count,
+        default=LineLimits.address,
+        metavar="N",
+        help="requests that may wait from one address where others reach the page",
+    )
+    add(
+        "--daily-minutes",
+        type=_count,
+        metavar="N",
+        help="minutes of answering that an address has in 24 hours where others reach the page",
+    )
     languages = ("auto", *page_languages())
     add("--lang", choices=languages, default="auto", help="auto: the browser's language")
     add("--verbose", action="store_true", help="log what happens")
     return parser.parse_args(arguments)
 
 
+def _count(text: str) -> int:
+    """A flag's value that counts something.
+
+    Raises:
+        ValueError: it is no whole number above zero.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def program() -> int:
     """:func:`main` as the program: its end is an end also in the middle of turns."""
+    ending.heed(TERMINATED)
     return ending.run_program(main)
 
 
@@ -111,8 +137,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     named = os.environ.pop("GRADIO_SERVER_NAME", "")  # Gradio itself tries it as IPv4 alone
     host = flags.host or named
     host = host.strip().removeprefix("[").removesuffix("]")
-    port = environment_port()
-    port = port if flags.port is None else flags.port
+    port = whole_number("GRADIO_SERVER_PORT") if flags.port is None else flags.port
     prepare_places()
     prepare_network(own=[host] if host else ())
 
@@ -146,10 +171,9 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
         set_limits(SHARED)
         sessions.quota = SHARED_QUOTA
     atexit.register(sessions.close)
-    signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    settings = EngineSettings(flags.model, flags.quantization, flags.device)
-    engine = zero.engine(settings) if zero.lent() else Engine(settings)
+    sessions.address_of = options.visitors.asks
+    engine = engine_of(flags)
     library = owner_library() if options.private or flags.keep_voices else None
     tabs = [replace(tab, live=None) for tab in TABS] if zero.lent() else TABS
     page = build(engine, sessions, words, library, tabs, options.owner)
@@ -161,6 +185,25 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
         print(words.say(words.of(None), "no-microphone"))
     return engine, sessions
+
+
+def engine_of(flags: argparse.Namespace) -> Engine:
+    """The engine that the flags ask for; on a ZeroGPU Space with its model.
+
+    Raises:
+        OmniError: a variable, or there a model, that cannot be followed.
+    """
+    from demos.hosting import zero
+    from demos.hosting.allowance import Allowance, MeteredEngine
+
+    settings = EngineSettings(flags.model, flags.quantization, flags.device)
+    line = LineLimits(address=flags.wait_per_address)
+    if zero.lent():
+        return zero.engine(settings, line)
+    minutes = flags.daily_minutes or whole_number("OMNI_DAILY_MINUTES")
+    if minutes:
+        return MeteredEngine(settings, Allowance(minutes), line=line)
+    return Engine(settings, line=line)
 
 
 def served_at(page: gr.Blocks, words: Words, options: ServeOptions, port: int | None) -> str:
@@ -183,21 +226,21 @@ def served_at(page: gr.Blocks, words: Words, options: ServeOptions, port: int | 
     raise AssertionError("the last try returns or raises")
 
 
-def environment_port() -> int | None:
-    """The port that GRADIO_SERVER_PORT asks for.
+def whole_number(name: str) -> int | None:
+    """The number that a variable of the environment holds; None: it is not set.
 
     Raises:
         ResourceError: ``variable-number``.
     """
-    value = os.environ.get("GRADIO_SERVER_PORT", "").strip()
+    value = os.environ.get(name, "").strip()
     if not value:
-        os.environ.pop("GRADIO_SERVER_PORT", None)  # Gradio reads it as a number
+        os.environ.pop(name, None)  # Gradio reads some of them as numbers
         return None
     if not value.isdecimal():
         raise ResourceError(
             "variable-number",
             "The environment variable {name} must be a whole number, not {value}.",
-            name="GRADIO_SERVER_PORT",
+            name=name,
             value=value,
         )
     return int(value)
@@ -244,12 +287,6 @@ def sentence(language: str, error: OmniError) -> str:
     return said.format(**error.params) if said else str(error)
 
 
-def terminated(*_: object) -> None:
-    """End the program, once: what follows while it tidies up is not heard."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(0)
-
-
 def end(engine: Engine, sessions: Sessions) -> None:
     """Whatever is under way stops; no new turn begins."""
     if threading.current_thread() is threading.main_thread():
@@ -262,7 +299,7 @@ def wait() -> None:
     """Until the program is interrupted or told to end."""
     never = threading.Event()
     while not never.wait(ending.SIGNAL_S):
-        pass
+        ending.obey(TERMINATED)
 
 
 def refuse(sentence: str) -> int:

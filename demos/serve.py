@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 from argparse import Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,17 +22,19 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from demos.base import theme
 from demos.base.gradio_internals import (
     end_silent_connections,
     keep_uploads_apart,
     rest_queue,
+    watch_uploads,
 )
 from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names
 from demos.base.languages import Words
-from demos.base.owner import Owner
-from demos.base.page import routes_beside
+from demos.base.owner import Owner, Visitors
+from demos.base.page import doors_of, routes_beside
 from demos.base.safe_headers import SafeHeaders
 from omni.errors import OmniError
 from omni.loading.checkpoint import Checkpoint
@@ -91,6 +93,12 @@ class ServeOptions:
     def owner(self) -> Owner:
         """Who may change the model."""
         return Owner(self.private, self.visitors_load)
+
+    @property
+    def visitors(self) -> Visitors:
+        """How visitors are told apart by their addresses."""
+        behind = self.share or bool(self.allow_hosts) or on_space()
+        return Visitors(not self.private, behind, inner=self.share or on_space())
 
 
 def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
@@ -220,7 +228,9 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
     keep_uploads_apart()
+    watch_uploads()
     hosts = hosts_of(options)
+    behind = partial(_behind_the_door, hosts, options.visitors, doors_of(page))
     _, address, shared = page.launch(
         server_name=options.host,
         server_port=options.port,
@@ -242,7 +252,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        app_kwargs={"lifespan": partial(_behind_the_door, hosts), "routes": routes_beside(page)},
+        app_kwargs={"lifespan": behind, "routes": routes_beside(page)},
     )
     end_silent_connections(page, SILENT_S)
     if not isinstance(page.app.middleware_stack, SafeHeaders):
@@ -263,11 +273,19 @@ def hosts_of(options: ServeOptions) -> Hosts:
 
 
 @asynccontextmanager
-async def _behind_the_door(hosts: Hosts, app: Starlette) -> AsyncIterator[None]:
+async def _behind_the_door(
+    hosts: Hosts,
+    visitors: Visitors,
+    doors: Sequence[Callable[[ASGIApp], ASGIApp]],
+    app: Starlette,
+) -> AsyncIterator[None]:
     """Put the checks of every request before all that Gradio does, its answers to CORS too."""
     inside = app.middleware_stack
     assert inside is not None  # what runs this
+    for door in doors:
+        inside = door(inside)
     quiet = NoTraces(inside, log=log.info)
-    guarded = SameOrigin(SlowGuesses(quiet, log=log.warning), hosts)
+    slowed = SlowGuesses(quiet, log=log.warning, address=visitors.address)
+    guarded = SameOrigin(slowed, hosts)
     app.middleware_stack = SafeHeaders(guarded, on_space())
     yield

@@ -15,7 +15,9 @@ import inspect
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -120,6 +122,46 @@ def keep_uploads_apart() -> None:
 
     if route_utils.GradioUploadFile.__name__ != Upload.__name__:
         setattr(route_utils, "GradioUploadFile", Upload)  # noqa: B010 - a class, for mypy
+
+
+_uploading: ContextVar[list[Any] | None] = ContextVar("uploading", default=None)
+
+
+@contextmanager
+def uploading() -> Iterator[list[Any]]:
+    """The temporary files that an upload is written to while this lasts. One that came to its end
+    was renamed; what is still there under the name that it has here is of no use to anybody.
+    """
+    files: list[Any] = []
+    token = _uploading.set(files)
+    try:
+        yield files
+    finally:
+        _uploading.reset(token)
+
+
+def watch_uploads() -> None:
+    """Let :func:`uploading` know of uploads, from the next one on; doing it again changes nothing.
+
+    Gradio removes the files of just those uploads that it refuses itself.
+    """
+    from gradio import route_utils
+
+    class Parser(route_utils.GradioMultiPartParser):
+        async def parse(self) -> Any:
+            """Gradio's."""
+            files = _uploading.get()
+            if files is not None:  # the list grows while it is filled
+                self._files_to_close_on_error = files
+            try:
+                return await super().parse()
+            except BaseException:
+                if self.upload_progress is not None and self.upload_id is not None:
+                    self.upload_progress.set_done(self.upload_id)  # nobody waits for more of it
+                raise
+
+    if route_utils.GradioMultiPartParser.__name__ != Parser.__name__:
+        setattr(route_utils, "GradioMultiPartParser", Parser)  # noqa: B010 - a class, for mypy
 
 
 def leave_no_empty_files() -> None:

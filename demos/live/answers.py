@@ -65,7 +65,7 @@ class Work:
             report(Prepared(parts))
             asked = self.thread.plus(Entry(Message("user", parts)))
             conversation = asked.conversation(setup.system, setup.prompt_language)
-            owner = self.session.folder.name
+            owner = self.session.asker
             for event in self.engine.turn(conversation, self._options, self.stop, setup.key, owner):
                 report(event)
         except Exception as error:  # becomes a sentence in the chat, see demos.live.session

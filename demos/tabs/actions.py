@@ -265,7 +265,7 @@ class Actions:
         session.forget([path for path in before.files() if path not in kept])
 
     def _session(self, request: gr.Request) -> Session:
-        return self.context.sessions.get(request.session_hash)
+        return self.context.sessions.of(request)
 
     def _language(self, request: gr.Request) -> PageLanguage:
         return self.context.words.of(request)

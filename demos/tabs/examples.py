@@ -105,7 +105,7 @@ def example_handler(
         given = actions.given(values)
         words = context.words
         variant = example.variants[words.prompt_language(words.of(request))]
-        session = context.sessions.get(request.session_hash)
+        session = context.sessions.of(request)
 
         def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
             parts = variant.parts(lambda name: _copied(session, name))

@@ -109,7 +109,7 @@ def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | Non
         if not thread.entries:
             gr.Info(context.words.say(context.words.of(request), "chat-is-empty"))
             return None
-        session = context.sessions.get(request.session_hash)
+        session = context.sessions.of(request)
         name = f"conversation-{time.strftime('%Y%m%d-%H%M%S')}.zip"
         try:
             with session.writing(name, sizes(thread.files())) as path:
@@ -130,7 +130,7 @@ def save_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread
         rows, row = thread.rows(), int(event.row)
         if not 0 <= row < len(rows):
             return None
-        session = context.sessions.get(request.session_hash)
+        session = context.sessions.of(request)
         made: list[Path] = []
 
         def place(name: str) -> Path:
@@ -154,7 +154,7 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
     context = actions.context
 
     def load(request: gr.Request, upload: str, thread: Thread) -> Changes:
-        session, language = context.sessions.get(request.session_hash), context.words.of(request)
+        session, language = context.sessions.of(request), context.words.of(request)
         if session.running(actions.tab.spec.name):
             gr.Warning(context.words.say(language, "turn-busy"))
             return actions.show(request, thread, thread)

@@ -32,6 +32,7 @@ from omni.conversation import Audio, Message, Part, SystemPrompt, Text
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.errors import OmniError
 from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.fair_queue import Asker
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 
@@ -101,7 +102,7 @@ class _Turn:
     words: Words
     thread: Thread
     key: str  # under which the engine keeps what the chat's next turn can use
-    owner: str  # whose place it takes in the line: the session's
+    owner: Asker  # whose place it takes in the line
     line: VoiceLine | None = None
     so_far: AnswerSoFar = field(default_factory=AnswerSoFar)
     unplayed: list[np.ndarray] = field(default_factory=list)  # sound that no view has brought yet
@@ -166,7 +167,7 @@ def run_turn(
             key = session.key(tab)
             session.at_end(key, partial(engine.forget, key))
             yield from _run(
-                engine, session, _Turn(ask, words, thread, key, session.folder.name, line), stop
+                engine, session, _Turn(ask, words, thread, key, session.asker, line), stop
             )
     except TurnBusy:
         sentence = words.say(ask.language, "turn-busy")

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,7 +31,6 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
     monkeypatch.setattr(serve, "serve", fake_serve)
     monkeypatch.setattr(launch, "wait", lambda: None)
-    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     monkeypatch.setattr(launch.atexit, "register", lambda close: seen.update(close=close))
     monkeypatch.delenv("SPACE_ID", raising=False)
     monkeypatch.setenv(
@@ -59,6 +59,33 @@ def test_flags_arrive(served: dict[str, Any], capsys: pytest.CaptureFixture[str]
     assert served["words"].choice == "zh"
     assert NO_MICROPHONE not in capsys.readouterr().out  # the shared link is https
     served["close"]()
+
+
+@pytest.mark.parametrize(
+    ("flags", "address"),
+    [
+        ([], None),
+        (["--auth", "a:b"], "192.0.2.1"),
+        (["--host", "0.0.0.0"], "192.0.2.1"),
+        (["--allow-host", "omni.example"], "198.51.100.7"),
+        (["--share"], "198.51.100.7"),
+    ],
+)
+def test_addresses_tell_people_apart_where_others_come(
+    served: dict[str, Any], flags: list[str], address: str | None
+) -> None:
+    assert launch.main([*flags, "--wait-per-address", "5"]) == 0
+    headers = {"x-forwarded-for": "198.51.100.7"}
+    asked = SimpleNamespace(client=SimpleNamespace(host="192.0.2.1"), headers=headers)
+    assert served["options"].visitors.asks(asked) == address
+    served["close"]()
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "few"])
+def test_a_bound_is_a_number(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        launch.parse(["--wait-per-address", number])
+    assert "--wait-per-address" in capsys.readouterr().err
 
 
 def test_an_open_page_gets_a_password_that_is_told_once(

@@ -30,8 +30,8 @@ else:
     def none(*_):
         raise KeyError("no entry")
     pwd.getpwuid = none
-from demos.launch import main
-sys.exit(main(sys.argv[1:]))
+from demos.launch import program
+sys.exit(program())
 """
 BARE = ("HOME", "USERPROFILE", "USER", "LOGNAME", "USERNAME", "LNAME")
 

@@ -11,7 +11,7 @@ from demos.base.languages import Words
 from demos.live import wire
 from demos.live.gate import MESSAGES_WAITING, PICTURES_A_SECOND, PICTURES_AT_ONCE, Gate
 from demos.live.panel import REFUSALS, THRESHOLDS, settings_of
-from demos.live.route import MAX_LIVE, LiveDesk
+from demos.live.route import MAX_LIVE, MAX_LIVE_EACH, LiveDesk
 from omni.dialogue.camera import LARGEST_FRAME
 
 
@@ -115,3 +115,15 @@ def test_live_has_so_many_places_and_no_more() -> None:
             assert not free
     with desk.seat() as free:
         assert free
+
+
+def test_an_address_has_not_all_places_of_live() -> None:
+    desk = LiveDesk()
+    with ExitStack() as places:
+        taken = [places.enter_context(desk.seat("one")) for _ in range(MAX_LIVE_EACH + 1)]
+        assert taken == [True] * MAX_LIVE_EACH + [False]
+        assert places.enter_context(desk.seat("other"))
+        assert places.enter_context(desk.seat())
+    with ExitStack() as places:  # they are given back, and bound nobody on one's own machine
+        taken = [places.enter_context(desk.seat()) for _ in range(MAX_LIVE + 1)]
+        assert taken == [True] * MAX_LIVE + [False]
