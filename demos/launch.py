@@ -50,6 +50,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--device", default="auto", help="auto, cpu, mps, cuda (all GPUs), cuda:N")
     add("--host", help="address to serve on (127.0.0.1: this machine alone; 0.0.0.0: the network)")
     add("--port", type=int, help="default: the first free one from 7860 on")
+    add("--https", action="store_true", help="serve https with a self-made certificate")
+    add("--ssl-certfile", metavar="FILE", help="serve https with this certificate (PEM)")
+    add("--ssl-keyfile", metavar="FILE", help="the key of the certificate (PEM)")
+    add("--root-path", default="", metavar="PATH", help="where a proxy serves the page, as /omni")
     add("--share", action="store_true", help="also make a public https link through gradio.live")
     add("--auth", action="append", default=[], metavar="USER:PASSWORD", help="ask for a login")
     add("--no-auth", action="store_true", help="no password, though the page is open to others")
@@ -179,12 +183,23 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     page = build(engine, sessions, words, library, tabs, options.owner)
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
+    announce(address, host, options, words)
+    return engine, sessions
+
+
+def announce(address: str, host: str, options: ServeOptions, words: Words) -> None:
+    """Say where the page is, who reaches it, and what its visitors will miss."""
+    from demos import serve
+
+    language = words.of(None)
     print(f"Ready: {address}", flush=True)
     if warning := serve.warning(options, words):
         print(warning, flush=True)
-    if not (serve.is_loopback(host) or options.share or serve.on_space()):
-        print(words.say(words.of(None), "no-microphone"))
-    return engine, sessions
+    https = options.certificate
+    if https is not None and https.made_here:
+        print(words.say(language, "own-certificate", fingerprint=https.fingerprint))
+    elif not (https or serve.is_loopback(host) or options.share or serve.on_space()):
+        print(words.say(language, "no-microphone"))
 
 
 def engine_of(flags: argparse.Namespace) -> Engine:

@@ -36,6 +36,7 @@ from demos.base.languages import Words
 from demos.base.owner import Owner, Visitors
 from demos.base.page import doors_of, routes_beside
 from demos.base.safe_headers import SafeHeaders
+from demos.hosting.certificate import Certificate, given, made
 from omni.errors import OmniError
 from omni.loading.checkpoint import Checkpoint
 from omni.settings import NANO
@@ -45,6 +46,7 @@ EVERYWHERE = "0.0.0.0"
 FIRST_PORT = 7860
 PORTS_TRIED = 100
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
+_ROOT = re.compile(r"(https?://[^/\s?#]+)?(/[^\s?#/]+)*")
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
 SILENT_S = 30.0  # without a sign of the other side: the connection is dead
@@ -78,6 +80,8 @@ class ServeOptions:
     allow_hosts: tuple[str, ...] = ()
     visitors_load: bool = False
     made_up: bool = False
+    root_path: str = ""  # under which a proxy serves the page: /omni, or a whole address
+    certificate: Certificate | None = None  # None: http
 
     @property
     def private(self) -> bool:
@@ -107,6 +111,9 @@ def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
     Raises:
         ServeError: a login of another form.
     """
+    certificate = given(flags.ssl_certfile, flags.ssl_keyfile)
+    if flags.https and certificate is None:
+        certificate = made(host)
     logins = flags.auth or os.environ.get(AUTH_VARIABLE, "").split()
     options = ServeOptions(
         host,
@@ -115,10 +122,28 @@ def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
         tuple(map(login, logins)),
         tuple(flags.allow_host),
         flags.let_visitors_load,
+        root_path=root_of(flags.root_path),
+        certificate=certificate,
     )
     if options.auth or flags.no_auth or on_space() or not options.open:
         return options
     return replace(options, auth=((USER, secrets.token_urlsafe(PASSWORD_BYTES)),), made_up=True)
+
+
+def root_of(text: str) -> str:
+    """The path, or the whole address, under which a proxy serves the page.
+
+    Raises:
+        ServeError: ``root-path``.
+    """
+    root = (text or os.environ.get("GRADIO_ROOT_PATH", "")).strip().rstrip("/")
+    if root and not _ROOT.fullmatch(root):
+        raise ServeError(
+            "root-path",
+            "--root-path must look like /omni or https://example.org/omni, not {value}.",
+            value=text,
+        )
+    return root
 
 
 def warning(options: ServeOptions, words: Words) -> str:
@@ -229,12 +254,16 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     rest_queue(page, QUEUE_REST_S)
     keep_uploads_apart()
     watch_uploads()
-    hosts = hosts_of(options)
+    hosts, certificate = hosts_of(options), options.certificate
     behind = partial(_behind_the_door, hosts, options.visitors, doors_of(page))
     _, address, shared = page.launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
+        root_path=options.root_path,
+        ssl_certfile=str(certificate.file) if certificate else None,
+        ssl_keyfile=str(certificate.key) if certificate else None,
+        ssl_verify=False,  # of the page's look at itself, when it starts
         auth=list(options.auth) or None,
         i18n=words.i18n(),
         theme=theme.theme(),
@@ -265,11 +294,13 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
 
 def hosts_of(options: ServeOptions) -> Hosts:
     """The names under which the page is reached; that of a share link is known once it is there."""
-    given = {options.host, *options.allow_hosts}
+    named = {options.host, *options.allow_hosts}
+    if "//" in options.root_path:
+        named.add(host_of(urlsplit(options.root_path).netloc))
     if on_space():
-        given |= {os.environ.get("SPACE_HOST", ""), ".hf.space"}
+        named |= {os.environ.get("SPACE_HOST", ""), ".hf.space"}
     local = is_loopback(options.host) and not on_space()
-    return Hosts(local, names(given))
+    return Hosts(local, names(named))
 
 
 @asynccontextmanager
