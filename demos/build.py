@@ -50,6 +50,7 @@ def build(
     library: VoiceLibrary | None = None,
     tabs: Sequence[TabSpec] = TABS,
     owner: Owner = OWNER,
+    note: str | None = None,
 ) -> gr.Blocks:
     """The page around one engine; every visitor gets a session of ``sessions``.
 
@@ -57,6 +58,7 @@ def build(
         library: where voices are kept; None: each session's own (see build_voice_panel).
         tabs: what the page offers, in this order.
         owner: who may change the model.
+        note: the word of what every visitor should know; None: nothing.
     """
     if not owner.private:
         words = words.for_others()
@@ -69,6 +71,8 @@ def build(
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
         language = build_header(words)
+        if note is not None:
+            gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         bar = build_model_bar(engine, words, owner)
         connect_model_bar(bar, parameters.follow)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())

@@ -180,7 +180,8 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     engine = engine_of(flags)
     library = owner_library() if options.private or flags.keep_voices else None
     tabs = [replace(tab, live=None) for tab in TABS] if zero.lent() else TABS
-    page = build(engine, sessions, words, library, tabs, options.owner)
+    note = "shared-note" if options.share else None
+    page = build(engine, sessions, words, library, tabs, options.owner, note)
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     announce(address, host, options, words)
