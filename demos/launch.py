@@ -142,6 +142,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     host = flags.host or named
     host = host.strip().removeprefix("[").removesuffix("]")
     port = whole_number("GRADIO_SERVER_PORT") if flags.port is None else flags.port
+    flags.share = flags.share or environment_share()
     prepare_places()
     prepare_network(own=[host] if host else ())
 
@@ -184,16 +185,22 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     page = build(engine, sessions, words, library, tabs, options.owner, note)
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
-    announce(address, host, options, words)
+    announce(address, host, options, words, bool(page.share_url))
     return engine, sessions
 
 
-def announce(address: str, host: str, options: ServeOptions, words: Words) -> None:
-    """Say where the page is, who reaches it, and what its visitors will miss."""
+def announce(address: str, host: str, options: ServeOptions, words: Words, linked: bool) -> None:
+    """Say where the page is, who reaches it, and what its visitors will miss.
+
+    Args:
+        linked: whether there is a public link.
+    """
     from demos import serve
 
     language = words.of(None)
     print(f"Ready: {address}", flush=True)
+    if options.share and not linked:
+        print(words.say(language, "share-failed"), flush=True)
     if warning := serve.warning(options, words):
         print(warning, flush=True)
     https = options.certificate
@@ -260,6 +267,11 @@ def whole_number(name: str) -> int | None:
             value=value,
         )
     return int(value)
+
+
+def environment_share() -> bool:
+    """Whether GRADIO_SHARE asks for a public link; Gradio itself looks at it where nobody says."""
+    return os.environ.get("GRADIO_SHARE", "").strip().lower() in ("true", "1", "yes")
 
 
 def upload_folder() -> Path | None:

@@ -45,7 +45,9 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 FIRST_PORT = 7860
 PORTS_TRIED = 100
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
+# owner/name or owner/name@revision; omni.loading.hub would import the Hub's client.
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+HOSTS_VARIABLE = "OMNI_ALLOW_HOST"  # environment: names as for --allow-host, with commas between
 _ROOT = re.compile(r"(https?://[^/\s?#]+)?(/[^\s?#/]+)*")
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
@@ -120,7 +122,7 @@ def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
         port,
         flags.share,
         tuple(map(login, logins)),
-        tuple(flags.allow_host),
+        (*flags.allow_host, *named_hosts()),
         flags.let_visitors_load,
         root_path=root_of(flags.root_path),
         certificate=certificate,
@@ -168,6 +170,11 @@ def check_model(name: str) -> None:
         return
     checkpoint = Checkpoint(folder, name)
     _ = checkpoint.config, checkpoint.weight_files
+
+
+def named_hosts() -> tuple[str, ...]:
+    """What the environment adds to ``--allow-host``: where nobody can give flags, as on a Space."""
+    return tuple(filter(None, map(str.strip, os.environ.get(HOSTS_VARIABLE, "").split(","))))
 
 
 def on_space() -> bool:
@@ -297,8 +304,8 @@ def hosts_of(options: ServeOptions) -> Hosts:
     named = {options.host, *options.allow_hosts}
     if "//" in options.root_path:
         named.add(host_of(urlsplit(options.root_path).netloc))
-    if on_space():
-        named |= {os.environ.get("SPACE_HOST", ""), ".hf.space"}
+    if on_space():  # with a domain of one's own the variable names several
+        named |= {*os.environ.get("SPACE_HOST", "").split(","), ".hf.space"}
     local = is_loopback(options.host) and not on_space()
     return Hosts(local, names(named))
 

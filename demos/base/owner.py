@@ -96,8 +96,8 @@ class Visitors:
         known = [one for one in named if one is not None] if self.proxied else []
         # What stands further left was said by whoever sent the request, and may be anything.
         outer = [one for one in known if one.is_global] if self.inner else []
-        said = (outer or known)[-1:] or [_plain(client or "")]
-        return _person(said[0])
+        said = outer or known
+        return _person(said[-1] if said else _plain(client or ""))
 
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -142,7 +142,8 @@ def forwarded(headers: Mapping[str, str], version: str = "1.1") -> bool:
 def without_folder(name: str) -> str:
     """A model's name, or the last part of its path; names of the Hub stay."""
     path = PureWindowsPath(name) if "\\" in name else PurePath(name)
-    inside = path.is_absolute() or name.startswith((".", "~")) or len(path.parts) > 2
+    parts = name.partition("@")[0].split("/")  # a revision of the Hub may hold slashes
+    inside = path.is_absolute() or name.startswith((".", "~")) or len(parts) > 2
     return path.name if inside else name
 
 

@@ -197,7 +197,7 @@ class _Reader:
 
     def _table(self) -> dict[str, Any]:
         data = self.archive.read(TABLE, MAX_TABLE_BYTES)
-        table = json.loads(data.decode("utf-8"))
+        table = json.loads(data.decode("utf-8-sig"))
         if table["format"] != FORMAT:
             raise ValueError("another format")
         if table["version"] != VERSION:

@@ -128,10 +128,13 @@ class Session:
         with whole_file(self.new_file(name, size)) as path:
             yield path
 
-    def keep(self, upload: Path) -> Path:
+    def keep(self, upload: Path, check: Callable[[Path], None] | None = None) -> Path:
         """Copy an uploaded file into the folder, under its own name, and return the copy.
 
         The same upload is copied once (a voice prompt goes with every turn).
+
+        Args:
+            check: looks at an upload before it is copied, and raises what is wrong with it.
 
         Raises:
             FileNotFoundError: the upload is gone.
@@ -143,6 +146,8 @@ class Session:
             if known is not None and known.changed == changed and known.copy.exists():
                 return known.copy
             size = upload.stat().st_size
+            if check is not None:
+                check(upload)
             if self._everybody in upload.parents:  # it is counted there already
                 check_session(self.folder, self._quota, size)
                 size = 0

@@ -31,8 +31,17 @@ from demos.turns.sessions import Session, TurnBusy
 from omni.conversation import Audio, Message, Part, SystemPrompt, Text
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.errors import OmniError
-from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.events import (
+    SPEECH_RATE,
+    EngineEvent,
+    Progress,
+    SpeechChunk,
+    TextDelta,
+    TurnEnd,
+    TurnStats,
+)
 from omni.fair_queue import Asker
+from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 
@@ -52,6 +61,7 @@ PIECE_S = 0.8
 ANSWER_NAME = "answer.wav"
 
 
+Prepare: TypeAlias = Callable[[threading.Event], tuple[tuple[Part, ...], SystemPrompt]]
 Task: TypeAlias = Literal["chat", "transcribe", "read"]
 
 
@@ -64,8 +74,9 @@ def unchanged(options: GenerationOptions) -> GenerationOptions:
 class Ask:
     """What a person gave for one turn."""
 
-    # Makes the message's parts and the system prompt; it may read files.
-    prepare: Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
+    # Makes the message's parts and the system prompt; it may read files, and ends with
+    # DecodingStopped when the signal is set.
+    prepare: Prepare
     speech: bool  # whether the answer is to be spoken
     language: PageLanguage  # of the page's sentences
     text: str = ""  # given back to the text box if the turn fails
@@ -212,12 +223,14 @@ def _work(
 ) -> None:
     """The worker thread: prepare, generate, report everything."""
     try:
-        parts, system = turn.ask.prepare()
+        parts, system = turn.ask.prepare(stop)
         items.put(Prepared(parts))
         for event in _events(engine, turn, parts, system, stop):
             if turn.line is not None and isinstance(event, SpeechChunk):
                 turn.line.push(event.samples)  # past all that the screen waits for
             items.put(event)
+    except DecodingStopped:  # before the engine was asked
+        items.put(TurnEnd(Message("assistant", ()), "stopped", TurnStats()))
     except Exception as error:  # shown to the person by the consumer, see _last_view
         items.put(error)
     finally:

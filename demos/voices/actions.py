@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +23,16 @@ from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.word_files import PageLanguage, PromptLanguage, in_language
 from demos.panels.model_bar import untrained_key
+from demos.turns.given_media import check_given
 from demos.turns.sessions import Session, Sessions, TurnBusy
 from demos.turns.turn import progress_sentence
-from demos.voices.archive import export_voices, import_voices
+from demos.voices.archive import check_archive, export_voices, import_voices
 from demos.voices.catalog import Catalog, Role
 from demos.voices.library import SavedVoice, Use, VoiceLibrary
 from demos.voices.panel import NONE, VoicePanel
 from omni.errors import OmniError
 from omni.events import Progress, TextDelta
-from omni.listening.reference_check import check_voice
+from omni.listening.reference_check import check_voice, trust
 from omni.prompting.system_text import VOICE_SENTENCE, system_text
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ class VoiceActions:
             voice, wav = self._library_of(request).get(name)
             with session.writing(f"{voice.name}.wav", wav.stat().st_size) as copy:
                 copy.write_bytes(wav.read_bytes())
+            trust(copy)  # what is in a library was checked
         except (OmniError, OSError) as error:
             names = gr.update(choices=self._saved(request), value=NONE)
             sentence = self._refused(language, error)
@@ -135,9 +138,10 @@ class VoiceActions:
         if not upload:
             return {**numbered, panel.checked_file: None, panel.checked_note: ""}
         try:
-            sample = check_voice(session.keep(Path(upload)))
+            sample = check_voice(session.keep(Path(upload), partial(check_given, kind="sound")))
             with session.writing(SAMPLE_NAME) as path:
                 sample.save(path)
+            trust(path)
             usable = self.words.say(language, "voice-usable", seconds=sample.seconds)
         except (OmniError, OSError) as error:
             sentence = self._refused(language, error)
@@ -245,7 +249,9 @@ class VoiceActions:
         """Add the voices of an exported file."""
         language, session = self.words.of(request), self._session(request)
         try:
-            names = import_voices(self._library_of(request), session.keep(Path(upload)))
+            names = import_voices(
+                self._library_of(request), session.keep(Path(upload), check_archive)
+            )
         except (OmniError, OSError) as error:
             return {self.panel.library_note: self._refused(language, error)}
         return self._library_changed(request, chosen, "voice-was-imported", names=", ".join(names))

@@ -88,6 +88,24 @@ def test_a_bound_is_a_number(number: str, capsys: pytest.CaptureFixture[str]) ->
     assert "--wait-per-address" in capsys.readouterr().err
 
 
+def test_the_environment_names_hosts_and_asks_for_a_link(
+    served: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OMNI_ALLOW_HOST", "omni.example, other.example ,")
+    monkeypatch.setenv("GRADIO_SHARE", "True")
+    assert launch.main(["--allow-host", "first.example"]) == 0
+    options = served["options"]
+    assert options.allow_hosts == ("first.example", "omni.example", "other.example")
+    assert not options.private
+    assert options.share and options.made_up
+    said = capsys.readouterr().out
+    assert "There is no public link" in said  # none was made here
+    assert options.auth[0][1] in said
+    served["close"]()
+
+
 def test_an_open_page_gets_a_password_that_is_told_once(
     served: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -169,6 +169,8 @@ def test_a_space_may_be_framed_by_its_host_and_is_reached_by_its_name(
     for name in ("owner-space.example", "owner-space.hf.space", "10.0.0.1"):
         assert hosts.ours(name)
     assert not hosts.ours("evil.example")
+    monkeypatch.setenv("SPACE_HOST", "owner-space.hf.space,omni.example.org")
+    assert serve.hosts_of(serve.ServeOptions("0.0.0.0")).ours("omni.example.org")
     assert "frame-ancestors 'self' https://huggingface.co" in content_policy(("a.hf.space",), True)
 
 

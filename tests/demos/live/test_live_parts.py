@@ -100,7 +100,8 @@ def test_the_gate_bounds_sound_messages_and_pictures() -> None:
     assert gate.fits(wire.Hello(48_000), 0, 0)
     assert gate.fits(sound, 9 * 48_000, 0) and not gate.fits(sound, 10 * 48_000, 0)
     assert not gate.fits(wire.Ping(), 0, MESSAGES_WAITING)
-    picture = wire.Picture(b"jpeg")
+    picture = wire.Picture(b"\xff\xd8\xff rest")
+    assert not gate.wanted(wire.Picture(b"GIF89a"), 0.0)
     taken = sum(gate.wanted(picture, 100 + number / 100) for number in range(1_000))  # in 10 s
     assert PICTURES_AT_ONCE <= taken <= PICTURES_AT_ONCE + 10 * PICTURES_A_SECOND
     assert not gate.wanted(wire.Picture(b"x" * (LARGEST_FRAME + 1)), 1e6)
