@@ -73,6 +73,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="requests that may wait from one address where others reach the page",
     )
+    add("--replicas", type=_count, default=1, metavar="N", help="models side by side, a GPU each")
     add(
         "--daily-minutes",
         type=_count,
@@ -217,16 +218,20 @@ def engine_of(flags: argparse.Namespace) -> Engine:
         OmniError: a variable, or there a model, that cannot be followed.
     """
     from demos.hosting import zero
-    from demos.hosting.allowance import Allowance, MeteredEngine
+    from demos.hosting.allowance import Allowance, MeteredEngine, MeteredReplicas
+    from omni.replicas.engine import Replicas
 
     settings = EngineSettings(flags.model, flags.quantization, flags.device)
     line = LineLimits(address=flags.wait_per_address)
     if zero.lent():
         return zero.engine(settings, line)
     minutes = flags.daily_minutes or whole_number("OMNI_DAILY_MINUTES")
+    count = flags.replicas
+    if minutes and count > 1:
+        return MeteredReplicas(Allowance(minutes), settings, count, line)
     if minutes:
-        return MeteredEngine(settings, Allowance(minutes), line=line)
-    return Engine(settings, line=line)
+        return MeteredEngine(Allowance(minutes), settings, line=line)
+    return Replicas(settings, count, line) if count > 1 else Engine(settings, line=line)
 
 
 def served_at(page: gr.Blocks, words: Words, options: ServeOptions, port: int | None) -> str:

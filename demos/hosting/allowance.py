@@ -18,8 +18,8 @@ from typing import Any
 from omni.engine import Engine
 from omni.errors import BusyError
 from omni.events import EngineEvent, Progress
+from omni.replicas.engine import Replicas
 from omni.requests import Request
-from omni.settings import EngineSettings
 
 DAY_S = 24 * 3600.0
 HOUR_S = 3600.0
@@ -75,14 +75,14 @@ class Allowance:
         return used
 
 
-class MeteredEngine(Engine):
+class _Metered(Engine):
     """An engine whose visitors have an allowance; where addresses tell nobody apart, nobody has."""
 
-    def __init__(self, settings: EngineSettings, allowance: Allowance, **parts: Any) -> None:
+    def __init__(self, allowance: Allowance, *parts: Any, **more: Any) -> None:
         """Args:
-        parts: further arguments of Engine's.
+        parts, more: as the engine's own.
         """
-        super().__init__(settings, **parts)
+        super().__init__(*parts, **more)
         self.allowance = allowance
 
     def run(self, request: Request) -> Iterator[EngineEvent]:
@@ -107,3 +107,11 @@ class MeteredEngine(Engine):
         finally:
             if begun is not None:
                 self.allowance.spend(visitor, time.monotonic() - begun)
+
+
+class MeteredEngine(_Metered):
+    """One model."""
+
+
+class MeteredReplicas(_Metered, Replicas):
+    """Several."""

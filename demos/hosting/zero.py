@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from omni.errors import BusyError, OmniError
 from omni.events import EngineEvent, Progress
 from omni.fair_queue import LineLimits
 from omni.options import GenerationOptions
+from omni.replicas.wire import Refused
 from omni.requests import ReadAloudRequest, Request, TranscribeRequest, TurnRequest, chosen
 from omni.settings import EngineSettings, LoadReport
 
@@ -48,26 +49,6 @@ END_S = 3  # before a turn must be over, it is told to come to its end
 POLL_S = 0.1  # how often a turn's stop signal is carried over
 
 _loaded: TurnRunner | None = None  # which a forked process finds
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What a turn ended with, as it travels between processes."""
-
-    code: str
-    sentence: str
-    params: dict[str, object]
-    kind: type[OmniError]
-
-    @classmethod
-    def of(cls, error: OmniError) -> Refused:
-        return cls(error.code, str(error), dict(error.params), type(error))
-
-    def error(self) -> OmniError:
-        """The error again; its sentence is made already, and may hold braces."""
-        error = self.kind(self.code, self.sentence.replace("{", "{{").replace("}", "}}"))
-        error.params = self.params
-        return error
 
 
 class Signal(threading.Event):

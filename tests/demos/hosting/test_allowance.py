@@ -47,7 +47,7 @@ def test_who_stays_away_is_forgotten() -> None:
 
 def test_turns_cost_what_they_take_and_waiting_costs_nothing() -> None:
     allowance = Allowance(1)
-    engine = MeteredEngine(EngineSettings("nano"), allowance, loader=FakeLoader())
+    engine = MeteredEngine(allowance, EngineSettings("nano"), FakeLoader())
     asker = Asker("session", "198.51.100.7")
     with closing(engine.turn(say("one two"), owner=asker)) as turn:  # type: ignore[type-var]
         next(turn)  # it loads
