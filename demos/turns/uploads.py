@@ -31,6 +31,7 @@ from omni.errors import OmniError, ResourceError
 
 ROUTE = "/upload"  # the end of its path
 TOO_LARGE, NO_ROOM, FAILED = 413, 507, 400  # HTTP status codes; of any failure: from FAILED on
+NOBODYS = (401, 403)  # who is not let in is not waited for
 SPARE_BYTES = 50_000_000  # of the disk that are left for answers and for other programs
 LOOK_EVERY = 16_000_000  # bytes of an upload whose size nobody has told
 # A browser that still sends does not read why it is refused: so what comes is taken and forgotten.
@@ -70,7 +71,7 @@ class Uploads:
             finally:  # also when it is cancelled; what came to its end has another name by now
                 for file in files:
                     remove(file)
-        if error is not None or answer.held:
+        if error is not None or answer.explains:
             await coming.rest()
         if error is None:
             await answer.release()
@@ -99,7 +100,8 @@ class Uploads:
                 "sessions-full",
                 "The server keeps as much for its visitors as it may: try again later.",
             )
-        if shutil.disk_usage(self._root).free < size + SPARE_BYTES:
+        place = next(one for one in (self._root, *self._root.parents) if one.exists())
+        if shutil.disk_usage(place).free < size + SPARE_BYTES:
             raise storage_full()
 
     def _refuse(self, scope: Scope, error: OmniError) -> PlainTextResponse:
@@ -146,11 +148,13 @@ class _Answer:
         self._send = send
         self.begun = False
         self.held: list[Message] = []
+        self.explains = False  # whether what is held back is for somebody who may send files
 
     async def send(self, message: Message) -> None:
         """ASGI."""
         failed = message["type"] == "http.response.start" and message["status"] >= FAILED
         if self.held or failed:
+            self.explains |= failed and message["status"] not in NOBODYS
             self.held.append(message)
             return
         self.begun = True

@@ -30,7 +30,6 @@ ZH = {"accept-language": "zh-CN"}
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, Sessions]]:
     """A client of a served page, and what the page keeps."""
     sessions = Sessions(tmp_path_factory.mktemp("uploads") / "root", grace_s=1000)
-    sessions.root.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
         patch.delenv("SPACE_ID", raising=False)
