@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import queue
 import signal
 import threading
@@ -201,6 +202,8 @@ def serve(connection: Connection, settings: EngineSettings, threads: int | None)
                 asked.put(*message)
     except (EOFError, OSError):
         engine.close()
+    # Nothing is to be kept, and the interpreter's own end waits for what torch has begun.
+    os._exit(0)
 
 
 class _Asked:

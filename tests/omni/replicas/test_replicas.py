@@ -45,7 +45,9 @@ def test_two_are_served_at_once_and_each_session_stays(side_by_side: Replicas) -
     list(side_by_side.load())
     first, second = map(runner, side_by_side.replicas)
     first.hold = second.hold = threading.Event()
-    turns = [in_thread(partial(list, side_by_side.turn(say("one"), session=name))) for name in ("a", "b")]
+    turns = [
+        in_thread(partial(list, side_by_side.turn(say("one"), session=name))) for name in ("a", "b")
+    ]
     until(lambda: first.inside == second.inside == 1)
     assert side_by_side.busy
     first.hold.set()
