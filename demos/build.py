@@ -15,10 +15,11 @@ import gradio as gr
 from demos.api import build_api
 from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
-from demos.base.gradio_internals import leave_no_empty_files
+from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_empty_files
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
+from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
 from demos.panels.header import CHOOSE_JS, build_header, skip_link
@@ -49,6 +50,7 @@ def build(
     library: VoiceLibrary | None = None,
     tabs: Sequence[TabSpec] = TABS,
     owner: Owner = OWNER,
+    note: str | None = None,
 ) -> gr.Blocks:
     """The page around one engine; every visitor gets a session of ``sessions``.
 
@@ -56,10 +58,12 @@ def build(
         library: where voices are kept; None: each session's own (see build_voice_panel).
         tabs: what the page offers, in this order.
         owner: who may change the model.
+        note: the word of what every visitor should know; None: nothing.
     """
     if not owner.private:
         words = words.for_others()
     leave_no_empty_files()
+    believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         skip_link(words)
@@ -68,6 +72,8 @@ def build(
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
         language = build_header(words)
+        if note is not None:
+            gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         bar = build_model_bar(engine, words, owner)
         connect_model_bar(bar, parameters.follow)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
@@ -98,6 +104,8 @@ def _build_tabs(
     """The tabs, with Live in those that have it."""
     live = LiveDesk()
     built = []
+    if not any(spec.live for spec in specs):
+        gr.Markdown(context.words.static("live-absent"), elem_classes=["hint"])
 
     def changed(turn: Event) -> None:  # a turn may have loaded the model
         bar.follow(turn)
@@ -109,7 +117,7 @@ def _build_tabs(
             built.append(tab)
             if spec.live is not None:
                 build_live(tab, context, live, bar.follow, camera=spec.live == "camera")
-    page.beside += [live.route(), *context.voice_lines.routes()]
+    page.beside += [live.route(), *context.voice_lines.routes(), health_route(context.engine)]
     return built
 
 

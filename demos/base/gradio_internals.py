@@ -10,11 +10,12 @@ is collected in assets/ in the same way.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import secrets
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -172,6 +173,31 @@ def leave_no_empty_files() -> None:
     unused = SimpleNamespace(NamedTemporaryFile=lambda **_: SimpleNamespace(name=""))
     for module in (file, upload_button):
         vars(module)["tempfile"] = unused
+
+
+def believe_files_without_ffprobe() -> None:
+    """Have Gradio hand out sound and clips also where no program ffprobe is (imageio-ffmpeg brings
+    ffmpeg alone). It asks it whether browsers can play a file, and takes a file that cannot be
+    asked about for one that can; only that nobody is there to be asked is a fault to it. Doing it
+    again changes nothing.
+    """
+    from gradio import processing_utils
+    from gradio._vendor.ffmpy import FFExecutableNotFoundError
+
+    def believing(ask: Callable[[str], bool]) -> Callable[[str], bool]:
+        @functools.wraps(ask)
+        def playable(path: str) -> bool:
+            try:
+                return ask(path)
+            except FFExecutableNotFoundError:
+                return True
+
+        return playable
+
+    for name in ("audio_is_playable", "video_is_playable"):
+        ask = getattr(processing_utils, name)
+        if not hasattr(ask, "__wrapped__"):
+            setattr(processing_utils, name, believing(ask))
 
 
 def unheard(page: gr.Blocks) -> dict[str, object]:

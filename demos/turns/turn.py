@@ -16,6 +16,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -209,8 +210,12 @@ def _begun_anew(ask: Ask, thread: Thread, words: Words) -> tuple[Ask, Thread]:
 def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -> Iterator[View]:
     turn.status = turn.say("thinking")
     items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+    # The thread goes on as part of the request: a ZeroGPU Space books its time on the visitor's.
     worker = threading.Thread(
-        target=_work, args=(engine, turn, stop, items), name="omni-turn", daemon=True
+        target=copy_context().run,
+        args=(_work, engine, turn, stop, items),
+        name="omni-turn",
+        daemon=True,
     )
     worker.start()
     try:

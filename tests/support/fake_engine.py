@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from omni.conversation import Conversation, Message, Part, Speech, Text
-from omni.engine import EngineSettings, LoadReport
+from omni.engine import EngineSettings, EngineState, LoadReport
 from omni.errors import MediaError
 from omni.events import (
     SPEECH_RATE,
@@ -67,6 +67,10 @@ class FakeEngine(RequestMethods):
     @property
     def busy(self) -> bool:
         return self._lock.locked()
+
+    @property
+    def state(self) -> EngineState:
+        return "ready" if self.report else "idle"
 
     def load(self, settings: EngineSettings | None = None) -> Iterator[Progress]:
         with self._lock:
