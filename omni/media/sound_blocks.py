@@ -24,6 +24,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from omni.errors import MediaError
+from omni.media.bare_frames import is_cut_short
 from omni.media.container import (
     ends_early,
     exact_duration,
@@ -37,6 +38,7 @@ from omni.media.ogg_pages import lacks_pages
 BLOCK_VALUES = 1 << 18  # samples of all channels that are decoded at once
 LONGEST_GAP_S = 2.0  # of silence in the place of damaged packets
 SHORTEST_HOLE_S = 0.1  # on the clock of an Ogg file that lacks pages
+_BARE = ("mp3", "aac")  # FFmpeg's names of what has no container
 _FIRST_FRAME = 4096  # bytes within which an mp3's first frame lies
 _TAGS = (b"ID3", b"TAG")  # of an mp3: a title, no sound
 _STREAMED_SIZE = 0x7FF00000  # bytes: a wav's size from here on is a streaming writer's
@@ -154,7 +156,8 @@ class _Track:
 
     def blocks(self) -> Iterator[SoundBlock]:
         """All that can be decoded."""
-        some = False
+        last = b""
+        block: SoundBlock | None = None
         for packet in self._container.demux():
             self._watch.check()
             if packet.pts is not None:
@@ -162,11 +165,14 @@ class _Track:
                 self._end_s = max(self._end_s, float((packet.pts + length) * packet.time_base))
             if packet.stream is not self._stream:
                 continue
+            last = bytes(packet) or last
             for frame in self._decoded(packet):
-                some = True
-                yield self._block(frame)
-        if not some and self._first_error is not None:
+                block = self._block(frame)
+                yield block
+        if block is None and self._first_error is not None:
             raise self._first_error
+        if block is not None and self._container.format.name in _BARE and is_cut_short(last):
+            yield SoundBlock(block.samples[:0], block.rate, damaged=True)
 
     def lacks_its_end(self) -> bool:
         """Whether the file ends well before its header says."""

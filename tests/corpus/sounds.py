@@ -299,8 +299,16 @@ def damaged() -> list[Case]:
     return [
         *cases,
         case("half.flac", cut, lambda: half_of(by_libsndfile("FLAC"))),
+        case(
+            "half-of-a-stream.mp3",
+            Heard(None, SECONDS / 2, damaged=True),
+            lambda: half_of(packed("mp3")[STREAM:]),
+        ),
         case("half.aac", Heard(None, SECONDS / 2, damaged=True), lambda: half_of(packed("aac"))),
     ]
+
+
+STREAM = 500  # bytes of an mp3, within which its encoder noted how long it is
 
 
 def half_of(content: bytes) -> bytes:
