@@ -26,6 +26,7 @@ from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
 from demos.turns.room import told
+from demos.turns.sessions import remove_upload
 from omni.conversation import Audio, Image, Video
 from omni.errors import OmniError
 
@@ -163,6 +164,9 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
         except (OmniError, OSError) as error:
             warned(context, request, error)
             return actions.show(request, thread, thread)
+        finally:
+            if session.folder not in Path(upload).parents:  # nothing of ours: it was unpacked
+                remove_upload(Path(upload))
         return actions.show(request, thread, now)
 
     return load

@@ -212,7 +212,7 @@ class Session:
             do()
         shutil.rmtree(self.folder, ignore_errors=True)
         for upload, kept in self._kept.items():
-            _remove_upload(upload, kept.changed)
+            remove_upload(upload, kept.changed)
 
 
 class Sessions:
@@ -297,7 +297,7 @@ class Sessions:
         for upload in self._uploads():
             try:
                 if upload.lstat().st_mtime < oldest:
-                    _remove_upload(upload)
+                    remove_upload(upload)
             except FileNotFoundError:  # sent in the meantime
                 continue
         for folder in self._upload_folders():
@@ -388,7 +388,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _remove_upload(upload: Path, changed: int | None = None) -> None:
+def remove_upload(upload: Path, changed: int | None = None) -> None:
     """Remove an upload, unless someone has uploaded the same content again since ``changed``."""
     try:
         if changed is not None and upload.stat().st_mtime_ns != changed:
