@@ -27,6 +27,7 @@ from demos.base import theme
 from demos.base.gradio_internals import (
     end_silent_connections,
     keep_uploads_apart,
+    light_sessions,
     rest_queue,
 )
 from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names
@@ -45,6 +46,7 @@ PORTS_TRIED = 100
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
+SESSIONS_KEPT = 1000  # of what stands in a page; the oldest go when there are more
 SILENT_S = 30.0  # without a sign of the other side: the connection is dead
 USER = "omni"  # of a login that was made up
 PASSWORD_BYTES = 12  # of chance in its password
@@ -216,6 +218,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
     keep_uploads_apart()
+    light_sessions()
     hosts = hosts_of(options)
     _, address, shared = page.launch(
         server_name=options.host,
@@ -230,6 +233,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         max_threads=MAX_THREADS,
+        state_session_capacity=SESSIONS_KEPT,
         run_history=False,
         ssr_mode=False,
         mcp_server=False,

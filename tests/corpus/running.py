@@ -105,7 +105,7 @@ class App:
             answer = visitor.call("chat", text=GREETING, speech=False, seed=1)
         return answer.error or str(answer.data[0])
 
-    def settled(self, within_s: float = 20.0) -> Held:
+    def settled(self, within_s: float = 40.0) -> Held:
         """What it holds once whoever left is forgotten, or after ``within_s``."""
         due = time.monotonic() + within_s
         while (held := self.held()).kept and time.monotonic() < due:

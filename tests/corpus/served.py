@@ -1,4 +1,5 @@
-"""``app.py`` as it is, but that who left is forgotten after a second and not after a minute.
+"""``app.py`` as it is, but that who left is forgotten after a second and not after a minute, and
+what was uploaded and never sent after twenty and not after an hour.
 
 So that a test need not wait for what the sweeper does. Arguments are those of ``app.py``.
 """
@@ -11,7 +12,7 @@ from typing import Any
 from demos.turns import sessions
 from tests.support.root import ROOT
 
-GRACE_S = 1.0
+GRACE_S, UPLOAD_LIFETIME_S = 1.0, 20.0
 
 
 class QuickSessions(sessions.Sessions):
@@ -22,5 +23,5 @@ class QuickSessions(sessions.Sessions):
 
 
 if __name__ == "__main__":
-    vars(sessions)["Sessions"] = QuickSessions
+    vars(sessions).update(Sessions=QuickSessions, UPLOAD_LIFETIME_S=UPLOAD_LIFETIME_S)
     runpy.run_path(str(ROOT / "app.py"), run_name="__main__")

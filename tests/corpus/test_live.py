@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from demos.live.panel import READY
 from demos.live.route import PROTOCOL
+from tests.corpus.pictures import saved
 from tests.corpus.running import API, App, Visitor
 from tests.support.odd_files import flat_png, jpeg
 
@@ -33,6 +35,7 @@ class Talk:
 
     def __init__(self, visitor: Visitor, tab: str) -> None:
         self.visitor = visitor
+        visitor.http.headers["origin"] = visitor.app.address.rstrip("/")
         event = visitor.event(f"{tab}_live")
         shown = {one["id"]: one["props"] for one in visitor._config["components"]}
         inputs = [shown[number] for number in event["inputs"]]
@@ -147,7 +150,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "words": lambda: b"no picture",
     "nothing": lambda: b"",
     "png": lambda: flat_png(64, 64),
-    "bomb": lambda: jpeg(4000, 4000),
+    "bomb": lambda: saved("JPEG", Pillow.new("L", (4000, 4000))),
     "large": lambda: bytes(900_000),
     "half": lambda: jpeg()[:2000],
 }

@@ -108,7 +108,7 @@ def test_a_route_gives_nothing_that_is_not_the_visitors(visitor: Visitor, path: 
             said = next(got.iter_text(), "") if got.status_code != 200 else ""
             assert "root:" not in said and "Traceback" not in said
             if got.status_code == 200:
-                assert path.startswith(("queue", "heartbeat")), "a file of the server"
+                assert path.startswith(("queue", "heartbeat", "call")), "a file of the server"
 
 
 @pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"host": "evil.example"}])
