@@ -48,11 +48,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(
-    command: list[str], port: int, log: Path, variables: dict[str, str] | None = None
-) -> Server:
-    """Start a server, with further ``variables``, and wait until it says that it is ready."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | (variables or {})
+def start(command: list[str], port: int, log: Path) -> Server:
+    """Start a server and wait until it says that it is ready."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, stdout=file, stderr=file, env=environment

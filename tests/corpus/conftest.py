@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus.running import GREETED, MEGABYTE, App, Visitor, running
+from benchmarks.load.running import GREETED, MEGABYTE, App, Visitor, running
 
 # Of memory, above what the process holds between two cases. On one's own machine a picture may have
 # 64 million pixels, which are 192 MB as RGB.
 MOST_AT_ONCE = 500 * MEGABYTE
+SERVED = ("-m", "tests.corpus.served")
 MOST_IN_THE_END = 250 * MEGABYTE  # after hundreds of cases: what allocators do not give back
 
 
 @pytest.fixture(scope="package")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The app, which holds in the end what it held in the beginning."""
-    with running(tmp_path_factory.mktemp("corpus")) as app:
+    with running(tmp_path_factory.mktemp("corpus"), program=SERVED) as app:
         first = app.settled()
         yield app
         last = app.settled()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.load.running import Visitor
 from tests.corpus.archives import CONVERSATIONS, VOICES
 from tests.corpus.outcomes import Case, Refused, keys_of, says
-from tests.corpus.running import Visitor
 
 SLIPPED = "omni-slipped.png"
 SECRET = "root:"

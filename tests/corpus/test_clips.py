@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.load.running import Visitor
 from tests.corpus.clips import ASKED, CLIPS
 from tests.corpus.outcomes import Case, Refused, Seen, keys_of, says
-from tests.corpus.running import Visitor
 
 
 @pytest.mark.parametrize("case", CLIPS, ids=str)

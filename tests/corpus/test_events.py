@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.load.running import Visitor
 from demos.base.languages import Words
 from demos.build import build
 from demos.turns.sessions import Sessions
 from tests.corpus.outcomes import says
-from tests.corpus.running import Visitor
 
 ODD: tuple[Any, ...] = (
     None,

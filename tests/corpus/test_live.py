@@ -16,10 +16,10 @@ from PIL import Image as Pillow
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from benchmarks.load.running import API, App, Visitor
 from demos.live.panel import READY
 from demos.live.route import PROTOCOL
 from tests.corpus.pictures import saved
-from tests.corpus.running import API, App, Visitor
 from tests.support.odd_files import flat_png, jpeg
 
 RATE = 16_000
@@ -37,7 +37,7 @@ class Talk:
         self.visitor = visitor
         visitor.http.headers["origin"] = visitor.app.address.rstrip("/")
         event = visitor.event(f"{tab}_live")
-        shown = {one["id"]: one["props"] for one in visitor._config["components"]}
+        shown = {one["id"]: one["props"] for one in visitor.config["components"]}
         inputs = [shown[number] for number in event["inputs"]]
         data = [
             READY if props.get("elem_id") == f"{tab}-live-wish" else props.get("value")

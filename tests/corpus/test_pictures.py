@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.load.running import Visitor
 from tests.corpus.outcomes import Case, Refused, Seen, keys_of, says
 from tests.corpus.pictures import ASKED, PICTURES
-from tests.corpus.running import Visitor
 
 
 @pytest.mark.parametrize("case", PICTURES, ids=str)

@@ -9,8 +9,8 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from benchmarks.load.running import App
 from tests.corpus.outcomes import Case, Heard, Refused, keys_of, says
-from tests.corpus.running import App
 from tests.corpus.sounds import SOUNDS
 
 

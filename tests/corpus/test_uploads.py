@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.load.running import API, App, Visitor
 from tests.corpus.outcomes import says
-from tests.corpus.running import API, App, Visitor
 from tests.corpus.sounds import SAID, wav
 
 NAMES = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.load.running import API, HEAD, Visitor
 from tests.corpus.outcomes import keys_of, says
-from tests.corpus.running import API, HEAD, Visitor
 from tests.support.page import ENDPOINTS
 
 SECRET = "root:"  # of /etc/passwd

@@ -8,10 +8,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
+import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +25,12 @@ import httpx
 import psutil
 from gradio_client import Client
 
-from tests.browser.server import Server, end, free_port, start
-
 API = "/gradio_api"
 GREETING, GREETED = "Hello!", "Hello! Nice to meet you."  # what nano answers
 HEAD = {"content-type": "application/json"}
 MEGABYTE = 1_000_000
+ROOT = Path(__file__).resolve().parents[2]
+START_S, END_S = 120.0, 30.0
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not needed here, and slow to make for each
 
 
@@ -58,18 +62,15 @@ class Answer:
 class App:
     """A running app."""
 
-    server: Server
+    address: str
+    log: Path  # what it prints
     root: Path  # where it keeps what visitors give
     process: psutil.Process
-    read: int = 0  # of its log
-
-    @property
-    def address(self) -> str:
-        return self.server.address
+    read: int = 0  # characters of its log
 
     def new_lines(self) -> str:
         """What its log says since this was asked last."""
-        log = self.server.says()
+        log = self.log.read_text(encoding="utf-8", errors="replace")
         new, self.read = log[self.read :], len(log)
         return new
 
@@ -91,9 +92,9 @@ class App:
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
 
-    def visitor(self, **headers: str) -> Visitor:
-        """A new session."""
-        return Visitor(self, headers)
+    def visitor(self, beats: bool = True, **headers: str) -> Visitor:
+        """A new session, see :class:`Visitor`."""
+        return Visitor(self, headers, beats)
 
     def client(self) -> Client:
         """A script as most people write one."""
@@ -114,34 +115,64 @@ class App:
 
 
 @contextmanager
-def running(folder: Path, *flags: str) -> Iterator[App]:
-    """The app with nano, which is loaded already."""
-    port = free_port()
-    uploads = folder / "uploads"
-    command = ["-m", "tests.corpus.served", "--model", "nano", "--port", str(port), "--lang", "en"]
+def running(folder: Path, *flags: str, program: Sequence[str] = ("app.py",)) -> Iterator[App]:
+    """The app with nano, which is loaded already.
+
+    Args:
+        folder: for its log, and as its home.
+        flags: of the app.
+        program: what Python runs; it takes the app's flags.
+
+    Raises:
+        RuntimeError: it did not start, or does not greet; with what it said.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log, uploads = folder / "log", folder / "uploads"
     home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder / "data")}  # of saved voices
-    variables = {"GRADIO_TEMP_DIR": str(uploads), **home}
-    server = start([*command, *flags], port, folder / "log", variables)
+    environment = os.environ | home | {"GRADIO_TEMP_DIR": str(uploads), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, *program, "--model", "nano", "--port", str(port), "--lang", "en"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, *flags], cwd=ROOT, stdout=file, stderr=file, env=environment
+        )
+    app = App(f"http://127.0.0.1:{port}/", log, uploads, psutil.Process(process.pid))
     try:
-        app = App(server, uploads, psutil.Process(server.process.pid))
-        assert app.greets() == GREETED
+        due = time.monotonic() + START_S
+        while "Ready:" not in (said := app.new_lines()):
+            if process.poll() is not None or time.monotonic() > due:
+                raise RuntimeError(f"the app did not start: {said}")
+            time.sleep(0.1)
+            app.read = 0
+        if (greeted := app.greets()) != GREETED:
+            raise RuntimeError(f"the app answers {greeted!r}")
         app.new_lines()
         yield app
     finally:
-        end(server)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 class Visitor:
     """One session: uploads, events, and a heartbeat whose end tells that the visitor left."""
 
-    def __init__(self, app: App, headers: dict[str, str]) -> None:
+    def __init__(self, app: App, headers: dict[str, str], beats: bool = True) -> None:
+        """Args:
+        headers: of every request.
+        beats: whether there is a heartbeat; without one nobody hears that the visitor left.
+        """
         self.app = app
         self.session = secrets.token_hex(6)
         self.http = httpx.Client(base_url=app.address, headers=headers, timeout=100, verify=PLAIN)
-        self._events: list[dict[str, Any]] = []
         self._names: dict[int, str] = {}
-        self._beats = self.http.stream("GET", f"{API}/heartbeat/{self.session}")
-        self._beats.__enter__()
+        self._beats: AbstractContextManager[httpx.Response] | None = None
+        if beats:
+            self._beats = self.http.stream("GET", f"{API}/heartbeat/{self.session}")
+            self._beats.__enter__()
 
     def __enter__(self) -> Visitor:
         return self
@@ -156,8 +187,9 @@ class Visitor:
 
     def leave(self) -> None:
         """Close the page."""
-        with suppress(httpx.HTTPError):
-            self._beats.__exit__(None, None, None)
+        if self._beats is not None:
+            with suppress(httpx.HTTPError):
+                self._beats.__exit__(None, None, None)
         self.http.close()
 
     def upload(self, path: Path, name: str | None = None) -> dict[str, Any]:
@@ -172,9 +204,10 @@ class Visitor:
         """An event by its name; ``values`` by the label or the element of its inputs."""
         event = self.event(name)
         names = [self._name(number) for number in event["inputs"]]
-        shown = {one["id"]: one["props"].get("value") for one in self._config["components"]}
+        shown = {one["id"]: one["props"].get("value") for one in self.config["components"]}
         unknown = set(values) - set(names)
-        assert not unknown, f"{name} has no {unknown}, but {names}"
+        if unknown:
+            raise ValueError(f"{name} has no {unknown}, but {names}")
         data = [
             values.get(name, shown[number])
             for name, number in zip(names, event["inputs"], strict=True)
@@ -208,7 +241,7 @@ class Visitor:
     def event(self, name: str) -> dict[str, Any]:
         """What the page knows of an event."""
         found: dict[str, Any] = next(
-            one for one in self._config["dependencies"] if one["api_name"] == name
+            one for one in self.config["dependencies"] if one["api_name"] == name
         )
         return found
 
@@ -220,18 +253,19 @@ class Visitor:
     @property
     def events(self) -> list[dict[str, Any]]:
         """All that the server does for the page."""
-        return [one for one in self._config["dependencies"] if one["backend_fn"]]
+        return [one for one in self.config["dependencies"] if one["backend_fn"]]
 
     def _name(self, number: int) -> str:
         if not self._names:
-            for one in self._config["components"]:
+            for one in self.config["components"]:
                 label = one["props"].get("label")
                 known = label if isinstance(label, str) and not label.startswith("__") else ""
                 self._names[one["id"]] = one["props"].get("elem_id") or known or str(one["id"])
         return self._names[number]
 
     @property
-    def _config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
+        """What the page is made of."""
         return config(self.app.address)
 
 
