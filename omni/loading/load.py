@@ -31,7 +31,12 @@ from omni.loading.placement import DeviceMap, Placement, choose_model, place
 from omni.loading.plans import Plan
 from omni.loading.progress.background import Report, in_background
 from omni.loading.progress.reading import Reading, each_tensor
-from omni.loading.quantization import Quantization, check_available, quantization_config
+from omni.loading.quantization import (
+    QUANTIZED_PREFIX,
+    Quantization,
+    check_available,
+    quantization_config,
+)
 from omni.loading.values import WeightFiles, check_numbers
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
@@ -320,7 +325,8 @@ def load_weights(
         CheckpointError: transformers found something to miss that the headers did not tell, or
             values that are no model's.
     """
-    reading = Reading(sum(info.size for info in checkpoint.tensors.values()), quantization, report)
+    total = sum(info.size for info in checkpoint.tensors.values())
+    reading = Reading(total, None if quantization == "none" else QUANTIZED_PREFIX, report)
     with each_tensor(reading.look_up):
         files = WeightFiles(checkpoint.weight_files, reading.read)
         model, left = tensors_to_model(files.slices, config, dtype, placed, quantization)
