@@ -222,8 +222,18 @@ def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
         choices = _choices(engine, words, owner)
     banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
     watch = gr.Timer(LOOK_S, active=False)
-    buttons = {"load": load, "cancel": cancel, "unload": unload}
-    return ModelBar(engine, words, status, banner, **buttons, watch=watch, **choices, owner=owner)
+    return ModelBar(
+        engine,
+        words,
+        status,
+        banner,
+        load=load,
+        cancel=cancel,
+        unload=unload,
+        watch=watch,
+        owner=owner,
+        **choices,
+    )
 
 
 def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:
