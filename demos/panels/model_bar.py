@@ -106,23 +106,23 @@ class ModelBar:
 
     def view_all(self, language: PageLanguage) -> Changes:
         """See :meth:`render_all`."""
-        settings = self.engine.settings
+        return self.view_chosen(language, self.engine.settings)
+
+    def view_chosen(self, language: PageLanguage, chosen: EngineSettings) -> Changes:
+        """The engine's state, and ``chosen`` as the choices."""
+        return {**self.view(language, chosen), **self._choose(chosen, interactive=True)}
+
+    def _choose(self, chosen: EngineSettings, interactive: bool) -> Changes:
+        # Each with its value: a browser that draws one anew may have forgotten what was typed.
         return {
-            **self.view(language, settings),
-            self.model: gr.update(value=self.owner.shown(settings.model), interactive=True),
-            self.quantization: gr.update(value=settings.quantization, interactive=True),
-            self.device: gr.update(value=settings.device, interactive=True),
+            self.model: gr.update(value=self.owner.shown(chosen.model), interactive=interactive),
+            self.quantization: gr.update(value=chosen.quantization, interactive=interactive),
+            self.device: gr.update(value=chosen.device, interactive=interactive),
         }
 
-    def view_loading(self, sentence: str) -> Changes:
-        """A load under way that this page asked for: nothing can be chosen."""
-        fixed = dict.fromkeys(self.choices, gr.update(interactive=False))
-        return self._view_loading(sentence) | fixed
-
-    def view_failed(self, language: PageLanguage, chosen: EngineSettings) -> Changes:
-        """After a load that failed or was cancelled: what was chosen stays chosen."""
-        open_again = dict.fromkeys(self.choices, gr.update(interactive=True))
-        return self.view(language, chosen) | open_again
+    def view_loading(self, sentence: str, chosen: EngineSettings) -> Changes:
+        """A load of ``chosen`` that this page asked for: nothing else can be chosen."""
+        return self._view_loading(sentence) | self._choose(chosen, interactive=False)
 
     def _view_loading(self, sentence: str) -> Changes:
         return {
@@ -287,11 +287,11 @@ def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Chan
             gr.Warning(bar.words.say(language, "model-fixed"))
             yield bar.view_all(language)
             return
-        yield bar.view_loading(bar.words.say(language, "model-loading"))
         chosen = bar.chosen(values)
+        yield bar.view_loading(bar.words.say(language, "model-loading"), chosen)
         try:
             for progress in bar.engine.load(chosen):
-                yield bar.view_loading(progress_html(bar.words, language, progress))
+                yield bar.view_loading(progress_html(bar.words, language, progress), chosen)
         except OmniError as error:
             gr.Warning(bar.words.error(language, error))
         except Exception:
@@ -300,7 +300,7 @@ def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Chan
         else:
             yield bar.view_all(language)
             return
-        yield bar.view_failed(language, chosen)
+        yield bar.view_chosen(language, chosen)  # what was chosen stays so, to be tried again
 
     return load
 

@@ -44,6 +44,7 @@ from omni.requests import (
 TONE_HZ = 440.0
 CHUNK_S = 0.4
 PONDER_S = 10.0
+SLOW, SLOW_LOAD_S = "owner/slow", 30.0  # a model of that name takes so long
 STEPS = 10  # of a load, of a GB each
 
 
@@ -85,11 +86,12 @@ class FakeEngine(RequestMethods):
 
     def _load(self) -> Iterator[Progress]:
         self._cancelled = False
+        load_s = SLOW_LOAD_S if self.settings.model == SLOW else self.load_s
         try:
             for done in range(STEPS + 1):
                 self.loading = Progress("read", done * 1e9, STEPS * 1e9, "bytes", 60 - done)
                 yield self.loading
-                time.sleep(self.load_s / STEPS)
+                time.sleep(load_s / STEPS)
                 if self._cancelled:
                     raise CancelledError("load-cancelled", "It was cancelled.")
         finally:

@@ -252,7 +252,8 @@ def test_a_load_can_be_cancelled_and_keeps_what_was_chosen(
     *_, last = steps
     assert engine.settings.model == "nano" and engine.report is None
     assert last["load"]["interactive"] and not last["cancel"]["visible"]
-    assert all("value" not in last[choice] for choice in ("name", "quantization", "device"))
+    chosen = [last[choice]["value"] for choice in ("name", "quantization", "device")]
+    assert chosen == ["owner/model", "4bit", "cuda"]
     assert last["name"]["interactive"]
 
 
