@@ -39,6 +39,7 @@ from omni.errors import OmniError
 PLANS = ("none", "8bit", "4bit")
 GRACE_S = 60.0  # a turn that was to stop, or a load, may say nothing for so much longer
 LOAD_SILENCE_S = 600.0
+KILLED = -9  # how a process ends that the system has killed
 TOLD_BYTES = 1_000_000_000  # of a checkpoint that is written, between two lines
 
 
@@ -185,11 +186,13 @@ def _part_rows(
                 say(f"{plan}: {content}")
                 if content.startswith(TURN_BEGINS):
                     turn = content.removeprefix(TURN_BEGINS)
-            elif not again or turn is not None:
+            elif not again or turn is not None or content["value"] is None:
                 yield Row.from_json(content)
         if process.wait():
             what = f"{turn} turn" if turn else "load"
             note = f"the process ended with {process.returncode} in the {what}"
+            if process.returncode == KILLED:
+                note = f"the system killed the process in the {what}: memory ran out, as a rule"
             yield Row(f"{turn or 'load'}.total_s", None, note=note)
             return turn
     finally:

@@ -109,7 +109,8 @@ def measure(
         for name in turns:
             tell(f"{TURN_BEGINS}{name}")
             yield from turn_rows(engine, name, conversation(name, asked, Path(folder)), asked)
-    yield Row("peak_gb", peak_bytes(report.device) / 1e9, note="with the turns")
+            peak = peak_bytes(report.device) / 1e9
+            yield Row(f"{name}.peak_gb", peak, note="the most until then")
 
 
 def load_rows(report: LoadReport, waited_s: float) -> Iterator[Row]:

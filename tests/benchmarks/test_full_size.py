@@ -95,10 +95,14 @@ def test_all_plans_and_turns(tiny: Path, tmp_path: Path) -> None:
     for plan in ("none", "4bit"):
         phases = ["check", "read", "warm"] + (["quantize"] if plan == "4bit" else [])
         numbers = [f"load.{phase}_s" for phase in phases]
-        numbers += ["load_s", "planned_gb", "loaded_gb", "load.peak_gb", "peak_gb"]
+        numbers += ["load_s", "planned_gb", "loaded_gb", "load.peak_gb"]
         for turn in ("typed", "spoken", "picture", "clip"):
             numbers += [f"{turn}.{what}_s" for what in ("total", "first_text", "first_sound")]
-            numbers += [f"{turn}.text_tokens_per_s", f"{turn}.audio_frames_per_s"]
+            numbers += [
+                f"{turn}.peak_gb",
+                f"{turn}.text_tokens_per_s",
+                f"{turn}.audio_frames_per_s",
+            ]
         for name in numbers:
             value = values[f"{plan}.{name}"]
             assert isinstance(value, float) and value > 0, name
@@ -109,7 +113,7 @@ def test_all_plans_and_turns(tiny: Path, tmp_path: Path) -> None:
 
 
 PART = """
-import json, sys, time
+import json, os, sys, time
 turns = sys.argv[sys.argv.index("--turns") + 1].split(",")
 def say(what): print(json.dumps(what), flush=True)
 def row(name):
@@ -124,7 +128,11 @@ for turn in turns:
 
 @pytest.mark.parametrize(
     ("fault", "note"),
-    [("time.sleep(60)", "said nothing for too long"), ("sys.exit(9)", "ended with 9")],
+    [
+        ("time.sleep(60)", "said nothing for too long"),
+        ("sys.exit(9)", "ended with 9 in the picture turn"),
+        ("os.kill(os.getpid(), 9)", "memory ran out"),
+    ],
 )
 def test_a_turn_that_hangs_or_fails_is_told_and_the_rest_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, note: str
