@@ -57,5 +57,7 @@ class LoadReport:
     device_reason: str = ""  # why this device
     plan: str = ""  # quantization and offload in words
     memory_reason: str = ""  # what was estimated, and what was free
+    planned_bytes: int = 0  # the estimate: the most that the device holds in a spoken turn
     speech_dtype: str = ""  # of the modules from codes to mel
     speech_dtype_reason: str = ""  # why this dtype
+    phases: tuple[tuple[str, float], ...] = ()  # of loading, with the seconds of each

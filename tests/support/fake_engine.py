@@ -18,7 +18,7 @@ import numpy as np
 
 from omni.conversation import Conversation, Message, Part, Speech, Text
 from omni.engine import EngineSettings, EngineState, LoadReport
-from omni.errors import MediaError
+from omni.errors import CancelledError, MediaError
 from omni.events import (
     SPEECH_RATE,
     EngineEvent,
@@ -44,6 +44,8 @@ from omni.requests import (
 TONE_HZ = 440.0
 CHUNK_S = 0.4
 PONDER_S = 10.0
+SLOW, SLOW_LOAD_S = "owner/slow", 30.0  # a model of that name takes so long
+STEPS = 10  # of a load, of a GB each
 
 
 class FakeEngine(RequestMethods):
@@ -62,6 +64,8 @@ class FakeEngine(RequestMethods):
         self.manners: list[str] = []  # of each reading
         self.trained = False
         self.load_s = load_s
+        self.loading: Progress | None = None
+        self._cancelled = False
         self._lock = threading.Lock()
 
     @property
@@ -74,13 +78,29 @@ class FakeEngine(RequestMethods):
 
     def load(self, settings: EngineSettings | None = None) -> Iterator[Progress]:
         with self._lock:
-            self.settings = settings or self.settings
-            yield from self._load()
+            before, self.settings = self.settings, settings or self.settings
+            try:
+                yield from self._load()
+            except CancelledError:
+                self.settings = before
+                raise
+
+    def cancel_load(self) -> bool:
+        self._cancelled = self.loading is not None
+        return self._cancelled
 
     def _load(self) -> Iterator[Progress]:
-        for done in range(3):
-            yield Progress("load", done, 2)
-            time.sleep(self.load_s / 3)
+        self._cancelled = False
+        load_s = SLOW_LOAD_S if self.settings.model == SLOW else self.load_s
+        try:
+            for done in range(STEPS + 1):
+                self.loading = Progress("read", done * 1e9, STEPS * 1e9, "bytes", 60 - done)
+                yield self.loading
+                time.sleep(load_s / STEPS)
+                if self._cancelled:
+                    raise CancelledError("load-cancelled", "It was cancelled.")
+        finally:
+            self.loading = None
         self.report = LoadReport(
             checkpoint="nano",
             parameters=14_200_000,
