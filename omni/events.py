@@ -62,7 +62,8 @@ class SpeechChunk:
 class Progress:
     """Long work under way. Stage ``wait``: others are served first, ``total`` of them."""
 
-    stage: Literal["wait", "download", "load", "encode"]  # encode: media to model inputs
+    # keep: weights are quantized and written; encode: media to model inputs
+    stage: Literal["wait", "download", "load", "keep", "encode"]
     done: float  # so much of the work is done
     total: float  # so much there is; 0 when unknown
     unit: Literal["bytes", "items"] = "items"  # of both numbers

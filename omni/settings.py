@@ -36,6 +36,9 @@ class EngineSettings:
     # off: every step runs operation by operation; on and auto: steps are captured as CUDA graphs
     # where that is possible.
     compile: Literal["auto", "on", "off"] = "auto"
+    # Whether weights that are quantized while loading are kept on the disk for the next load; what
+    # is kept already is used in any case.
+    keep_quantized: bool = False
     # What all sessions together may keep of their contexts and media from turn to turn.
     session_bytes: int = GIB
 
@@ -58,3 +61,6 @@ class LoadReport:
     memory_reason: str = ""  # what was estimated, and what was free
     speech_dtype: str = ""  # of the modules from codes to mel
     speech_dtype_reason: str = ""  # why this dtype
+    kept: bool = False  # whether the quantized weights were read from where they are kept, or are
+    # kept now
+    keep_bytes: int = 0  # what they take on the disk, at most; 0: there is nothing to keep

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from omni.loading import hub
 from omni.loading.background import Report, in_background
 from omni.loading.checkpoint import Checkpoint, check_pointer, find_vocoder
 from omni.loading.defaults import GenerationDefaults
+from omni.loading.kept.checkpoint import bits_to_run, open_checkpoint
+from omni.loading.kept.keeping import Keepable, keepable_load, taken
 from omni.loading.nano import nano_folder
 from omni.loading.offload import carry_out
 from omni.loading.placement import DeviceMap, Placement, choose_model, place
 from omni.loading.plans import Plan
-from omni.loading.quantization import Quantization, check_available, quantization_config
+from omni.loading.quantization import Quantization, check_available, config_to_load
 from omni.loading.values import WeightFiles, check_numbers
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
@@ -62,6 +64,7 @@ class LoadedModel:
     defaults: GenerationDefaults
     report: LoadReport
     speech: SpeechOptions = field(default_factory=SpeechOptions)
+    keepable: Keepable | None = None  # None: there are no quantized weights to keep
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +114,7 @@ def load(
     name = choose_model(settings.model, settings.quantization, device.name)
     found = yield from find(name)
     checkpoint = found.checkpoint
+    quantization = bits_to_run(checkpoint, settings.quantization, device.name)
 
     make_room()
     choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
@@ -121,10 +125,14 @@ def load(
         device.name,
         choice.dtype,
         found.vocoder_file.stat().st_size,
-        settings.quantization,
+        quantization,
         settings.offload,
     )
     logger.info("%s: %s", name, placement.sentence)
+    keepable = keepable_load(checkpoint, found.vocoder_file, placement, choice.dtype)
+    kept = yield from taken(keepable, settings.keep_quantized)
+    if kept is not None:
+        found = replace(found, checkpoint=kept, config=read_config(kept))
     model, vocoder, speech = yield from _read(found, placement, choice.dtype)
     report = LoadReport(
         checkpoint=name,
@@ -141,10 +149,13 @@ def load(
         memory_bytes=devices.held_bytes(device.name),
         load_s=time.perf_counter() - started,
         trained=checkpoint.defaults.trained,
+        kept=kept is not None,
+        keep_bytes=keepable.bytes if keepable else 0,
     )
     options = speech_options(placement.plan, settings.flow_steps)
+    own = checkpoint.defaults
     return LoadedModel(
-        model, vocoder, found.tokenizer, found.config, checkpoint.defaults, report, options
+        model, vocoder, found.tokenizer, found.config, own, report, options, keepable
     )
 
 
@@ -194,12 +205,12 @@ def find_checkpoint(name: str) -> Generator[Progress, None, Checkpoint]:
     """
     if name == NANO:
         folder = yield from in_background(lambda report: nano_folder())
-        return Checkpoint(folder, name)
+        return open_checkpoint(folder, name)
     path = Path(name).expanduser()
     if path.exists() or not hub.is_repository(name):
-        return Checkpoint(path, name)
+        return open_checkpoint(path, name)
     folder = yield from hub.fetch(name)
-    return Checkpoint(folder, name)
+    return open_checkpoint(folder, name)
 
 
 def read_config(checkpoint: Checkpoint) -> OmniConfig:
@@ -334,7 +345,7 @@ def tensors_to_model(
         state_dict=tensors,
         dtype=dtype,
         device_map=placed,
-        quantization_config=quantization_config(quantization, dtype, offload),
+        quantization_config=config_to_load(config, quantization, dtype, offload),
         output_loading_info=True,
     )
     model, info = loaded

@@ -6,15 +6,16 @@ Knows: module names, what quantizing each costs and saves. Does not know: files,
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from omni.errors import ResourceError
 from omni.settings import QUANTIZATIONS, QuantizationChoice
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig, PretrainedConfig
 
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 BITS: tuple[Quantization, ...] = ("none", "8bit", "4bit")
@@ -103,6 +104,37 @@ def quantization_config(
         llm_int8_skip_modules=precise,
         llm_int8_enable_fp32_cpu_offload=offload,
     )
+
+
+def stored_config(quantization: Quantization, dtype: torch.dtype) -> dict[str, Any]:
+    """``quantization_config`` of a config.json whose weights are in few bits already."""
+    config = quantization_config(quantization, dtype)
+    assert config is not None
+    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def config_to_load(
+    config: PretrainedConfig, quantization: Quantization, dtype: torch.dtype, offload: bool
+) -> BitsAndBytesConfig | None:
+    """What ``from_pretrained`` needs; None also where the files of ``config`` are in few bits.
+
+    Then what this load wants is put into ``config``; what the weights are (kind of 4 bits, whether
+    scales are quantized) stays as the files have it.
+    """
+    wanted = quantization_config(quantization, dtype, offload)
+    stored = getattr(config, "quantization_config", None)
+    if wanted is None or stored is None:
+        return wanted
+    values: dict[str, Any] = json.loads(wanted.to_json_string(use_diff=False))
+    names = (
+        "bnb_4bit_compute_dtype",
+        "llm_int8_skip_modules",
+        "llm_int8_enable_fp32_cpu_offload",
+        "llm_int8_threshold",
+    )
+    config.quantization_config = dict(stored) | {name: values[name] for name in names}
+    return None
 
 
 def is_quantized(name: str, dimensions: int) -> bool:
