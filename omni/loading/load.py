@@ -35,7 +35,7 @@ from omni.loading.nano import nano_folder
 from omni.loading.offload import carry_out
 from omni.loading.placement import DeviceMap, Placement, choose_model, place
 from omni.loading.plans import Plan
-from omni.loading.quantization import Quantization, check_available, config_to_load
+from omni.loading.quantization import Quantization, check_available, config_to_load, laid_out
 from omni.loading.values import WeightFiles, check_numbers
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
@@ -173,6 +173,7 @@ def _read(
             report,
         )
     )
+    yield from laid_out(model)
     speech = settle(model, placement, dtype)
     vocoder = load_vocoder(found.vocoder_file, found.vocoder_config).requires_grad_(False)
     check_numbers(vocoder.state_dict(), found.vocoder_file)

@@ -8,13 +8,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import sys
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from omni.errors import ResourceError
+from omni.events import Progress
 from omni.settings import QUANTIZATIONS, QuantizationChoice
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
     from transformers import BitsAndBytesConfig, PretrainedConfig
 
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
@@ -140,3 +144,15 @@ def config_to_load(
 def is_quantized(name: str, dimensions: int) -> bool:
     """Whether the tensor ``name`` of a checkpoint is stored in few bits after loading."""
     return name.startswith(QUANTIZED_PREFIX) and name.endswith(".weight") and dimensions == 2
+
+
+def laid_out(model: nn.Module) -> Generator[Progress, None, None]:
+    """What a CPU would do with the weights at their first use, done now; yields progress."""
+    if "bitsandbytes" not in sys.modules:  # nothing is in few bits
+        return
+    from omni.model.layers import cpu_layout
+
+    waiting = cpu_layout.waiting(model)
+    for done, layer in enumerate(waiting):
+        yield Progress("load", done, len(waiting))
+        cpu_layout.lay_out(layer)
