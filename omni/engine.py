@@ -52,6 +52,10 @@ class TurnRunner(Protocol):
         """Drop what was kept of ``session``."""
         ...
 
+    def keep(self) -> Iterator[Progress]:
+        """Keep the quantized weights on the disk; nothing happens where there are none."""
+        ...
+
 
 # Loads what the settings say; calls the function once everything was found and checked, right
 # before it takes memory, so that the previous model can go.
@@ -194,6 +198,29 @@ class Engine(RequestMethods):
         runner = self._runner
         if runner is not None:
             runner.forget(session)
+
+    def keep(self) -> Iterator[Progress]:
+        """Keep the quantized weights of the loaded model on the disk for the next load.
+
+        Beside whatever is served, and slower for it; nothing happens where nothing is quantized
+        or loaded. Closing this leaves nothing half.
+
+        Raises:
+            BusyError: they are being written already.
+            ResourceError: the disk is too small, full or read-only.
+        """
+        runner, stop = self._runner, threading.Event()
+        if runner is None:
+            return
+        work = runner.keep()
+        try:
+            self._heed(stop)
+            for progress in _translated(work, runner.report.device):
+                if stop.is_set():
+                    return
+                yield progress
+        finally:
+            self._stops.discard(stop)
 
     def close(self) -> None:
         """Stop everything that is under way or waits, and whatever begins from now on."""

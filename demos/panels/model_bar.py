@@ -55,6 +55,7 @@ class ModelBar:
     banner: gr.HTML
     load: gr.Button
     unload: gr.Button
+    keep: gr.Button  # the quantized weights, on the disk
     model: gr.Dropdown
     quantization: gr.Dropdown
     device: gr.Dropdown
@@ -63,7 +64,7 @@ class ModelBar:
     @property
     def state(self) -> list[Component]:
         """What shows the engine's state."""
-        return [self.status, self.banner, self.load, self.unload]
+        return [self.status, self.banner, self.load, self.unload, self.keep]
 
     @property
     def choices(self) -> Inputs:
@@ -94,6 +95,7 @@ class ModelBar:
             self.banner: gr.update(value=html.escape(banner), visible=bool(banner)),
             self.load: gr.update(interactive=self._is_news(chosen)),
             self.unload: gr.update(interactive=report is not None),
+            self.keep: self._offer_to_keep(report, language),
         }
 
     def view_all(self, language: PageLanguage) -> Changes:
@@ -108,7 +110,8 @@ class ModelBar:
 
     def view_loading(self, sentence: str) -> Changes:
         """A load under way: nothing can be chosen."""
-        off = dict.fromkeys((self.load, self.unload, *self.choices), gr.update(interactive=False))
+        buttons = (self.load, self.unload, self.keep)
+        off = dict.fromkeys((*buttons, *self.choices), gr.update(interactive=False))
         return {self.status: sentence, **off}
 
     def chosen(self, values: Values) -> EngineSettings:
@@ -135,6 +138,15 @@ class ModelBar:
 
     def _is_news(self, chosen: EngineSettings) -> bool:
         return self.engine.report is None or chosen != self.engine.settings
+
+    def _offer_to_keep(self, report: LoadReport | None, language: PageLanguage) -> Component:
+        """The button, with the size on the disk; hidden where there is nothing to keep."""
+        if report is None or report.kept or not report.keep_bytes or not self.owner.somebody:
+            return gr.update(visible=False)
+        label = self.words.say(
+            language, "model-keep", bits=report.quantization, size=memory_size(report.keep_bytes)
+        )
+        return gr.update(value=label, visible=True, interactive=True)
 
     def _sentence(self, report: LoadReport | None, language: PageLanguage) -> str:
         say = self.words.say
@@ -181,15 +193,17 @@ def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
                 interactive=False,
                 visible=owner.somebody,
             )
+            keep = gr.Button("", size="sm", elem_id="model-keep", min_width=80, visible=False)
         choices = _choices(engine, words, owner)
     banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
-    return ModelBar(engine, words, status, banner, load, unload, **choices, owner=owner)
+    return ModelBar(engine, words, status, banner, load, unload, keep, **choices, owner=owner)
 
 
 def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:
     """Let the bar work; ``loaded`` is called with the event of a load (to chain)."""
     loaded(bar.load.click(_load_handler(bar), bar.choices, bar.all, api_name="bar_load", **QUIET))
     bar.unload.click(_unload_handler(bar), bar.choices, bar.state, api_name="bar_unload", **QUIET)
+    bar.keep.click(_keep_handler(bar), bar.choices, bar.all, api_name="bar_keep", **QUIET)
     debounced("model-choice", bar.choices)(bar.offer, bar.choices, bar.load, queue=False, **QUIET)
 
 
@@ -246,6 +260,30 @@ def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Chan
         yield bar.view_all(language)
 
     return load
+
+
+def _keep_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Changes]]:
+    def keep(request: gr.Request, values: Values) -> Iterator[Changes]:
+        language = bar.words.of(request)
+        if not bar.owner.asks(request):
+            gr.Warning(bar.words.say(language, "model-fixed"))
+            yield bar.view(language, bar.chosen(values))
+            return
+        try:
+            for progress in bar.engine.keep():
+                yield bar.view_loading(progress_html(bar.words, language, progress))
+            report = bar.engine.report
+            if report is not None and report.kept:
+                size = memory_size(report.keep_bytes)
+                gr.Info(bar.words.say(language, "model-kept", size=size))
+        except OmniError as error:
+            gr.Warning(bar.words.error(language, error))
+        except Exception:
+            log.exception("keeping failed")
+            gr.Warning(bar.words.say(language, "unexpected"))
+        yield bar.view_all(language)
+
+    return keep
 
 
 def progress_html(words: Words, language: PageLanguage, progress: Progress) -> str:

@@ -22,6 +22,7 @@ STAGES = {
     "wait": "waiting",
     "download": "downloading",
     "load": "loading",
+    "keep": "quantizing",
     "encode": "reading media",
 }
 
@@ -34,6 +35,11 @@ NOTES = {
 def say(text: str, end: str = "\n") -> None:
     """Tell the person something that is not the result."""
     print(text, end=end, file=sys.stderr, flush=True)
+
+
+def size(number: int) -> str:
+    """Bytes for a person: GB, or MB below one of them."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 
 def check_place(path: Path) -> None:

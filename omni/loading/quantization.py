@@ -91,8 +91,7 @@ def quantization_config(
         return None
     from transformers import BitsAndBytesConfig
 
-    # One warning for every product, saying that inputs are rounded to float16.
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    be_quiet()
     precise = list(PRECISE_MODULES)
     if quantization == "8bit":
         return BitsAndBytesConfig(
@@ -108,6 +107,15 @@ def quantization_config(
         llm_int8_skip_modules=precise,
         llm_int8_enable_fp32_cpu_offload=offload,
     )
+
+
+def be_quiet() -> None:
+    """Keep bitsandbytes from warning of what nobody can change here."""
+    for name in (
+        "bitsandbytes.autograd._functions",  # at every product: inputs are rounded to float16
+        "bitsandbytes.backends.cpu.ops",  # once: an optional package of kernels is not installed
+    ):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def stored_config(quantization: Quantization, dtype: torch.dtype) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class FakeEngine(RequestMethods):
         self.ended: list[str] = []  # how each turn ended
         self.trained = False
         self.load_s = load_s
+        self.keep_bytes = 0  # of what the loaded model could keep
         self._lock = threading.Lock()
 
     @property
@@ -82,11 +84,19 @@ class FakeEngine(RequestMethods):
             dtype="float32",
             dtype_reason="a CPU without bf16",
             device="cpu",
-            quantization="none",
+            quantization="4bit" if self.keep_bytes else "none",
             memory_bytes=57_000_000,
             load_s=self.load_s,
             trained=self.trained,
+            keep_bytes=self.keep_bytes,
         )
+
+    def keep(self) -> Iterator[Progress]:
+        """Two steps; then the report says so."""
+        assert self.report is not None
+        yield Progress("keep", 0, 2_000_000_000, "bytes")
+        yield Progress("keep", 2_000_000_000, 2_000_000_000, "bytes")
+        self.report = replace(self.report, kept=True)
 
     def forget(self, session: str) -> None:
         self.forgotten.append(session)

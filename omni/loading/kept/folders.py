@@ -74,7 +74,8 @@ def check_room(need: int, target: Path) -> None:
         raise ResourceError(
             "kept-short",
             "The quantized weights need {need} GB on disk and {free} GB are free at {path}: free "
-            "some space (`omni cache` lists what is kept), or choose another disk.",
+            "some space (`omni cache` lists what is kept), or choose another disk (OMNI_KEPT names "
+            "the folder for kept weights).",
             need=gigabytes(need),
             free=gigabytes(free),
             path=place,
@@ -130,14 +131,16 @@ def of_the_disk(error: Exception, place: Path) -> ResourceError:
     if number in FULL or "no space left" in text or "quota exceeded" in text:
         return ResourceError(
             "kept-full",
-            "The disk of {path} is full: nothing was kept. Free some space or choose another disk.",
+            "The disk of {path} is full: nothing was kept. Free some space, or choose another disk "
+            "(OMNI_KEPT names the folder for kept weights).",
             path=place,
         )
     if number not in UNWRITABLE or not isinstance(error, OSError):
         raise error
     return ResourceError(
         "kept-unwritable",
-        "{path} cannot be written ({reason}): choose another folder.",
+        "{path} cannot be written ({reason}): choose another folder (OMNI_KEPT names the one for "
+        "kept weights).",
         path=place,
         reason=error.strerror or error,
     )

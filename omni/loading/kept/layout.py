@@ -18,7 +18,7 @@ from torch import Tensor
 
 from omni.errors import CheckpointError
 from omni.loading.checkpoint import TensorInfo
-from omni.loading.quantization import Quantization
+from omni.loading.quantization import Quantization, be_quiet
 
 WEIGHT = ".weight"
 STATE = ".weight.quant_state.bitsandbytes__"  # a small JSON as bytes; then nf4 or fp4
@@ -29,6 +29,7 @@ FORMAT = ".weight_format"  # of 8 bits; 0: row by row, the only one that is stil
 BLOCK = 64  # weights with one scale, in 4 bits
 ITEM_BYTES = {"U8": 1, "I8": 1, "BF16": 2, "F16": 2, "F32": 4}
 PARTS_BYTES = 4096  # what a matrix's tables, state and headers take at most beside its weights
+NAME_BYTES = 512  # what a tensor takes in a header and an index
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def few_bits(
         name: of the matrix, ending in ``.weight``.
         weight: (out, in).
     """
+    be_quiet()
     import bitsandbytes as bnb
 
     module = name.removesuffix(WEIGHT)

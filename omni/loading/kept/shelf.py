@@ -107,7 +107,9 @@ def shelf() -> Path:
 
 def place_for(source: Source, bits: str, dtype: str) -> Path:
     """Where the weights of ``source`` are kept; the same for every version of its files."""
-    slug = re.sub(r"[^\w.-]+", "--", source.name.strip("/\\")).strip("-.")[-SLUG:].strip("-.")
+    place = Path(source.place)
+    name = source.name if place.parent.name == "snapshots" else place.name
+    slug = re.sub(r"[^\w.-]+", "--", name)[-SLUG:].strip("-.")
     key = hashlib.sha256(_lasting_place(source).encode()).hexdigest()[:8]
     return shelf() / f"{slug or 'model'}-{bits}-{dtype}-{key}"
 

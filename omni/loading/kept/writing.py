@@ -26,7 +26,7 @@ from omni.loading.background import Report, in_background
 from omni.loading.checkpoint import INDEX_FILE, WEIGHTS_FILE, Checkpoint
 from omni.loading.kept.checkpoint import KEY, QuantizedCheckpoint
 from omni.loading.kept.folders import appearing, check_room
-from omni.loading.kept.layout import ITEM_BYTES, PARTS_BYTES, few_bits
+from omni.loading.kept.layout import ITEM_BYTES, NAME_BYTES, PARTS_BYTES, few_bits
 from omni.loading.memory import tensor_bytes
 from omni.loading.plans import Plan
 from omni.loading.quantization import Quantization, check_available, is_quantized, stored_config
@@ -57,7 +57,7 @@ class Work:
         total = float(self.vocoder.stat().st_size)
         for name, info in self.source.tensors.items():
             total += tensor_bytes(name, info.shape, plan, self.dtype.itemsize)
-            total += PARTS_BYTES if is_quantized(name, len(info.shape)) else 0
+            total += PARTS_BYTES if is_quantized(name, len(info.shape)) else NAME_BYTES
         return round(total) + sum(path.stat().st_size for path in self.text_files())
 
     def text_files(self) -> list[Path]:
@@ -125,6 +125,8 @@ def write(
                 shutil.copyfile(path, folder / path.name)
             shutil.copyfile(work.vocoder, folder / work.vocoder.name)
             _write_json(folder / "config.json", _config(work))
+            for path in folder.glob("*.safetensors"):  # which their library makes private
+                path.chmod((folder / "config.json").stat().st_mode)
             finish(making)
 
     yield from in_background(run)
