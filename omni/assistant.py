@@ -44,6 +44,9 @@ from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
+from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.phases import Phases
+from omni.loading.progress.warming import warm
 from omni.media.limits import DecodingStopped
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
@@ -68,20 +71,51 @@ HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
 def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
-    """See :func:`omni.loading.load.load`."""
-    return Assistant((yield from loading.load(settings, make_room)), settings)
+    """See :func:`omni.loading.load.load`; what a first turn alone would wait for is done, too."""
+    started, phases = time.perf_counter(), Phases()
+    loaded = yield from phases.follow(loading.load(settings, make_room))
+    assistant = yield from phases.follow(in_background(partial(_warmed, loaded, settings)))
+    report = replace(
+        loaded.report,
+        memory_bytes=devices.held_bytes(loaded.report.device),
+        load_s=time.perf_counter() - started,
+        phases=phases.seconds,
+    )
+    assistant.loaded = replace(loaded, report=report)
+    return assistant
+
+
+def _warmed(loaded: LoadedModel, settings: EngineSettings, report: Report) -> Assistant:
+    """An assistant on ``loaded`` that has answered once."""
+
+    def waiting() -> None:
+        """Whether anybody still waits for it."""
+        report(Progress("warm", 0, 0))
+
+    assistant = Assistant(loaded, settings, waiting)
+    warm(loaded.model, loaded.model.model.layers, assistant.run, report)
+    return assistant
 
 
 class Assistant:
     """Serves requests, one at a time. What the next turn of a session can use is kept."""
 
-    def __init__(self, loaded: LoadedModel, settings: EngineSettings | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        settings: EngineSettings | None = None,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Args:
+        settings: what was asked for, as far as turns are concerned.
+        waiting: called now and then while memory is laid out anew; what it raises ends that.
+        """
         settings = settings or EngineSettings()
         self.loaded = loaded
         self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
         self._session_cache = SessionCache(settings.session_bytes)
         if loaded.model.device.type == "cpu":
-            loaded.model.audio_head.pack()
+            loaded.model.audio_head.pack(waiting)
         self._loop = GenerationLoop(
             loaded.model,
             loaded.tokenizer,

@@ -59,8 +59,10 @@ class LoadReport:
     device_reason: str = ""  # why this device
     plan: str = ""  # quantization and offload in words
     memory_reason: str = ""  # what was estimated, and what was free
+    planned_bytes: int = 0  # the estimate: the most that the device holds in a spoken turn
     speech_dtype: str = ""  # of the modules from codes to mel
     speech_dtype_reason: str = ""  # why this dtype
-    kept: bool = False  # whether the quantized weights were read from where they are kept, or are
-    # kept now
+    phases: tuple[tuple[str, float], ...] = ()  # of loading, with the seconds of each
+    # Whether the quantized weights were read from where they are kept, or are kept by now.
+    kept: bool = False
     keep_bytes: int = 0  # what they take on the disk, at most; 0: there is nothing to keep

@@ -9,7 +9,7 @@ import importlib.util
 import json
 import logging
 import sys
-from collections.abc import Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from omni.errors import ResourceError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import BitsAndBytesConfig, PretrainedConfig
 
+Report: TypeAlias = Callable[[Progress], None]
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 BITS: tuple[Quantization, ...] = ("none", "8bit", "4bit")
 
@@ -154,13 +155,13 @@ def is_quantized(name: str, dimensions: int) -> bool:
     return name.startswith(QUANTIZED_PREFIX) and name.endswith(".weight") and dimensions == 2
 
 
-def laid_out(model: nn.Module) -> Generator[Progress, None, None]:
-    """What a CPU would do with the weights at their first use, done now; yields progress."""
+def laid_out(model: nn.Module, report: Report = lambda progress: None) -> None:
+    """Do now what a CPU would do with the weights at their first use; ``report`` may end it."""
     if "bitsandbytes" not in sys.modules:  # nothing is in few bits
         return
     from omni.model.layers import cpu_layout
 
     waiting = cpu_layout.waiting(model)
     for done, layer in enumerate(waiting):
-        yield Progress("load", done, len(waiting))
+        report(Progress("warm", done, len(waiting)))
         cpu_layout.lay_out(layer)

@@ -63,7 +63,7 @@ def test_nothing_is_loaded_before_the_first_turn(engine: Engine, loader: FakeLoa
 
 
 def test_load_reports_progress_and_does_nothing_twice(engine: Engine, loader: FakeLoader) -> None:
-    assert list(engine.load()) == [Progress("load", done, 3) for done in range(3)]
+    assert list(engine.load()) == [Progress("read", done, 3) for done in range(3)]
     assert list(engine.load()) == []
     assert list(engine.load(EngineSettings("nano"))) == []
     assert len(loader.loaded) == 1
@@ -357,7 +357,7 @@ def test_forgetting_reaches_what_is_loaded_and_loads_nothing() -> None:
     def load(
         settings: EngineSettings, make_room: Callable[[], None]
     ) -> Generator[Progress, None, FakeRunner]:
-        yield Progress("load", 1, 1)
+        yield Progress("read", 1, 1)
         make_room()
         made.append(FakeRunner(settings))
         return made[-1]
@@ -382,7 +382,7 @@ def test_who_waits_hears_how_long_it_will_take(engine: Engine, loader: FakeLoade
     until(lambda: len(engine._queue) == 2)
     told = next(engine.turn(HELLO))
     assert isinstance(told, Progress) and told.total == 2
-    assert told.wait_s is not None and 0.3 < told.wait_s < 1
+    assert told.left_s is not None and 0.3 < told.left_s < 1
     loader.runners[0].hold.set()
     first.join(WAIT_S)
     second.join(WAIT_S)

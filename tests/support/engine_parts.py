@@ -98,7 +98,7 @@ class FakeLoader:
         try:
             for done in range(3):
                 self.step()
-                yield Progress("load", done, 3)
+                yield Progress("read", done, 3)
         except GeneratorExit:
             self.given_up += 1
             raise

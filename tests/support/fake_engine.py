@@ -76,7 +76,7 @@ class FakeEngine(RequestMethods):
 
     def _load(self) -> Iterator[Progress]:
         for done in range(3):
-            yield Progress("load", done, 2)
+            yield Progress("read", done, 2)
             time.sleep(self.load_s / 3)
         self.report = LoadReport(
             checkpoint="nano",

@@ -63,7 +63,7 @@ class QuantizedCheckpoint(Checkpoint):
         wrong = sorted(
             name
             for name, info in found.items()
-            if is_quantized(name, len(info.shape)) != (info.dtype in ("U8", "I8"))
+            if is_quantized(name, len(info.shape)) != (info.dtype in layout.STORED.values())
         )
         if wrong:
             raise CheckpointError(

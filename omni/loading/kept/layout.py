@@ -26,6 +26,7 @@ FOUR_BIT_PARTS = (".weight.absmax", ".weight.quant_map")
 NESTED_PARTS = (".weight.nested_absmax", ".weight.nested_quant_map")
 SCALES = ".SCB"  # of 8 bits, one a row
 FORMAT = ".weight_format"  # of 8 bits; 0: row by row, the only one that is still written
+STORED: dict[Quantization, str] = {"8bit": "I8", "4bit": "U8"}  # safetensors' dtype of a matrix
 BLOCK = 64  # weights with one scale, in 4 bits
 ITEM_BYTES = {"U8": 1, "I8": 1, "BF16": 2, "F16": 2, "F32": 4}
 PARTS_BYTES = 4096  # what a matrix's tables, state and headers take at most beside its weights
@@ -98,18 +99,21 @@ def whole(
             parts = {name, f"{module}{SCALES}"}
             rows = info.shape[0] if info.shape else 0
             right = info.dtype == "I8" and stored[f"{module}{SCALES}"].elements == rows
-            used |= parts | {f"{module}{FORMAT}"}
+            used.add(f"{module}{FORMAT}")
+            shape = info.shape
         elif bits == "4bit" and (key := _state_name(module, stored)):
             state = state_of(key)
             wanted = [f"{module}{part}" for part in _parts(state)]
             right = _is_whole(name, state, stored, wanted)
-            used |= {name, key, *wanted}
-            info = TensorInfo("U8", state.shape)
+            parts = {name, key, *wanted}
+            shape = state.shape
         else:
             continue
         if not right:
             raise broken(path, name)
-        found[name] = info
+        used |= parts
+        size = sum(stored[part].size for part in parts)
+        found[name] = TensorInfo(STORED[bits], shape, size)
     rest = {name: info for name, info in stored.items() if name not in used}
     return found | rest
 

@@ -22,13 +22,14 @@ from torch import Tensor
 from omni import devices
 from omni.errors import CheckpointError
 from omni.events import Progress
-from omni.loading.background import Report, in_background
 from omni.loading.checkpoint import INDEX_FILE, WEIGHTS_FILE, Checkpoint
 from omni.loading.kept.checkpoint import KEY, QuantizedCheckpoint
 from omni.loading.kept.folders import appearing, check_room
 from omni.loading.kept.layout import ITEM_BYTES, NAME_BYTES, PARTS_BYTES, few_bits
 from omni.loading.memory import tensor_bytes
 from omni.loading.plans import Plan
+from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.pace import Pace
 from omni.loading.quantization import Quantization, check_available, is_quantized, stored_config
 from omni.loading.values import WeightFiles
 from omni.model.vocoder.kinds import CONFIG_FILE as VOCODER_CONFIG
@@ -135,10 +136,10 @@ def write(
 def _write_weights(work: Work, folder: Path, report: Report) -> None:
     files = WeightFiles(work.source.weight_files)
     sizes = {name: _bytes(work.source, name) for name in files.slices}
-    total, done = sum(sizes.values()), 0
+    total, done, pace = sum(sizes.values()), 0, Pace()
     shards = _Shards(folder)
     for name, tensor in files.slices.items():
-        report(Progress("keep", done, total, "bytes"))
+        report(Progress("keep", done, total, "bytes", pace.left_s(done, total)))
         shards.add(_converted(work, name, tensor[...]))
         devices.trim()  # quantizing leaves holes in the heap
         done += sizes[name]

@@ -21,6 +21,7 @@ from omni.loading import load as loading
 from omni.loading.checkpoint import Checkpoint
 from omni.loading.load import LoadedModel
 from omni.loading.plans import component_of
+from omni.loading.progress.reading import Reading
 from omni.settings import EngineSettings
 from tests.support.checkpoints import write_checkpoint
 from tests.support.golden_set import GoldenSet
@@ -88,8 +89,11 @@ def test_every_tensor_is_the_files(whole: Path) -> None:
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
     assert not any(parameter.requires_grad for parameter in loaded.vocoder.parameters())
     assert not loaded.model.training and not loaded.vocoder.training
-    counts = [progress.done for progress in seen if progress.stage == "load"]
-    assert counts == sorted(counts) and counts[-1] == len(file) == seen[-1].total
+    counts = [progress.done for progress in seen if progress.stage == "read"]
+    assert (
+        counts == sorted(counts)
+        and counts[-1] == sum(tensor.nbytes for tensor in file.values()) == seen[-1].total
+    )
 
 
 def test_the_report(whole: Path) -> None:
@@ -279,15 +283,16 @@ def test_memory_that_runs_out_while_loading_is_given_back(
     from omni.engine import Engine
 
     engine = Engine(EngineSettings(str(whole), device="cpu"))
-    original = loading._reported
+    original = Reading.look_up
+    looked: list[None] = []
 
-    def failing(items, report):
-        for number, item in enumerate(original(items, report)):
-            if number == 50:
-                raise MemoryError
-            yield item
+    def failing(self: Reading) -> None:
+        looked.append(None)
+        if len(looked) == 50:
+            raise MemoryError
+        original(self)
 
-    monkeypatch.setattr(loading, "_reported", failing)
+    monkeypatch.setattr(Reading, "look_up", failing)
     with pytest.raises(ResourceError) as caught:
         list(engine.load())
     assert caught.value.code == "memory-out"

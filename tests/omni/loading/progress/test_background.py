@@ -8,11 +8,11 @@ import time
 import pytest
 
 from omni.events import Progress
-from omni.loading.background import Cancelled, Report, in_background
+from omni.loading.progress.background import Cancelled, Report, in_background
 
 
 def step(done: int) -> Progress:
-    return Progress("load", done, 3)
+    return Progress("read", done, 3)
 
 
 def test_what_the_work_returns_and_reports() -> None:
