@@ -333,11 +333,12 @@ def load_weights(
             values that are no model's.
     """
     total = sum(info.size for info in checkpoint.tensors.values())
-    stored = isinstance(checkpoint, QuantizedCheckpoint)  # then they are only read
-    reading = Reading(total, "none" if stored else quantization, report)
+    stored = checkpoint if isinstance(checkpoint, QuantizedCheckpoint) else None
+    reading = Reading(total, "none" if stored else quantization, report)  # stored: only read
     with each_tensor(reading.look_up):
         files = WeightFiles(checkpoint.weight_files, reading.read)
-        model, left = tensors_to_model(files.slices, config, dtype, placed, quantization)
+        tensors = stored.as_loaded(files.slices, dtype) if stored else files.slices
+        model, left = tensors_to_model(tensors, config, dtype, placed, quantization)
     if left:
         raise CheckpointError(
             "weights-incomplete",

@@ -6,10 +6,12 @@ Does not know: how it was made (:mod:`omni.loading.kept.writing`), how it is loa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 
 from omni.errors import CheckpointError, ResourceError
@@ -75,6 +77,18 @@ class QuantizedCheckpoint(Checkpoint):
             )
         return found
 
+    def as_loaded(self, slices: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+        """``slices`` of the files, what is precise in ``dtype`` when it is read.
+
+        transformers leaves every ``weight`` of a quantized checkpoint in the dtype of its file.
+        """
+        precise = set(self.tensors) & set(slices)
+        precise -= {name for name in precise if self.tensors[name].dtype in layout.STORED.values()}
+        return {
+            name: _Cast(tensor, dtype) if name in precise else tensor
+            for name, tensor in slices.items()
+        }
+
     def _state_of(self, name: str) -> layout.State:
         try:
             with safe_open(self._file_of[name], framework="pt", device="cpu") as file:
@@ -89,6 +103,20 @@ class QuantizedCheckpoint(Checkpoint):
             with safe_open(path, framework="pt", device="cpu") as file:
                 found |= dict.fromkeys(file.keys(), path)
         return found
+
+
+class _Cast:
+    """A tensor of a file, in another dtype when it is read."""
+
+    def __init__(self, inner: Any, dtype: torch.dtype) -> None:
+        self._inner, self._dtype = inner, dtype
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        tensor: torch.Tensor = self._inner[index]
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
 
 def open_checkpoint(folder: Path, name: str) -> Checkpoint:

@@ -6,6 +6,7 @@ folder.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -135,7 +136,7 @@ def of_the_disk(error: Exception, place: Path) -> ResourceError:
             "(OMNI_KEPT names the folder for kept weights).",
             path=place,
         )
-    if number not in UNWRITABLE or not isinstance(error, OSError):
+    if number not in {*UNWRITABLE, errno.EEXIST} or not isinstance(error, OSError):
         raise error
     return ResourceError(
         "kept-unwritable",
