@@ -6,6 +6,7 @@ Knows: streams, files, the progress bar, the line of numbers. Does not know: fla
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from errno import EISDIR, ENOENT
@@ -17,15 +18,9 @@ from omni.cli.sound import SpeechFile, check_ending, is_pipe, is_stdout
 from omni.conversation import Text
 from omni.engine import Engine
 from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.loading.progress.sentence import sentence
 
-STAGES = {
-    "wait": "waiting",
-    "download": "downloading",
-    "load": "loading",
-    "keep": "quantizing",
-    "encode": "reading media",
-}
-
+LINE_S = 10.0  # where nothing can be drawn, between two lines about the same stage
 NOTES = {
     "damaged": "A part of {name} was damaged and could not be heard.",
     "unheard": "The sound of {name} could not be read: only its pictures were seen.",
@@ -127,32 +122,41 @@ def summary(end: TurnEnd, sound: SpeechFile | None) -> str:
 
 
 class Bar:
-    """A progress bar on stderr, for one stage at a time."""
+    """What is under way, with a bar where it is known how much there is; one line on stderr.
+
+    Where stderr is no terminal: a line for each stage, and one now and then.
+    """
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
         self._stage = ""
+        self._said = 0.0
 
     def show(self, progress: Progress) -> None:
         """Draw ``progress``."""
-        if progress.stage != self._stage:
+        if sys.stderr.isatty():
+            self._draw(progress)
+        elif progress.stage != self._stage or time.monotonic() - self._said > LINE_S:
+            self._stage, self._said = progress.stage, time.monotonic()
+            say(sentence(progress))
+
+    def _draw(self, progress: Progress) -> None:
+        measured = progress.total > 0 and progress.stage != "wait"
+        if self._bar is not None and measured != (self._bar.total is not None):
             self.close()
-            self._stage = progress.stage
-            counted = progress.unit == "bytes"
+        if self._bar is None:
             self._bar = tqdm(
-                desc=STAGES[progress.stage],
-                total=progress.total or None,
-                unit="B" if counted else "",
-                unit_scale=counted,
+                total=progress.total if measured else None,
+                bar_format="{desc} |{bar:20}|" if measured else "{desc}",
                 file=sys.stderr,
                 leave=False,
             )
-        assert self._bar is not None
-        self._bar.total = progress.total or None
-        self._bar.update(progress.done - self._bar.n)
+        if measured:
+            self._bar.total, self._bar.n = progress.total, min(progress.done, progress.total)
+        self._bar.set_description_str(sentence(progress))  # draws it, too
 
     def close(self) -> None:
         """Remove it; the next progress draws a new one."""
         if self._bar is not None:
             self._bar.close()
-            self._bar, self._stage = None, ""
+            self._bar = None

@@ -126,7 +126,8 @@ class _Slice:
         if not 0 < rows < (shape[0] if shape else 0):
             (tensor,) = self._pieces([index])
             return tensor
-        places = [slice(first, first + rows) for first in range(0, shape[0], rows)]
+        count = shape[0]
+        places = [slice(at, min(at + rows, count)) for at in range(0, count, rows)]
         whole: torch.Tensor | None = None
         for place, piece in zip(places, self._pieces(places), strict=True):
             if whole is None:
