@@ -158,6 +158,10 @@ class Assistant:
         """Keep the quantized weights on the disk; nothing happens where there are none.
 
         May be called from any thread, also while a request is served.
+
+        Raises:
+            BusyError: they are being written already.
+            ResourceError: the disk is too small, full or read-only.
         """
         if self.loaded.keepable is None:
             return

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol, TypeAlias, TypeVar
 
 from omni.conversation import Message
@@ -245,25 +246,11 @@ class Engine(RequestMethods):
             runner.forget(session)
 
     def keep(self) -> Iterator[Progress]:
-        """Keep the quantized weights of the loaded model on the disk for the next load.
-
-        Beside whatever is served, and slower for it; nothing happens where nothing is quantized
-        or loaded. Closing this leaves nothing half.
-
-        Raises:
-            BusyError: they are being written already.
-            ResourceError: the disk is too small, full or read-only.
-        """
+        """Keep the quantized weights on the disk, beside whatever is served; raises as a load."""
         runner, stop = self._runner, threading.Event()
-        if runner is None:
-            return
-        work = runner.keep()
         try:
             self._heed(stop)
-            for progress in _translated(work, runner.report.device):
-                if stop.is_set():
-                    return
-                yield progress
+            yield from takewhile(lambda _: not stop.is_set(), runner.keep() if runner else ())
         finally:
             self._stops.discard(stop)
 

@@ -139,9 +139,7 @@ def load(
     )
     logger.info("%s: %s", name, placement.sentence)
     keepable = keepable_load(checkpoint, found.vocoder_file, placement, choice.dtype)
-    kept = yield from taken(keepable, settings.keep_quantized)
-    if kept is not None:
-        found = replace(found, checkpoint=kept, config=read_config(kept))
+    found = yield from _from_kept(found, keepable, settings.keep_quantized)
     model, vocoder, speech = yield from _read(found, placement, choice.dtype)
     report = LoadReport(
         checkpoint=name,
@@ -159,7 +157,7 @@ def load(
         memory_bytes=devices.held_bytes(device.name),
         load_s=time.perf_counter() - started,
         trained=checkpoint.defaults.trained,
-        kept=kept is not None,
+        kept=found.checkpoint is not checkpoint,
         keep_bytes=keepable.bytes if keepable else 0,
     )
     options = speech_options(placement.plan, settings.flow_steps)
@@ -167,6 +165,14 @@ def load(
     return LoadedModel(
         model, vocoder, found.tokenizer, found.config, own, report, options, keepable
     )
+
+
+def _from_kept(
+    found: Found, keepable: Keepable | None, make: bool
+) -> Generator[Progress, None, Found]:
+    """``found`` with the weights that are kept of it, if there are any."""
+    kept = yield from taken(keepable, make)
+    return found if kept is None else replace(found, checkpoint=kept, config=read_config(kept))
 
 
 def _read(

@@ -129,7 +129,6 @@ def test_cache_lists_and_removes(source: Path, capsys: pytest.CaptureFixture[str
     assert "under the name nothing" in capsys.readouterr().err
     assert main(["cache", "rm", four.name]) == 0
     assert f"removed {four.name}" in capsys.readouterr().err
-    assert [entry.name for entry in shelf.entries()] == [eight.name, dead.name] or True
     assert four.name not in names(shelf.shelf())
     assert main(["cache", "rm", "--all"]) == 0
     assert names(shelf.shelf()) == []
