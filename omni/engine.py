@@ -245,7 +245,7 @@ class Engine(RequestMethods):
         if runner is not None:
             runner.forget(session)
 
-    def keep(self) -> Iterator[Progress]:
+    def keep(self) -> Generator[Progress, None, None]:
         """Keep the quantized weights on the disk, beside whatever is served; raises as a load."""
         runner, stop = self._runner, threading.Event()
         try:

@@ -11,7 +11,7 @@ import html
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
@@ -22,9 +22,8 @@ from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from demos.base.owner import Owner
 from demos.base.word_files import PageLanguage
-from demos.turns.turn import progress_sentence
+from demos.panels.keep_button import KeepButton, memory_size, progress_html
 from omni.errors import OmniError
-from omni.events import Progress
 from omni.loading import nano
 from omni.settings import (
     NANO,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
+LOOK_S = 1.0  # between two looks at a load that a turn has begun
 MODELS = (AUTO, NANO, PUBLISHED_MODEL, PUBLISHED_BASE)
 DEVICES = (AUTO, "cpu", "cuda", "cuda:0", "mps")
 
@@ -54,8 +54,10 @@ class ModelBar:
     status: gr.HTML
     banner: gr.HTML
     load: gr.Button
+    cancel: gr.Button  # there while a load is under way
     unload: gr.Button
-    keep: gr.Button  # the quantized weights, on the disk
+    keep: KeepButton
+    watch: gr.Timer  # ticks while a turn may load the model
     model: gr.Dropdown
     quantization: gr.Dropdown
     device: gr.Dropdown
@@ -64,7 +66,8 @@ class ModelBar:
     @property
     def state(self) -> list[Component]:
         """What shows the engine's state."""
-        return [self.status, self.banner, self.load, self.unload, self.keep]
+        buttons = [self.load, self.cancel, self.unload, self.keep.button]
+        return [self.status, self.banner, *buttons, self.watch]
 
     @property
     def choices(self) -> Inputs:
@@ -86,6 +89,9 @@ class ModelBar:
 
     def view(self, language: PageLanguage, chosen: EngineSettings) -> Changes:
         """See :meth:`render`."""
+        if (progress := self.engine.loading) is not None:
+            told = progress_html(self.words, language, progress)
+            return self._view_loading(told) | {self.watch: gr.update(active=True)}
         report = self.engine.report
         sentence = self._sentence(report, language)
         key = untrained_key(self.engine) or small_key(self.engine)
@@ -94,8 +100,10 @@ class ModelBar:
             self.status: html.escape(sentence),
             self.banner: gr.update(value=html.escape(banner), visible=bool(banner)),
             self.load: gr.update(interactive=self._is_news(chosen)),
+            self.cancel: gr.update(visible=False),
             self.unload: gr.update(interactive=report is not None),
-            self.keep: self._offer_to_keep(report, language),
+            self.keep.button: self.keep.view(language),
+            self.watch: gr.update(active=False),
         }
 
     def view_all(self, language: PageLanguage) -> Changes:
@@ -109,10 +117,23 @@ class ModelBar:
         }
 
     def view_loading(self, sentence: str) -> Changes:
-        """A load under way: nothing can be chosen."""
-        buttons = (self.load, self.unload, self.keep)
-        off = dict.fromkeys((*buttons, *self.choices), gr.update(interactive=False))
-        return {self.status: sentence, **off}
+        """A load under way that this page asked for: nothing can be chosen."""
+        fixed = dict.fromkeys(self.choices, gr.update(interactive=False))
+        return self._view_loading(sentence) | fixed
+
+    def view_failed(self, language: PageLanguage, chosen: EngineSettings) -> Changes:
+        """After a load that failed or was cancelled: what was chosen stays chosen."""
+        open_again = dict.fromkeys(self.choices, gr.update(interactive=True))
+        return self.view(language, chosen) | open_again
+
+    def _view_loading(self, sentence: str) -> Changes:
+        return {
+            self.status: sentence,
+            self.load: gr.update(interactive=False),
+            self.cancel: gr.update(visible=self.owner.somebody),
+            self.unload: gr.update(interactive=False),
+            self.keep.button: gr.update(interactive=False),
+        }
 
     def chosen(self, values: Values) -> EngineSettings:
         """What the choices say."""
@@ -128,6 +149,16 @@ class ModelBar:
             device=(device or "").strip() or AUTO,
         )
 
+    def begin_watch(self) -> Changes:
+        """Look after the engine while a turn may load the model."""
+        return {self.watch: gr.update(active=self._is_news(self.engine.settings))}
+
+    def look(self, request: gr.Request, values: Values) -> Changes:
+        """The engine's state while the page watches it."""
+        if self.engine.loading is None and self.engine.busy and self.engine.report is None:
+            return {}  # a turn that has not come to the load yet
+        return self.render(request, values)
+
     def offer(self, values: Values) -> Changes:
         """Load can be pressed if it would do something."""
         return {self.load: gr.update(interactive=self._is_news(self.chosen(values)))}
@@ -138,15 +169,6 @@ class ModelBar:
 
     def _is_news(self, chosen: EngineSettings) -> bool:
         return self.engine.report is None or chosen != self.engine.settings
-
-    def _offer_to_keep(self, report: LoadReport | None, language: PageLanguage) -> Component:
-        """The button, with the size on the disk; hidden where there is nothing to keep."""
-        if report is None or report.kept or not report.keep_bytes or not self.owner.somebody:
-            return gr.update(visible=False)
-        label = self.words.say(
-            language, "model-keep", bits=report.quantization, size=memory_size(report.keep_bytes)
-        )
-        return gr.update(value=label, visible=True, interactive=True)
 
     def _sentence(self, report: LoadReport | None, language: PageLanguage) -> str:
         say = self.words.say
@@ -185,6 +207,13 @@ def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
                 min_width=80,
                 visible=owner.somebody,
             )
+            cancel = gr.Button(
+                words.static("load-cancel"),
+                size="sm",
+                elem_id="model-cancel",
+                min_width=80,
+                visible=False,
+            )
             unload = gr.Button(
                 words.static("unload"),
                 size="sm",
@@ -193,17 +222,24 @@ def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
                 interactive=False,
                 visible=owner.somebody,
             )
-            keep = gr.Button("", size="sm", elem_id="model-keep", min_width=80, visible=False)
+            button = gr.Button("", size="sm", elem_id="model-keep", min_width=80, visible=False)
         choices = _choices(engine, words, owner)
     banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
-    return ModelBar(engine, words, status, banner, load, unload, keep, **choices, owner=owner)
+    watch = gr.Timer(LOOK_S, active=False)
+    parts: dict[str, Any] = {"load": load, "cancel": cancel, "unload": unload, "watch": watch}
+    keep = KeepButton(engine, words, owner, button)
+    return ModelBar(engine, words, status, banner, **parts, keep=keep, **choices, owner=owner)
 
 
 def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:
     """Let the bar work; ``loaded`` is called with the event of a load (to chain)."""
     loaded(bar.load.click(_load_handler(bar), bar.choices, bar.all, api_name="bar_load", **QUIET))
+    now: dict[str, Any] = {**QUIET, "queue": False}
+    bar.cancel.click(_cancel_handler(bar), None, None, api_name="bar_cancel", **now)
+    bar.watch.tick(bar.look, bar.choices, bar.state, api_name="bar_look", **now)
     bar.unload.click(_unload_handler(bar), bar.choices, bar.state, api_name="bar_unload", **QUIET)
-    bar.keep.click(_keep_handler(bar), bar.choices, bar.all, api_name="bar_keep", **QUIET)
+    keep = bar.keep.handler(bar.view_loading, bar.view_all)
+    bar.keep.button.click(keep, bar.choices, bar.all, api_name="bar_keep", **QUIET)
     debounced("model-choice", bar.choices)(bar.offer, bar.choices, bar.load, queue=False, **QUIET)
 
 
@@ -249,50 +285,32 @@ def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Chan
             yield bar.view_all(language)
             return
         yield bar.view_loading(bar.words.say(language, "model-loading"))
+        chosen = bar.chosen(values)
         try:
-            for progress in bar.engine.load(bar.chosen(values)):
+            for progress in bar.engine.load(chosen):
                 yield bar.view_loading(progress_html(bar.words, language, progress))
         except OmniError as error:
             gr.Warning(bar.words.error(language, error))
         except Exception:
             log.exception("loading failed")
             gr.Warning(bar.words.say(language, "unexpected"))
-        yield bar.view_all(language)
+        else:
+            yield bar.view_all(language)
+            return
+        yield bar.view_failed(language, chosen)
 
     return load
 
 
-def _keep_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Changes]]:
-    def keep(request: gr.Request, values: Values) -> Iterator[Changes]:
-        language = bar.words.of(request)
+def _cancel_handler(bar: ModelBar) -> Callable[[gr.Request], None]:
+    def cancel(request: gr.Request) -> None:
         if not bar.owner.asks(request):
-            gr.Warning(bar.words.say(language, "model-fixed"))
-            yield bar.view(language, bar.chosen(values))
+            gr.Warning(bar.words.say(bar.words.of(request), "model-fixed"))
             return
-        try:
-            for progress in bar.engine.keep():
-                yield bar.view_loading(progress_html(bar.words, language, progress))
-            report = bar.engine.report
-            if report is not None and report.kept:
-                size = memory_size(report.keep_bytes)
-                gr.Info(bar.words.say(language, "model-kept", size=size))
-        except OmniError as error:
-            gr.Warning(bar.words.error(language, error))
-        except Exception:
-            log.exception("keeping failed")
-            gr.Warning(bar.words.say(language, "unexpected"))
-        yield bar.view_all(language)
+        bar.engine.cancel_load()
+        bar.keep.stop.set()
 
-    return keep
-
-
-def progress_html(words: Words, language: PageLanguage, progress: Progress) -> str:
-    """What long work is under way, with a bar."""
-    sentence = html.escape(progress_sentence(words, language, progress))
-    if not progress.total or progress.stage == "wait":
-        return sentence
-    share = min(progress.done / progress.total, 1)
-    return f'{sentence} <progress max="1" value="{share:.3f}" aria-label="{sentence}"></progress>'
+    return cancel
 
 
 def _unload_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Changes]:
@@ -327,8 +345,3 @@ def small_key(engine: Engine) -> str | None:
 def parameter_count(number: int) -> str:
     """8,300,000,000 as 8.3 B, 14,200,000 as 14.2 M."""
     return f"{number / 1e9:.1f} B" if number >= 1e9 else f"{number / 1e6:.1f} M"
-
-
-def memory_size(number: int) -> str:
-    """Bytes as GB or MB."""
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

@@ -33,7 +33,13 @@ from omni.loading.placement import DeviceMap, Placement, choose_model, place
 from omni.loading.plans import Plan
 from omni.loading.progress.background import Report, in_background
 from omni.loading.progress.reading import Reading, each_tensor
-from omni.loading.quantization import Quantization, check_available, config_to_load, laid_out
+from omni.loading.quantization import (
+    QUANTIZED_PREFIX,
+    Quantization,
+    check_available,
+    config_to_load,
+    laid_out,
+)
 from omni.loading.values import WeightFiles, check_numbers
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
@@ -340,7 +346,8 @@ def load_weights(
     """
     total = sum(info.size for info in checkpoint.tensors.values())
     stored = checkpoint if isinstance(checkpoint, QuantizedCheckpoint) else None
-    reading = Reading(total, "none" if stored else quantization, report)  # stored: only read
+    quantizes = quantization != "none" and not stored
+    reading = Reading(total, QUANTIZED_PREFIX if quantizes else None, report)
     with each_tensor(reading.look_up):
         files = WeightFiles(checkpoint.weight_files, reading.read)
         tensors = stored.as_loaded(files.slices, dtype) if stored else files.slices

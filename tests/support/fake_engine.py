@@ -12,14 +12,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from omni.conversation import Conversation, Message, Part, Speech, Text
 from omni.engine import EngineSettings, LoadReport
-from omni.errors import MediaError
+from omni.errors import CancelledError, MediaError
 from omni.events import (
     SPEECH_RATE,
     EngineEvent,
@@ -45,6 +45,7 @@ from omni.requests import (
 TONE_HZ = 440.0
 CHUNK_S = 0.4
 PONDER_S = 10.0
+STEPS = 10  # of a load, of a GB each
 
 
 class FakeEngine(RequestMethods):
@@ -63,6 +64,8 @@ class FakeEngine(RequestMethods):
         self.trained = False
         self.load_s = load_s
         self.keep_bytes = 0  # of what the loaded model could keep
+        self.loading: Progress | None = None
+        self._cancelled = False
         self._lock = threading.Lock()
 
     @property
@@ -71,13 +74,28 @@ class FakeEngine(RequestMethods):
 
     def load(self, settings: EngineSettings | None = None) -> Iterator[Progress]:
         with self._lock:
-            self.settings = settings or self.settings
-            yield from self._load()
+            before, self.settings = self.settings, settings or self.settings
+            try:
+                yield from self._load()
+            except CancelledError:
+                self.settings = before
+                raise
+
+    def cancel_load(self) -> bool:
+        self._cancelled = self.loading is not None
+        return self._cancelled
 
     def _load(self) -> Iterator[Progress]:
-        for done in range(3):
-            yield Progress("read", done, 2)
-            time.sleep(self.load_s / 3)
+        self._cancelled = False
+        try:
+            for done in range(STEPS + 1):
+                self.loading = Progress("read", done * 1e9, STEPS * 1e9, "bytes", 60 - done)
+                yield self.loading
+                time.sleep(self.load_s / STEPS)
+                if self._cancelled:
+                    raise CancelledError("load-cancelled", "It was cancelled.")
+        finally:
+            self.loading = None
         self.report = LoadReport(
             checkpoint="nano",
             parameters=14_200_000,
@@ -91,7 +109,7 @@ class FakeEngine(RequestMethods):
             keep_bytes=self.keep_bytes,
         )
 
-    def keep(self) -> Iterator[Progress]:
+    def keep(self) -> Generator[Progress, None, None]:
         """Two steps; then the report says so."""
         assert self.report is not None
         yield Progress("keep", 0, 2_000_000_000, "bytes")

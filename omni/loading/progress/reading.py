@@ -16,19 +16,18 @@ from omni import devices
 from omni.events import Progress, Stage
 from omni.loading.progress.background import Report
 from omni.loading.progress.pace import Pace
-from omni.loading.quantization import QUANTIZED_PREFIX, Quantization
 
 
 class Reading:
     """Counts the bytes of the weights that were read, and reports them; from any thread."""
 
-    def __init__(self, total: int, quantization: Quantization, report: Report) -> None:
+    def __init__(self, total: int, quantized: str | None, report: Report) -> None:
         """Args:
         total: bytes that there are.
-        quantization: what the blocks get as they come.
+        quantized: how the names of those tensors begin that are quantized as they come; None: none.
         """
         self._total, self._report = total, report
-        self._quantizes = quantization != "none"
+        self._quantized = quantized
         self._pace = Pace()
         self._lock = threading.Lock()
         self._done = 0
@@ -37,7 +36,7 @@ class Reading:
     def read(self, name: str, size: int) -> None:
         """So many bytes more of the tensor ``name``."""
         stage: Stage = "read"
-        if self._quantizes and name.startswith(QUANTIZED_PREFIX):
+        if self._quantized is not None and name.startswith(self._quantized):
             stage = "quantize"
         with self._lock:
             self._done += size
@@ -45,7 +44,7 @@ class Reading:
                 self._pace.restart()
             left = self._pace.left_s(self._done, self._total)
             # What is quantized takes several times as long: before that nobody knows.
-            if self._quantizes and stage == "read":
+            if self._quantized is not None and stage == "read":
                 left = None
             self._progress = Progress(stage, self._done, self._total, "bytes", left)
             progress = self._progress

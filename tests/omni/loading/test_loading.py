@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omni import devices
-from omni.errors import CheckpointError, ResourceError
+from omni.errors import CancelledError, CheckpointError, ResourceError
 from omni.events import Progress
 from omni.loading import hub
 from omni.loading import load as loading
@@ -22,6 +24,7 @@ from omni.loading.checkpoint import Checkpoint
 from omni.loading.load import LoadedModel
 from omni.loading.plans import component_of
 from omni.loading.progress.reading import Reading
+from omni.model.omni import OmniForCausalLM
 from omni.settings import EngineSettings
 from tests.support.checkpoints import write_checkpoint
 from tests.support.golden_set import GoldenSet
@@ -94,6 +97,49 @@ def test_every_tensor_is_the_files(whole: Path) -> None:
         counts == sorted(counts)
         and counts[-1] == sum(tensor.nbytes for tensor in file.values()) == seen[-1].total
     )
+
+
+@pytest.mark.parametrize("stage", ["check", "read", "quantize", "warm"])
+def test_a_load_is_cancelled_in_every_phase(whole: Path, stage: str) -> None:
+    from omni.engine import Engine
+
+    engine = Engine(EngineSettings(str(whole), device="cpu", quantization="4bit"))
+    steps = engine.load()
+    while next(steps).stage != stage:
+        pass
+    assert engine.cancel_load()
+    with pytest.raises(CancelledError):
+        list(steps)
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is OmniForCausalLM]
+    assert not [one for one in threading.enumerate() if one.name == "omni-background"]
+    assert engine.report is None and engine.loading is None and not engine.busy
+
+
+def test_a_cancelled_load_leaves_the_engine_usable(whole: Path) -> None:
+    from omni.engine import Engine
+
+    engine = Engine(EngineSettings(str(whole), device="cpu"))
+    steps = engine.load()
+    while next(steps).stage != "read":
+        pass
+    engine.cancel_load()
+    with pytest.raises(CancelledError):
+        list(steps)
+    list(engine.load())
+    report = engine.report
+    assert report is not None and report.planned_bytes > 0
+    assert [phase for phase, _ in report.phases] == ["check", "read", "warm"]
+    assert sum(seconds for _, seconds in report.phases) <= report.load_s
+
+
+def test_phases_of_a_quantized_load(whole: Path) -> None:
+    _, seen = load(whole, quantization="4bit")
+    stages = list(dict.fromkeys(progress.stage for progress in seen))
+    assert stages == ["check", "read", "quantize"]
+    counts = [progress.done for progress in seen if progress.stage in ("read", "quantize")]
+    size = sum(tensor.nbytes for tensor in load_file(whole / "model.safetensors").values())
+    assert counts == sorted(counts) and counts[-1] == size
 
 
 def test_the_report(whole: Path) -> None:

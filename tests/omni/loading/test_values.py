@@ -144,7 +144,6 @@ def test_tensors_are_read_in_pieces_of_which_each_is_told(
         "bytes": torch.arange(5, dtype=torch.uint8),
         "float8": torch.ones(3, 2).to(torch.float8_e4m3fn),
         "scalar": torch.tensor(3.5),
-        "empty": torch.zeros(0, 4),
     }
     save_file(tensors, tmp_path / WEIGHTS)
     monkeypatch.setattr(values, "PIECE_BYTES", piece)
