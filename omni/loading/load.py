@@ -176,9 +176,13 @@ def load(
 def _from_kept(
     found: Found, keepable: Keepable | None, make: bool
 ) -> Generator[Progress, None, Found]:
-    """``found`` with the weights that are kept of it, if there are any."""
+    """``found`` with the weights that are kept of it, if there are any that are good."""
     kept = yield from taken(keepable, make)
-    return found if kept is None else replace(found, checkpoint=kept, config=read_config(kept))
+    try:
+        return replace(found, checkpoint=kept, config=read_config(kept)) if kept else found
+    except CheckpointError as error:  # of the right sizes, and yet spoilt
+        logger.warning("%s (`omni cache rm` removes what is kept.)", error)
+        return found
 
 
 def _read(

@@ -77,7 +77,7 @@ def check_room(need: int, target: Path) -> None:
             "The quantized weights need {need} GB on disk and {free} GB are free at {path}: free "
             "some space (`omni cache` lists what is kept), or choose another disk (OMNI_KEPT names "
             "the folder for kept weights).",
-            need=gigabytes(need),
+            need=gigabytes(need + MARGIN),
             free=gigabytes(free),
             path=place,
         )

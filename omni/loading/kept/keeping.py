@@ -104,6 +104,8 @@ def taken(
             told in the log, and the load goes on without.
     """
     if keepable is None:
+        if make:
+            logger.warning("nothing is quantized by this load, so there is nothing to keep")
         return None
     if not make:
         folders.sweep(shelf.shelf())

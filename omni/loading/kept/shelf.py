@@ -161,8 +161,15 @@ def touch(entry: Entry) -> None:
 
 
 def remove(entry: Entry) -> None:
-    """Take it off the shelf."""
-    folders.remove(entry.folder)
+    """Take it off the shelf.
+
+    Raises:
+        ResourceError: ``kept-unwritable``.
+    """
+    try:
+        folders.remove(entry.folder)
+    except OSError as error:
+        raise folders.of_the_disk(error, entry.folder) from error
 
 
 def _entry(path: Path) -> Entry | None:

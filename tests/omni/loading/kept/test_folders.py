@@ -238,3 +238,14 @@ def test_time(tmp_path: Path) -> None:
     (tmp_path / f".x{folders.LOCK}").write_text("", encoding="utf-8")
     started = time.monotonic()
     assert not is_locked(target) and time.monotonic() - started < 1
+
+
+def test_what_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "kept.json")
+
+    (tmp_path / "shelf" / "x").mkdir(parents=True)
+    monkeypatch.setattr(folders, "remove", refuse)
+    with pytest.raises(ResourceError) as caught:
+        shelf.remove(only_entry())
+    assert caught.value.code == "kept-unwritable" and "Read-only" in str(caught.value)

@@ -127,6 +127,17 @@ def test_a_damaged_folder_is_not_used(source: Path, caplog: pytest.LogCaptureFix
     assert only_entry().state == "damaged"
 
 
+def test_a_spoilt_folder_of_the_right_sizes_is_not_used(
+    source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(settings(source, keep_quantized=True))
+    with (only_entry().model / "model.safetensors").open("rb+") as file:
+        file.write(b"\xff" * 16)
+    assert only_entry().state == "ready"
+    loaded, stages = load(settings(source))
+    assert "quantize" in stages and not loaded.report.kept and "is broken" in caplog.text
+
+
 def test_the_time_of_the_last_use(source: Path) -> None:
     load(settings(source, keep_quantized=True))
     record = only_entry().folder / shelf.RECORD
@@ -178,10 +189,12 @@ def test_no_path_of_this_machine_is_in_the_folder(source: Path) -> None:
         assert str(source.parent) not in path.read_text(encoding="utf-8"), path
 
 
-def test_nothing_is_kept_of_what_is_not_quantized(source: Path, own_shelf: Path) -> None:
+def test_nothing_is_kept_of_what_is_not_quantized(
+    source: Path, own_shelf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     loaded, stages = load(settings(source, "none", keep_quantized=True))
     assert loaded.keepable is None and not loaded.report.keep_bytes and "keep" not in stages
-    assert names(own_shelf) == []
+    assert names(own_shelf) == [] and "nothing to keep" in caplog.text
 
 
 def test_a_disk_without_room_costs_the_keeping_alone(
@@ -191,4 +204,8 @@ def test_a_disk_without_room_costs_the_keeping_alone(
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=2_000_000))
     loaded, stages = load(settings(source, keep_quantized=True))
     assert "quantize" in stages and not loaded.report.kept and names(own_shelf) == []
-    assert "0.0 GB are free" in caplog.text and "omni cache" in caplog.text
+    assert (
+        "need 0.1 GB" in caplog.text
+        and "0.0 GB are free" in caplog.text
+        and "omni cache" in caplog.text
+    )
