@@ -226,9 +226,9 @@ def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
         choices = _choices(engine, words, owner)
     banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
     watch = gr.Timer(LOOK_S, active=False)
-    parts: dict[str, Any] = {"load": load, "cancel": cancel, "unload": unload, "watch": watch}
-    keep = KeepButton(engine, words, owner, button)
-    return ModelBar(engine, words, status, banner, **parts, keep=keep, **choices, owner=owner)
+    buttons: dict[str, Any] = {"load": load, "cancel": cancel, "unload": unload, "watch": watch}
+    buttons |= {"keep": KeepButton(engine, words, owner, button), **choices}
+    return ModelBar(engine, words, status, banner, **buttons, owner=owner)
 
 
 def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:

@@ -15,8 +15,9 @@ from omni.cli import flags
 from omni.cli.output import Bar, say, size
 from omni.errors import ResourceError
 from omni.events import Progress
+from omni.loading.quantization import Quantization
 
-BITS = {4: "4bit", 8: "8bit"}
+BITS: dict[int, Quantization] = {4: "4bit", 8: "8bit"}
 
 
 def add(commands: flags.Commands) -> argparse.ArgumentParser:

@@ -69,7 +69,8 @@ def few_bits(
         }
     four: Any = bnb.nn.Params4bit(
         weight, requires_grad=False, compress_statistics=True, quant_type="nf4", blocksize=BLOCK
-    ).to(device)
+    )
+    four = four.to(device)
     state: Mapping[str, Tensor] = four.quant_state.as_dict(packed=True)
     # A copy each: the tables are the same for all matrices, and a file has none twice.
     parts = {f"{name}.{part}": tensor.cpu().clone() for part, tensor in state.items()}

@@ -24,15 +24,16 @@ TRIED = (64, 128)  # the matrix on which the layout is compared with bitsandbyte
 
 def waiting(model: nn.Module) -> list[Any]:
     """The 4-bit layers that bitsandbytes would lay out anew at their first use."""
-    return [
-        module
-        for module in model.modules()
-        if isinstance(module, bnb.nn.Linear4bit)
-        and module.weight.device.type == "cpu"
-        and getattr(module, "support_avx512bf16_for_cpu", False)
-        and module.weight.quant_state is not None
-        and not getattr(module.weight.quant_state, "packing_format_for_cpu", False)
-    ]
+    return [module for module in model.modules() if _waits(module)]
+
+
+def _waits(module: Any) -> bool:
+    if not isinstance(module, bnb.nn.Linear4bit):
+        return False
+    weight: Any = module.weight
+    here = weight.device.type == "cpu" and weight.quant_state is not None
+    lays_out = bool(getattr(module, "support_avx512bf16_for_cpu", False))
+    return here and lays_out and not getattr(weight.quant_state, "packing_format_for_cpu", False)
 
 
 def lay_out(layer: Any) -> None:
