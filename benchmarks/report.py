@@ -2,10 +2,11 @@
 
     python -m benchmarks.report
 
-Takes 5 to 15 minutes on two cores; nothing else should run meanwhile. The full size on the CPU, an
-hour and 22 GB of disk, is measured where --only names it (`--only full-size`). With a GPU that holds the
-published model, its rows are measured too. Each run is a process of its own and leaves a JSON file
-in --results; --from-results writes the tables of files that are there, without measuring.
+Takes 5 to 15 minutes on two cores; nothing else should run meanwhile. The published size
+on the CPU (an hour, and 22 GB of disk) is measured where --only names it: `--only full-size`. With
+a GPU that holds the published model, its rows are measured too. Each run is a process of its own
+and leaves a JSON file in --results; --from-results writes the tables of files that are there,
+without measuring.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def run(job: Job, results: Path) -> None:
 def section(file: Path) -> str:
     """A table with its command, date and machine, as Markdown."""
     rows, about = read_json(file)
-    command = re.sub(r" --json \S+", "", about["command"])
+    command = re.sub(r" --(json|lines|folder) \S+", "", about["command"])  # of one machine
     return f"`{command}`\n\n{about['date']}. {sentence(about['machine'])}.\n\n{rows_markdown(rows)}"
 
 
@@ -127,8 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [name for name in flags.only.split(",") if name]
     if set(wanted) - set(names):
         parser.error(f"--only knows {', '.join(names)}")
-    asked = flags.from_results or bool(wanted)
-    jobs = [job for job in JOBS if job.name in wanted or not (wanted or (job.named and not asked))]
+    ours = [job.name for job in JOBS if flags.from_results or not job.named]
+    jobs = [job for job in JOBS if job.name in (wanted or ours)]
     with tempfile.TemporaryDirectory() as folder:
         results = (flags.results or Path(folder)).resolve()
         results.mkdir(parents=True, exist_ok=True)

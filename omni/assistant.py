@@ -40,6 +40,7 @@ from omni.events import (
     TurnEnd,
     TurnStats,
 )
+from omni.generation.between_layers import stopping
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
@@ -136,8 +137,9 @@ class Assistant:
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
         """Serve ``request``; ends with a TurnEnd."""
         try:
-            yield from self._served(request)
-        except DecodingStopped:  # in the middle of a long file
+            with stopping(self.loaded.model, request.stop):
+                yield from self._served(request)
+        except DecodingStopped:  # in the middle of a long file, or of a long pass
             stats = TurnClock(request.started).stopped()
             yield TurnEnd(Message("assistant", ()), "stopped", stats)
 

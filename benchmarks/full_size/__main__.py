@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -153,7 +153,7 @@ def plan_rows(flags: argparse.Namespace, plan: str, folder: Path) -> Iterator[Ro
 
 def _part_rows(
     flags: argparse.Namespace, plan: str, folder: Path, turns: Sequence[str], again: bool
-) -> Iterator[Row]:
+) -> Generator[Row, None, str | None]:
     """The rows of one process; returns the turn in which it hung, None where the rest is vain.
 
     Args:

@@ -125,7 +125,7 @@ def _write_weights(
             file.write(header({key: shapes[key] for key in names}))
             for key in names:
                 tensor = weights.draw(key, shapes[key], DTYPE)
-                file.write(memoryview(tensor.view(-1).view(torch.uint8).numpy()))
+                file.write(tensor.view(-1).view(torch.uint8).numpy().data)
                 done += tensor.nbytes
                 told(done, total)
         places |= dict.fromkeys(names, name)

@@ -226,9 +226,19 @@ def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
         choices = _choices(engine, words, owner)
     banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
     watch = gr.Timer(LOOK_S, active=False)
-    buttons: dict[str, Any] = {"load": load, "cancel": cancel, "unload": unload, "watch": watch}
-    buttons |= {"keep": KeepButton(engine, words, owner, button), **choices}
-    return ModelBar(engine, words, status, banner, **buttons, owner=owner)
+    return ModelBar(
+        engine,
+        words,
+        status,
+        banner,
+        load=load,
+        cancel=cancel,
+        unload=unload,
+        keep=KeepButton(engine, words, owner, button),
+        watch=watch,
+        owner=owner,
+        **choices,
+    )
 
 
 def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:

@@ -129,16 +129,19 @@ class Bar:
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
-        self._stage = ""
-        self._said = 0.0
+        self._stage, self._said = "", ""
+        self._said_at = 0.0
 
     def show(self, progress: Progress) -> None:
         """Draw ``progress``."""
         if sys.stderr.isatty():
             self._draw(progress)
-        elif progress.stage != self._stage or time.monotonic() - self._said > LINE_S:
-            self._stage, self._said = progress.stage, time.monotonic()
-            say(sentence(progress))
+            return
+        line, now = sentence(progress), time.monotonic()
+        if line == self._said or (progress.stage == self._stage and now - self._said_at < LINE_S):
+            return
+        self._stage, self._said, self._said_at = progress.stage, line, now
+        say(line)
 
     def _draw(self, progress: Progress) -> None:
         measured = progress.total > 0 and progress.stage != "wait"

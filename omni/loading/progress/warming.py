@@ -11,16 +11,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
 from omni.conversation import Conversation, Message, Text
 from omni.events import EngineEvent, Progress
+from omni.generation.between_layers import each_layer
 from omni.loading.progress.background import Report
-from omni.loading.progress.pace import Pace
 from omni.options import GenerationOptions
 from omni.requests import Request, TurnRequest
 
@@ -41,22 +39,25 @@ def warm(
         model: all that works for an answer.
         layers: those of it that tell how far the answer is.
     """
-    total = len(layers) * (TOKENS + FRAMES)
-    stop, started, done = threading.Event(), time.monotonic(), 0
-    pace, counted = Pace(), set(layers)
+    stop, started = threading.Event(), time.monotonic()
+    counted, count = set(layers), 0
+    # The first pass makes most of what is made at first use: it is half of the work.
+    first, rest = len(layers), len(layers) * (TOKENS + FRAMES - 1)
 
-    def before(layer: nn.Module) -> None:
+    def before(layer: nn.Module, rows: int) -> None:
         """One more layer begins."""
-        nonlocal done
-        done = min(done + (layer in counted), total)
-        if done > len(layers) and time.monotonic() - started > LONGEST_S:
+        nonlocal count
+        count += layer in counted
+        if count > first and time.monotonic() - started > LONGEST_S:
             stop.set()
-        report(Progress("warm", done, total, left_s=pace.left_s(done, total)))
+        done = min(count, first) / first + min(max(count - first, 0) / rest, 1)
+        report(Progress("warm", done, 2))
 
-    with each_layer(model, before):
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    with each_layer((layer for stack in stacks for layer in stack), before):
         for _ in run(TurnRequest(GREETING, short, stop=stop)):
             pass
-    report(Progress("warm", total, total))
+    report(Progress("warm", 2, 2))
 
 
 def short(own: GenerationOptions) -> GenerationOptions:
@@ -69,19 +70,3 @@ def short(own: GenerationOptions) -> GenerationOptions:
         max_rounds=1,
         seed=0,
     )
-
-
-@contextmanager
-def each_layer(model: nn.Module, before: Callable[[nn.Module], None]) -> Iterator[None]:
-    """Call ``before(layer)`` before any layer of a stack of ``model`` runs; it may raise."""
-
-    def told(layer: nn.Module, inputs: Any) -> None:
-        before(layer)
-
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    hooks = [one.register_forward_pre_hook(told) for one in {m for stack in stacks for m in stack}]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
