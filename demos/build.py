@@ -20,7 +20,7 @@ from demos.base.owner import Owner
 from demos.base.page import Page
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
-from demos.panels.header import CHOOSE_JS, build_header
+from demos.panels.header import CHOOSE_JS, build_header, skip_link
 from demos.panels.model_bar import ModelBar, build_model_bar, connect_model_bar
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
@@ -61,6 +61,7 @@ def build(
     leave_no_empty_files()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
+        skip_link(words)
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
             voice = build_voice_panel(engine, sessions, words, library)

@@ -24,6 +24,7 @@ import gradio as gr
 from starlette.applications import Starlette
 
 from demos.base import theme
+from demos.base.compressed import Compressed
 from demos.base.gradio_internals import (
     end_silent_connections,
     keep_uploads_apart,
@@ -263,7 +264,7 @@ async def _behind_the_door(hosts: Hosts, app: Starlette) -> AsyncIterator[None]:
     """Put the checks of every request before all that Gradio does, its answers to CORS too."""
     inside = app.middleware_stack
     assert inside is not None  # what runs this
-    quiet = NoTraces(inside, log=log.info)
+    quiet = NoTraces(Compressed(inside), log=log.info)
     guarded = SameOrigin(SlowGuesses(quiet, log=log.warning), hosts)
     app.middleware_stack = SafeHeaders(guarded, on_space())
     yield
