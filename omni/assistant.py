@@ -156,6 +156,20 @@ class Assistant:
         """Drop what is kept for ``session``. May be called from any thread."""
         self._session_cache.forget(session)
 
+    def keep(self) -> Generator[Progress, None, None]:
+        """Keep the quantized weights on the disk; nothing happens where there are none.
+
+        May be called from any thread, also while a request is served.
+
+        Raises:
+            BusyError: they are being written already.
+            ResourceError: the disk is too small, full or read-only.
+        """
+        if self.loaded.keepable is None:
+            return
+        yield from self.loaded.keepable.keep()
+        self.loaded = replace(self.loaded, report=replace(self.loaded.report, kept=True))
+
     def _turn(self, request: TurnRequest) -> Generator[EngineEvent, None, None]:
         options = self._within(chosen(request.options, self.default_options))
         clock = TurnClock(request.started)

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from omni.conversation import Message
@@ -54,6 +55,10 @@ class TurnRunner(Protocol):
 
     def forget(self, session: str) -> None:
         """Drop what was kept of ``session``."""
+        ...
+
+    def keep(self) -> Iterator[Progress]:
+        """Keep the quantized weights on the disk; nothing happens where there are none."""
         ...
 
 
@@ -251,6 +256,15 @@ class Engine(RequestMethods):
         runner = self._runner
         if runner is not None:
             runner.forget(session)
+
+    def keep(self) -> Generator[Progress, None, None]:
+        """Keep the quantized weights on the disk, beside whatever is served; raises as a load."""
+        runner, stop = self._runner, threading.Event()
+        try:
+            self._heed(stop)
+            yield from takewhile(lambda _: not stop.is_set(), runner.keep() if runner else ())
+        finally:
+            self._stops.discard(stop)
 
     def close(self) -> None:
         """Stop everything that is under way or waits, and whatever begins from now on."""

@@ -60,8 +60,11 @@ class SpeechChunk:
 
 # wait: others are served first; then the phases of a load in their order; encode: media to model
 # inputs. Where weights are quantized, read and quantize take turns and count the same bytes.
-Stage: TypeAlias = Literal["wait", "check", "download", "read", "quantize", "warm", "encode"]
-LOADING: tuple[Stage, ...] = ("check", "download", "read", "quantize", "warm")
+# keep: they are quantized and written to the disk, before a load reads them from there.
+Stage: TypeAlias = Literal[
+    "wait", "check", "download", "keep", "read", "quantize", "warm", "encode"
+]
+LOADING: tuple[Stage, ...] = ("check", "download", "keep", "read", "quantize", "warm")
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,8 @@ from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from demos.base.owner import Owner, without_folder
-from demos.base.word_files import PageLanguage
-from demos.turns.turn import progress_sentence
+from demos.panels.keep_button import KeepButton, memory_size, progress_html
 from omni.errors import OmniError
-from omni.events import Progress
 from omni.loading import nano
 from omni.settings import (
     NANO,
@@ -57,6 +55,7 @@ class ModelBar:
     load: gr.Button
     cancel: gr.Button  # there while a load is under way
     unload: gr.Button
+    keep: KeepButton
     watch: gr.Timer  # ticks while a turn may load the model
     model: gr.Dropdown
     quantization: gr.Dropdown
@@ -66,7 +65,8 @@ class ModelBar:
     @property
     def state(self) -> list[Component]:
         """What shows the engine's state."""
-        return [self.status, self.banner, self.load, self.cancel, self.unload, self.watch]
+        buttons = [self.load, self.cancel, self.unload, self.keep.button]
+        return [self.status, self.banner, *buttons, self.watch]
 
     @property
     def choices(self) -> Inputs:
@@ -102,6 +102,7 @@ class ModelBar:
             self.load: gr.update(interactive=self._is_news(chosen)),
             self.cancel: gr.update(visible=False),
             self.unload: gr.update(interactive=report is not None),
+            self.keep.button: self.keep.view(language),
             self.watch: gr.update(active=False),
         }
 
@@ -122,12 +123,17 @@ class ModelBar:
         """A load of ``chosen`` that this page asked for: nothing else can be chosen."""
         return self._view_loading(sentence) | self._choose(request, chosen, interactive=False)
 
+    def view_keeping(self, request: gr.Request, sentence: str) -> Changes:
+        """Weights are being kept on the disk: nothing else can be chosen."""
+        return self.view_loading(request, sentence, self.engine.settings)
+
     def _view_loading(self, sentence: str) -> Changes:
         return {
             self.status: sentence,
             self.load: gr.update(interactive=False),
             self.cancel: gr.update(visible=self.owner.somebody),
             self.unload: gr.update(interactive=False),
+            self.keep.button: gr.update(interactive=False),
         }
 
     def chosen(self, values: Values) -> EngineSettings:
@@ -217,6 +223,7 @@ def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
                 interactive=False,
                 visible=owner.somebody,
             )
+            button = gr.Button("", size="sm", elem_id="model-keep", min_width=80, visible=False)
         choices = _choices(engine, words, owner)
     banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
     watch = gr.Timer(LOOK_S, active=False)
@@ -228,6 +235,7 @@ def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
         load=load,
         cancel=cancel,
         unload=unload,
+        keep=KeepButton(engine, words, owner, button),
         watch=watch,
         owner=owner,
         **choices,
@@ -241,6 +249,8 @@ def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:
     bar.cancel.click(_cancel_handler(bar), None, None, api_name="bar_cancel", **now)
     bar.watch.tick(bar.look, bar.choices, bar.state, api_name="bar_look", **now)
     bar.unload.click(_unload_handler(bar), bar.choices, bar.state, api_name="bar_unload", **QUIET)
+    keep = bar.keep.handler(bar.view_keeping, bar.render_all)
+    bar.keep.button.click(keep, bar.choices, bar.all, api_name="bar_keep", **QUIET)
     debounced("model-choice", bar.choices)(bar.offer, bar.choices, bar.load, queue=False, **QUIET)
 
 
@@ -310,17 +320,9 @@ def _cancel_handler(bar: ModelBar) -> Callable[[gr.Request], None]:
             gr.Warning(bar.words.say(bar.words.of(request), "model-fixed"))
             return
         bar.engine.cancel_load()
+        bar.keep.stop.set()
 
     return cancel
-
-
-def progress_html(words: Words, language: PageLanguage, progress: Progress) -> str:
-    """What long work is under way, with a bar."""
-    sentence = html.escape(progress_sentence(words, language, progress))
-    if not progress.total or progress.stage == "wait":
-        return sentence
-    share = min(progress.done / progress.total, 1)
-    return f'{sentence} <progress max="1" value="{share:.3f}" aria-label="{sentence}"></progress>'
 
 
 def _unload_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Changes]:
@@ -355,8 +357,3 @@ def small_key(engine: Engine) -> str | None:
 def parameter_count(number: int) -> str:
     """8,300,000,000 as 8.3 B, 14,200,000 as 14.2 M."""
     return f"{number / 1e9:.1f} B" if number >= 1e9 else f"{number / 1e6:.1f} M"
-
-
-def memory_size(number: int) -> str:
-    """Bytes as GB or MB."""
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

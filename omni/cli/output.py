@@ -33,6 +33,11 @@ def say(text: str, end: str = "\n") -> None:
     print(text, end=end, file=sys.stderr, flush=True)
 
 
+def size(number: int) -> str:
+    """Bytes for a person: GB, or MB below one of them."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+
+
 def check_place(path: Path) -> None:
     """Find out before the work whether its result can be written.
 

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from omni.events import SPEECH_RATE, Progress
 from omni.loading import hub
 from omni.loading.checkpoint import Checkpoint, check_pointer, find_vocoder
 from omni.loading.defaults import GenerationDefaults
+from omni.loading.kept.checkpoint import QuantizedCheckpoint, bits_to_run, open_checkpoint
+from omni.loading.kept.keeping import Keepable, keepable_load, taken
 from omni.loading.nano import nano_folder
 from omni.loading.offload import carry_out
 from omni.loading.placement import DeviceMap, Placement, choose_model, place
@@ -35,7 +37,8 @@ from omni.loading.quantization import (
     QUANTIZED_PREFIX,
     Quantization,
     check_available,
-    quantization_config,
+    config_to_load,
+    laid_out,
 )
 from omni.loading.values import WeightFiles, check_numbers
 from omni.model.audio.flow import FlowOptions
@@ -66,6 +69,7 @@ class LoadedModel:
     defaults: GenerationDefaults
     report: LoadReport
     speech: SpeechOptions = field(default_factory=SpeechOptions)
+    keepable: Keepable | None = None  # None: there are no quantized weights to keep
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +129,7 @@ def load(
     name = choose_model(settings.model, settings.quantization, device.name)
     found = yield from find(name)
     checkpoint = found.checkpoint
+    quantization = bits_to_run(checkpoint, settings.quantization, device.name)
 
     make_room()
     choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
@@ -135,10 +140,12 @@ def load(
         device.name,
         choice.dtype,
         found.vocoder_file.stat().st_size,
-        settings.quantization,
+        quantization,
         settings.offload,
     )
     logger.info("%s: %s", name, placement.sentence)
+    keepable = keepable_load(checkpoint, found.vocoder_file, placement, choice.dtype)
+    found = yield from _from_kept(found, keepable, settings.keep_quantized)
     model, vocoder, speech = yield from _read(found, placement, choice.dtype)
     report = LoadReport(
         checkpoint=name,
@@ -157,11 +164,26 @@ def load(
         memory_bytes=devices.held_bytes(device.name),
         load_s=time.perf_counter() - started,
         trained=checkpoint.defaults.trained,
+        kept=found.checkpoint is not checkpoint,
+        keep_bytes=keepable.bytes if keepable else 0,
     )
     options = speech_options(placement.plan, settings.flow_steps)
+    own = checkpoint.defaults
     return LoadedModel(
-        model, vocoder, found.tokenizer, found.config, checkpoint.defaults, report, options
+        model, vocoder, found.tokenizer, found.config, own, report, options, keepable
     )
+
+
+def _from_kept(
+    found: Found, keepable: Keepable | None, make: bool
+) -> Generator[Progress, None, Found]:
+    """``found`` with the weights that are kept of it, if there are any that are good."""
+    kept = yield from taken(keepable, make)
+    try:
+        return replace(found, checkpoint=kept, config=read_config(kept)) if kept else found
+    except CheckpointError as error:  # of the right sizes, and yet spoilt
+        logger.warning("%s (`omni cache rm` removes what is kept.)", error)
+        return found
 
 
 def _read(
@@ -181,6 +203,7 @@ def _read(
             placement.plan.quantization,
             report,
         )
+        laid_out(model, report)
         speech = settle(model, placement, dtype)
         vocoder = load_vocoder(found.vocoder_file, found.vocoder_config).requires_grad_(False)
         check_numbers(vocoder.state_dict(), found.vocoder_file)
@@ -215,13 +238,13 @@ def find_checkpoint(name: str) -> Generator[Progress, None, Checkpoint]:
     """
     if name == NANO:
         folder = yield from in_background(lambda report: nano_folder())
-        return Checkpoint(folder, name)
+        return open_checkpoint(folder, name)
     path = Path(name).expanduser()
     if path.exists() or not hub.is_repository(name):
-        return Checkpoint(path, name)
+        return open_checkpoint(path, name)
     repository, revision = hub.parted(name)
     folder = yield from hub.fetch(repository, revision=revision)
-    return Checkpoint(folder, name)
+    return open_checkpoint(folder, name)
 
 
 def read_config(checkpoint: Checkpoint) -> OmniConfig:
@@ -328,10 +351,13 @@ def load_weights(
             values that are no model's.
     """
     total = sum(info.size for info in checkpoint.tensors.values())
-    reading = Reading(total, None if quantization == "none" else QUANTIZED_PREFIX, report)
+    stored = checkpoint if isinstance(checkpoint, QuantizedCheckpoint) else None
+    quantizes = quantization != "none" and not stored
+    reading = Reading(total, QUANTIZED_PREFIX if quantizes else None, report)
     with each_tensor(reading.look_up):
         files = WeightFiles(checkpoint.weight_files, reading.read)
-        model, left = tensors_to_model(files.slices, config, dtype, placed, quantization)
+        tensors = stored.as_loaded(files.slices, dtype) if stored else files.slices
+        model, left = tensors_to_model(tensors, config, dtype, placed, quantization)
     if left:
         raise CheckpointError(
             "weights-incomplete",
@@ -358,7 +384,7 @@ def tensors_to_model(
         state_dict=tensors,
         dtype=dtype,
         device_map=placed,
-        quantization_config=quantization_config(quantization, dtype, offload),
+        quantization_config=config_to_load(config, quantization, dtype, offload),
         output_loading_info=True,
     )
     model, info = loaded

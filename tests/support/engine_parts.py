@@ -33,6 +33,9 @@ class FakeRunner:
         self.closed = 0
         self.forgotten: list[str] = []
 
+    def keep(self) -> Iterator[Progress]:
+        yield from ()
+
     def forget(self, session: str) -> None:
         self.forgotten.append(session)
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -64,6 +65,7 @@ class FakeEngine(RequestMethods):
         self.manners: list[str] = []  # of each reading
         self.trained = False
         self.load_s = load_s
+        self.keep_bytes = 0  # of what the loaded model could keep
         self.loading: Progress | None = None
         self._cancelled = False
         self._lock = threading.Lock()
@@ -107,11 +109,19 @@ class FakeEngine(RequestMethods):
             dtype="float32",
             dtype_reason="a CPU without bf16",
             device="cpu",
-            quantization="none",
+            quantization="4bit" if self.keep_bytes else "none",
             memory_bytes=57_000_000,
             load_s=self.load_s,
             trained=self.trained,
+            keep_bytes=self.keep_bytes,
         )
+
+    def keep(self) -> Generator[Progress, None, None]:
+        """Two steps; then the report says so."""
+        assert self.report is not None
+        yield Progress("keep", 0, 2_000_000_000, "bytes")
+        yield Progress("keep", 2_000_000_000, 2_000_000_000, "bytes")
+        self.report = replace(self.report, kept=True)
 
     def forget(self, session: str) -> None:
         self.forgotten.append(session)

@@ -16,6 +16,7 @@ ENGLISH = {
     "progress-wait-s": "{ahead} before you, about {seconds} s …",
     "progress-check": "Checking the model",
     "progress-download": "Downloading the model",
+    "progress-keep": "Quantizing and writing weights",
     "progress-read": "Reading weights",
     "progress-quantize": "Reading and quantizing weights",
     "progress-warm": "Warming up",
