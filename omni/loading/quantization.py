@@ -163,5 +163,5 @@ def laid_out(model: nn.Module, report: Report = lambda progress: None) -> None:
 
     waiting = cpu_layout.waiting(model)
     for done, layer in enumerate(waiting):
-        report(Progress("warm", done, len(waiting)))
+        report(Progress("warm", LAID_OUT * done / len(waiting), 1))
         cpu_layout.lay_out(layer)
