@@ -22,7 +22,7 @@ from demos.base.page import Page
 from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
-from demos.panels.header import CHOOSE_JS, build_header
+from demos.panels.header import CHOOSE_JS, build_header, skip_link
 from demos.panels.model_bar import ModelBar, build_model_bar, connect_model_bar
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
@@ -66,6 +66,7 @@ def build(
     believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
+        skip_link(words)
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
             voice = build_voice_panel(engine, sessions, words, library, owner)
@@ -113,6 +114,8 @@ def _build_tabs(
     with gr.Tabs(elem_id="tabs"):
         for spec in specs:
             tab = build_tab(spec, context, changed)
+            for asked in (tab.send.click, tab.text.submit):
+                asked(bar.begin_watch, None, bar.watch, queue=False, **QUIET)
             built.append(tab)
             if spec.live is not None:
                 build_live(tab, context, live, bar.follow, camera=spec.live == "camera")

@@ -48,6 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="auto", help="auto, nano, a folder, or a model on the Hugging Face Hub")
     add("--quantization", choices=QUANTIZATIONS, default="auto", help="bits of the weights")
     add("--device", default="auto", help="auto, cpu, mps, cuda (all GPUs), cuda:N")
+    add("--keep-quantized", action="store_true", help="keep 8 or 4 bits on the disk when they load")
     add("--host", help="address to serve on (127.0.0.1: this machine alone; 0.0.0.0: the network)")
     add("--port", type=int, help="default: the first free one from 7860 on")
     add("--https", action="store_true", help="serve https with a self-made certificate")
@@ -221,7 +222,9 @@ def engine_of(flags: argparse.Namespace) -> Engine:
     from demos.hosting.allowance import Allowance, MeteredEngine, MeteredReplicas
     from omni.replicas.engine import Replicas
 
-    settings = EngineSettings(flags.model, flags.quantization, flags.device)
+    settings = EngineSettings(
+        flags.model, flags.quantization, flags.device, keep_quantized=flags.keep_quantized
+    )
     line = LineLimits(address=flags.wait_per_address)
     if zero.lent():
         return zero.engine(settings, line)

@@ -25,9 +25,11 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from demos.base import theme
+from demos.base.compressed import Compressed
 from demos.base.gradio_internals import (
     end_silent_connections,
     keep_uploads_apart,
+    light_sessions,
     rest_queue,
     watch_uploads,
 )
@@ -51,6 +53,7 @@ HOSTS_VARIABLE = "OMNI_ALLOW_HOST"  # environment: names as for --allow-host, wi
 _ROOT = re.compile(r"(https?://[^/\s?#]+)?(/[^\s?#/]+)*")
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
+SESSIONS_KEPT = 1000  # of what stands in a page; the oldest go when there are more
 SILENT_S = 30.0  # without a sign of the other side: the connection is dead
 USER = "omni"  # of a login that was made up
 PASSWORD_BYTES = 12  # of chance in its password
@@ -262,6 +265,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
     keep_uploads_apart()
+    light_sessions()
     watch_uploads()
     hosts, certificate = hosts_of(options), options.certificate
     behind = partial(_behind_the_door, hosts, options.visitors, doors_of(page))
@@ -282,6 +286,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         max_threads=MAX_THREADS,
+        state_session_capacity=SESSIONS_KEPT,
         run_history=False,
         ssr_mode=False,
         mcp_server=False,
@@ -324,7 +329,7 @@ async def _behind_the_door(
     assert inside is not None  # what runs this
     for door in doors:
         inside = door(inside)
-    quiet = NoTraces(inside, log=log.info)
+    quiet = NoTraces(Compressed(inside), log=log.info)
     slowed = SlowGuesses(quiet, log=log.warning, address=visitors.address)
     guarded = SameOrigin(slowed, hosts)
     app.middleware_stack = SafeHeaders(guarded, on_space())

@@ -69,6 +69,7 @@ class ReadAloudRequest(_Asked):
     text: str
     voice: VoicePrompt | None = None  # whose voice to take
     options: GenerationOptions | None = None  # None: omni.options.READING
+    manner: str = ""  # how to speak: the text of a system prompt; empty: as the model likes
 
 
 Request: TypeAlias = TurnRequest | PrepareRequest | TranscribeRequest | ReadAloudRequest
@@ -157,13 +158,16 @@ class RequestMethods(ABC):
         voice: VoicePrompt | None = None,
         options: GenerationOptions | None = None,
         owner: Asker | None = None,
+        manner: str = "",
     ) -> Iterator[EngineEvent]:
         """Speak ``text``: SpeechChunk and Progress, then TurnEnd.
 
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        return self.run(ReadAloudRequest(text, voice, options, stop=_or_never(stop), owner=owner))
+        return self.run(
+            ReadAloudRequest(text, voice, options, manner, stop=_or_never(stop), owner=owner)
+        )
 
 
 def _or_never(stop: threading.Event | None) -> threading.Event:

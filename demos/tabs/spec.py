@@ -17,9 +17,9 @@ from gradio.components import Component
 from demos.base.languages import Words
 from demos.panels.parameters import Parameters
 from demos.playback.voice_line import VoiceDesk
+from demos.turns.chat import Task
 from demos.turns.given_media import MediumKind
 from demos.turns.sessions import Sessions
-from demos.turns.turn import Task
 from demos.voices.panel import VoicePanel
 from omni.conversation import Part
 
@@ -91,5 +91,6 @@ class Tab:
     player: Component
     playback_support: gr.Textbox  # written by the browser: VOICE_LINE if the page can play one
     ticket: gr.Textbox  # written by the server: of the turn's voice line
+    clears: gr.Number  # written by the browser: how often the chat was cleared before an event
     status: gr.HTML
     thread: gr.State

@@ -29,6 +29,9 @@ def test_a_login_has_two_halves(text: str) -> None:
     assert serve.login("user:pass:word") == ("user", "pass:word")
 
 
+LARGEST_PAGE = 110_000  # bytes, as it travels
+
+
 def test_a_port_in_use_is_told_or_avoided(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind((serve.LOOPBACK, 0))
@@ -90,6 +93,16 @@ def test_a_page_may_load_nothing_from_other_hosts(client: httpx.Client) -> None:
     assert policy.endswith("frame-ancestors 'self'")
     host = client.base_url.netloc.decode()
     assert f"connect-src 'self' blob: data: ws://{host} wss://{host};" in policy
+
+
+def test_the_page_travels_compressed(client: httpx.Client) -> None:
+    sizes = {}
+    for coding in ("gzip", "identity"):
+        with client.stream("GET", "/", headers={"accept-encoding": coding}) as answer:
+            assert answer.headers.get("content-encoding", "identity") == coding
+            sizes[coding] = sum(map(len, answer.iter_raw()))
+    assert sizes["gzip"] < sizes["identity"] / 5
+    assert sizes["gzip"] < LARGEST_PAGE
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/robots.txt", "/gradio_api/info", "/nowhere"])

@@ -174,7 +174,7 @@ def test_a_turn_empties_the_inputs_and_swaps_the_buttons(page: gr.Blocks) -> Non
 
 def test_clear_drops_what_the_engine_keeps_of_the_chat(page: gr.Blocks, engine: FakeEngine) -> None:
     list(ask(page, "hello"))
-    handler(page, "audio_clear")(request(), Thread())
+    handler(page, "audio_clear")(request(), Thread(), 1)
     assert engine.forgotten == engine.sessions[:1]
 
 
@@ -211,10 +211,21 @@ def test_clear_empties_the_chat_and_removes_its_files(page: gr.Blocks, sessions:
     thread = last["thread"]
     (sound,) = thread.files()
     assert sound.exists()
-    cleared = shown("audio", handler(page, "audio_clear")(request(), thread))
+    cleared = shown("audio", handler(page, "audio_clear")(request(), thread, 1))
     assert (cleared["chat"], cleared["player"], cleared["thread"]) == ([], None, Thread())
     assert cleared["recording"] is None
     assert not sound.exists()
+
+
+def test_what_was_asked_before_clear_and_comes_after_it_is_not_answered(
+    page: gr.Blocks, engine: FakeEngine, sessions: Sessions
+) -> None:
+    handler(page, "audio_clear")(request(), Thread(), 1)
+    assert not any("chat" in changes or "thread" in changes for changes in ask(page, "late"))
+    given = values(page, "audio_turn", audio_text="in time", audio_clears=1)
+    *_, last = handler(page, "audio_turn")(request(), given)
+    assert len(shown("audio", last)["thread"].entries) == 2
+    assert not sessions.get("browser").running("audio")
 
 
 def test_a_page_whose_files_are_gone_starts_anew(
@@ -249,6 +260,40 @@ def test_the_model_bar_tells_what_is_loaded(page: gr.Blocks, engine: FakeEngine)
     handler(page, "bar_unload")(request(), values(page, "bar_unload"))
     *_, last = load(page, "nano", "none")
     assert last["banner"]["value"] == Words().say("en", "small")
+
+
+def test_a_load_can_be_cancelled_and_keeps_what_was_chosen(
+    page: gr.Blocks, engine: FakeEngine
+) -> None:
+    steps = load(page, "owner/model", "4bit", "cuda")
+    next(steps)
+    running = next(steps)
+    assert running["cancel"]["visible"] and "of 10.0 GB" in running["status"]
+    handler(page, "bar_cancel")(request())
+    *_, last = steps
+    assert engine.settings.model == "nano" and engine.report is None
+    assert last["load"]["interactive"] and not last["cancel"]["visible"]
+    chosen = [last[choice]["value"] for choice in ("name", "quantization", "device")]
+    assert chosen == ["owner/model", "4bit", "cuda"]
+    assert last["name"]["interactive"]
+
+
+def test_the_bar_watches_a_load_that_a_turn_began(page: gr.Blocks, engine: FakeEngine) -> None:
+    begin = next(fn for fn in page.fns.values() if fn.name == "begin_watch").fn
+    look = handler(page, "bar_look")
+    given = values(page, "bar_look", model_name="nano", model_quantization="none", model_device="")
+    assert begin is not None
+    (watch,) = begin().values()
+    assert watch["active"]
+    steps = engine.load()
+    next(steps)
+    bar = shown("model", look(request(), given))
+    assert "Reading weights: 0.0 of 10.0 GB" in bar["status"] and bar["cancel"]["visible"]
+    list(steps)
+    bar = shown("model", look(request(), given))
+    assert "14.2 M" in bar["status"] and not bar["cancel"]["visible"]
+    (watch,) = begin().values()
+    assert not watch["active"], "nothing will be loaded"
 
 
 def load(
