@@ -169,21 +169,26 @@ def measure(flags: argparse.Namespace) -> Iterator[Row]:
     """The rows, one after the other as they are known, without bounds."""
     if set(flags.only) != {"page"}:
         with tempfile.TemporaryDirectory() as folder:
-            run = Run(
-                Assistant(load(flags), EngineSettings(compile=flags.compile)),
-                Lengths(flags.text_tokens, flags.frames, flags.segments),
-                flags.question,
-                flags.speed_tokens,
-                flags.speed_frames,
-                flags.wave,
-                flags.naive,
-                not flags.config,
-                flags.compile == "on",
-                Path(folder),
-            )
+            run = run_of(flags, load(flags), Path(folder))
             yield from measure_model(run, flags.only)
     if "page" in flags.only:
         yield Row("page_ready_s", page_ready_s(), note="python app.py to HTTP 200")
+
+
+def run_of(flags: argparse.Namespace, loaded: LoadedModel, folder: Path) -> Run:
+    """What is measured of ``loaded``; files are written into ``folder``."""
+    return Run(
+        Assistant(loaded, EngineSettings(compile=flags.compile)),
+        Lengths(flags.text_tokens, flags.frames, flags.segments),
+        flags.question,
+        flags.speed_tokens,
+        flags.speed_frames,
+        flags.wave,
+        flags.naive,
+        not flags.config,
+        flags.compile == "on",
+        folder,
+    )
 
 
 def measure_model(run: Run, only: Sequence[str]) -> Iterator[Row]:
