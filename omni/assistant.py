@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from omni import devices
+from omni import devices, threads
 from omni.conversation import (
     Audio,
     Conversation,
@@ -101,6 +101,7 @@ class Assistant:
 
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
         """Serve ``request``; ends with a TurnEnd."""
+        threads.COUNT.settle()
         try:
             yield from self._served(request)
         except DecodingStopped:  # in the middle of a long file
