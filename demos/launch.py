@@ -27,7 +27,7 @@ from omni.errors import OmniError, ResourceError
 from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
-from omni.settings import QUANTIZATIONS
+from omni.settings import QUANTIZATIONS, positive
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -48,6 +48,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="auto", help="auto, nano, a folder, or a model on the Hugging Face Hub")
     add("--quantization", choices=QUANTIZATIONS, default="auto", help="bits of the weights")
     add("--device", default="auto", help="auto, cpu, mps, cuda (all GPUs), cuda:N")
+    add(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help="reduce larger pictures to so many pixels; default: the checkpoint's limit, on a CPU "
+        "what it reads in less than half a minute",
+    )
     add("--host", help="address to serve on (127.0.0.1: this machine alone; 0.0.0.0: the network)")
     add("--port", type=int, help="default: the first free one from 7860 on")
     add("--share", action="store_true", help="also make a public https link through gradio.live")
@@ -144,7 +151,9 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     atexit.register(sessions.close)
     signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
+    engine = Engine(
+        EngineSettings(flags.model, flags.quantization, flags.device, max_pixels=flags.max_pixels)
+    )
     library = owner_library() if options.private else None
     page = build(engine, sessions, words, library, owner=options.owner)
     address = served_at(page, words, options, port)

@@ -45,6 +45,7 @@ from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
 from omni.media.limits import DecodingStopped
+from omni.model import pace
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.trimming import fitting
@@ -69,7 +70,25 @@ def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
     """See :func:`omni.loading.load.load`."""
-    return Assistant((yield from loading.load(settings, make_room)), settings)
+    loaded = yield from loading.load(settings, make_room)
+    return Assistant(patient(loaded, settings), settings)
+
+
+def patient(loaded: LoadedModel, settings: EngineSettings) -> LoadedModel:
+    """``loaded`` with pictures of a size that is read in a time that a person waits.
+
+    On a CPU the size follows from the speed that is measured here, for all but small models; what
+    ``settings`` say goes before it.
+    """
+    report, pixels = loaded.report, settings.max_pixels
+    slow = report.device == "cpu" and 4 * report.parameters > devices.SMALL_MODEL_BYTES
+    if slow:
+        measured = pace.measure(loaded.model)
+        report = replace(report, speech_s=measured.speech_s)
+        pixels = pixels or pace.most_pixels(loaded.config, measured)
+    config = loaded.config if pixels is None else pace.within(loaded.config, pixels)
+    report = replace(report, max_pixels=config.visual.max_pixels)
+    return replace(loaded, config=config, report=report)
 
 
 class Assistant:
