@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import bitsandbytes as bnb
@@ -66,5 +67,5 @@ def product_rows() -> Iterator[Row]:
         x: Tensor = torch.randn(max(ROWS), inputs, dtype=torch.bfloat16)
         for name, layer in layers(inputs, outputs):
             for rows in ROWS:
-                taken = shortest_ms(lambda layer=layer, part=x[:rows]: layer(part))
+                taken = shortest_ms(partial(layer, x[:rows]))
                 yield Row(f"product.{inputs}x{outputs}.{name}.{rows}_rows_ms", taken)

@@ -35,7 +35,8 @@ class Linear8bit(bnb.nn.Linear8bitLt):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
-        values, scales = self.weight.CB, self.weight.SCB
+        weight: Any = self.weight
+        values, scales = weight.CB, weight.SCB
         if values is None:  # its own forward has moved them there
             values, scales = self.state.CB, self.state.SCB
         if values is None or not _answers(self, x):
@@ -48,11 +49,12 @@ class Linear4bit(bnb.nn.Linear4bit):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
-        state = self.weight.quant_state
+        weight: Any = self.weight
+        state = weight.quant_state
         laid_out_anew = self.support_avx512bf16_for_cpu or packed_anew(state)
         if state is None or laid_out_anew or not _answers(self, x):
             return super().forward(x)
-        return four_bits(x, self.weight.data, state, self.bias)
+        return four_bits(x, weight.data, state, self.bias)
 
 
 def packed_anew(state: Any) -> bool:
