@@ -104,6 +104,13 @@ def parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         help="measure speeds and a turn again beside so many busy processes",
     )
     add("--only", default="", metavar="GROUPS", help=f"some of {','.join(GROUPS)}")
+    _add_lengths(parser)
+    return parser
+
+
+def _add_lengths(parser: argparse.ArgumentParser) -> None:
+    """The flags about how much is asked, answered and timed."""
+    add = parser.add_argument
     add(
         "--question",
         type=float,
@@ -133,7 +140,6 @@ def parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="length of speech that is decoded from codes to a wave",
     )
-    return parser
 
 
 def checked(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> argparse.Namespace:
