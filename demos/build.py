@@ -7,6 +7,7 @@ Does not know: what is inside the panels and tabs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,13 +15,14 @@ import gradio as gr
 from demos.api import build_api
 from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
-from demos.base.gradio_internals import leave_no_empty_files
+from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_empty_files
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
+from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
-from demos.panels.header import CHOOSE_JS, build_header
+from demos.panels.header import CHOOSE_JS, build_header, skip_link
 from demos.panels.model_bar import (
     ModelBar,
     build_model_bar,
@@ -35,6 +37,7 @@ from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
 from demos.tabs.video import VIDEO
 from demos.turns.sessions import Sessions
+from demos.turns.uploads import Uploads
 from demos.voices.build import BuiltVoice, build_voice_panel
 from demos.voices.library import VoiceLibrary
 
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
 
 TITLE = "Omni"
 TABS = (AUDIO, VIDEO, IMAGE)
-OWNER = Owner()
 
 
 def build(
@@ -53,6 +55,7 @@ def build(
     library: VoiceLibrary | None = None,
     tabs: Sequence[TabSpec] = TABS,
     owner: Owner = OWNER,
+    note: str | None = None,
 ) -> gr.Blocks:
     """The page around one engine; every visitor gets a session of ``sessions``.
 
@@ -60,17 +63,22 @@ def build(
         library: where voices are kept; None: each session's own (see build_voice_panel).
         tabs: what the page offers, in this order.
         owner: who may change the model.
+        note: the word of what every visitor should know; None: nothing.
     """
     if not owner.private:
         words = words.for_others()
     leave_no_empty_files()
+    believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
+        skip_link(words)
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
-            voice = build_voice_panel(engine, sessions, words, library)
+            voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
         language = build_header(words)
+        if note is not None:
+            gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         bar = build_model_bar(engine, words, owner)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, bar)
@@ -87,7 +95,7 @@ def build(
         voice.greet(page.load)
 
         def arrive(request: gr.Request) -> None:
-            sessions.get(request.session_hash).page = True
+            sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
         _connect_language(page, language, words, bar, voice, built)
@@ -96,6 +104,9 @@ def build(
             sessions.leave(request.session_hash)
 
         page.unload(leave)
+    page.before.append(
+        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
+    )
     return page
 
 
@@ -118,6 +129,8 @@ def _build_tabs(
     """The tabs, with Live in those that have it."""
     live = LiveDesk()
     built = []
+    if not any(spec.live for spec in specs):
+        gr.Markdown(context.words.static("live-absent"), elem_classes=["hint"])
 
     def changed(turn: Event) -> None:  # a turn may have loaded the model
         bar.follow(turn)
@@ -129,7 +142,7 @@ def _build_tabs(
             built.append(tab)
             if spec.live is not None:
                 build_live(tab, context, live, bar.follow, camera=spec.live == "camera")
-    page.beside += [live.route(), *context.voice_lines.routes()]
+    page.beside += [live.route(), *context.voice_lines.routes(), health_route(context.engine)]
     return built
 
 

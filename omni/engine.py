@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from omni.conversation import Message
 from omni.errors import OmniError
@@ -23,10 +23,12 @@ from omni.options import GenerationOptions
 from omni.requests import PrepareRequest, Request, RequestMethods
 from omni.settings import EngineSettings, LoadReport
 
-__all__ = ["Engine", "EngineSettings", "LoadReport"]
+__all__ = ["Engine", "EngineSettings", "EngineState", "LoadReport"]
 
 logger = logging.getLogger(__name__)
 Event = TypeVar("Event", bound=EngineEvent)
+# idle: the first turn will load; broken: the last load failed, and nothing is there to answer.
+EngineState: TypeAlias = Literal["idle", "loading", "ready", "broken"]
 POLL_S = 0.05  # how often a waiting turn looks at its stop signal
 RETELL_S = 3.0  # how often it tells again how long it will take
 
@@ -96,6 +98,8 @@ class Engine(RequestMethods):
         self._loaded_settings: EngineSettings | None = None
         self._stops: set[threading.Event] = set()  # of what is under way or waits
         self._closed = False
+        self._loading = False
+        self._load_failed = False  # the last one
 
     @property
     def settings(self) -> EngineSettings:
@@ -112,6 +116,15 @@ class Engine(RequestMethods):
         """What is loaded; None: nothing."""
         runner = self._runner
         return runner.report if runner else None
+
+    @property
+    def state(self) -> EngineState:
+        """How it stands with the model, for those who watch the program."""
+        if self._loading:
+            return "loading"
+        if self._runner is not None:
+            return "ready"
+        return "broken" if self._load_failed else "idle"
 
     @property
     def default_options(self) -> GenerationOptions:
@@ -235,7 +248,15 @@ class Engine(RequestMethods):
         yield from _translated(self._replace(settings), settings.device)
 
     def _replace(self, settings: EngineSettings) -> Generator[Progress, None, None]:
-        runner = yield from self._loader(settings, self._drop)
+        self._loading = True
+        try:
+            runner = yield from self._loader(settings, self._drop)
+        except Exception:
+            self._load_failed = True
+            raise
+        finally:
+            self._loading = False
+        self._load_failed = False
         self._runner, self._loaded_settings = runner, settings
         logger.info("loaded %s", runner.report)
 

@@ -35,7 +35,7 @@ class EngineSettings:
     """What to load, and how."""
 
     # auto (the published model where a GPU holds it, else nano), nano, a folder, or a model's name
-    # on the Hugging Face Hub
+    # on the Hugging Face Hub (owner/name, or owner/name@revision)
     model: str = "auto"
     quantization: QuantizationChoice = "auto"  # of the weights
     device: str = "auto"  # auto, cpu, mps, cuda (all GPUs) or cuda:N
@@ -68,6 +68,7 @@ class LoadReport:
     memory_bytes: int  # held after loading: on the GPU, else by the process
     load_s: float  # seconds that loading took
     trained: bool  # False: random weights, for trying the program out
+    revision: str = ""  # the commit on the Hub whose files these are; "": they are not from there
     device_reason: str = ""  # why this device
     plan: str = ""  # quantization and offload in words
     memory_reason: str = ""  # what was estimated, and what was free

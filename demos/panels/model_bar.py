@@ -20,7 +20,7 @@ from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import Owner, without_folder
 from demos.base.word_files import PageLanguage
 from demos.turns.turn import progress_sentence
 from omni.errors import OmniError
@@ -77,16 +77,23 @@ class ModelBar:
 
     def render(self, request: gr.Request, values: Values) -> Changes:
         """The engine's state, for the choices that are shown."""
-        return self.view(self.words.of(request), self.chosen(values))
+        return self.view(request, self.chosen(values))
 
     def render_all(self, request: gr.Request) -> Changes:
         """The engine's state, and the choices that it was loaded with."""
-        return self.view_all(self.words.of(request))
+        settings = self.engine.settings
+        model = self.owner.shown(settings.model, request)
+        return {
+            **self.view(request, settings),
+            self.model: gr.update(value=model, interactive=True),
+            self.quantization: gr.update(value=settings.quantization, interactive=True),
+            self.device: gr.update(value=settings.device, interactive=True),
+        }
 
-    def view(self, language: PageLanguage, chosen: EngineSettings) -> Changes:
+    def view(self, request: gr.Request, chosen: EngineSettings) -> Changes:
         """See :meth:`render`."""
-        report = self.engine.report
-        sentence = self._sentence(report, language)
+        report, language = self.engine.report, self.words.of(request)
+        sentence = self._sentence(report, request)
         key = untrained_key(self.engine) or small_key(self.engine)
         banner = self.words.say(language, key) if key else self._slow(language)
         return {
@@ -94,16 +101,6 @@ class ModelBar:
             self.banner: gr.update(value=html.escape(banner), visible=bool(banner)),
             self.load: gr.update(interactive=self._is_news(chosen)),
             self.unload: gr.update(interactive=report is not None),
-        }
-
-    def view_all(self, language: PageLanguage) -> Changes:
-        """See :meth:`render_all`."""
-        settings = self.engine.settings
-        return {
-            **self.view(language, settings),
-            self.model: gr.update(value=self.owner.shown(settings.model), interactive=True),
-            self.quantization: gr.update(value=settings.quantization, interactive=True),
-            self.device: gr.update(value=settings.device, interactive=True),
         }
 
     def view_loading(self, sentence: str) -> Changes:
@@ -120,7 +117,7 @@ class ModelBar:
         name = (model or "").strip() or AUTO
         return replace(
             own,
-            model=own.model if name == self.owner.shown(own.model) else name,
+            model=own.model if name == without_folder(own.model) else name,
             quantization=quantization or "auto",
             device=(device or "").strip() or AUTO,
         )
@@ -144,10 +141,10 @@ class ModelBar:
         megapixels = report.max_pixels / 1e6
         return self.words.say(language, "slow", times=report.speech_s, megapixels=megapixels)
 
-    def _sentence(self, report: LoadReport | None, language: PageLanguage) -> str:
-        say = self.words.say
+    def _sentence(self, report: LoadReport | None, request: gr.Request) -> str:
+        say, language = self.words.say, self.words.of(request)
         if report is None:
-            model = self.owner.shown(self.engine.settings.model)
+            model = self.owner.shown(self.engine.settings.model, request)
             name = say(language, "model-auto") if model == "auto" else model
             return say(language, "model-none", model=name)
         dtype = report.dtype.removeprefix("torch.")
@@ -156,7 +153,7 @@ class ModelBar:
         return say(
             language,
             "model-loaded",
-            checkpoint=self.owner.shown(report.checkpoint),
+            checkpoint=self.owner.shown(report.checkpoint, request),
             parameters=parameter_count(report.parameters),
             dtype=dtype,
             device=report.device,
@@ -203,7 +200,7 @@ def connect_model_bar(bar: ModelBar, loaded: Callable[[Event], None]) -> None:
 
 def _choices(engine: Engine, words: Words, owner: Owner) -> dict[str, gr.Dropdown]:
     settings = engine.settings
-    shown = owner.shown(settings.model)
+    shown = without_folder(settings.model)  # whoever asks; its owner sees all of it a moment later
     accordion = gr.Accordion(
         words.static("model-choice"), open=False, visible=owner.somebody, elem_id="model-choice"
     )
@@ -240,7 +237,7 @@ def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Chan
         language = bar.words.of(request)
         if not bar.owner.asks(request):  # nothing of what is asked for is looked at
             gr.Warning(bar.words.say(language, "model-fixed"))
-            yield bar.view_all(language)
+            yield bar.render_all(request)
             return
         yield bar.view_loading(bar.words.say(language, "model-loading"))
         try:
@@ -251,7 +248,7 @@ def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Chan
         except Exception:
             log.exception("loading failed")
             gr.Warning(bar.words.say(language, "unexpected"))
-        yield bar.view_all(language)
+        yield bar.render_all(request)
 
     return load
 
@@ -274,7 +271,7 @@ def _unload_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Changes]:
             gr.Warning(bar.words.say(language, "model-busy"))
         else:
             bar.engine.unload()
-        return bar.view(language, bar.chosen(values))
+        return bar.view(request, bar.chosen(values))
 
     return unload
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
-import signal
 import sys
 from pathlib import Path
 
@@ -30,7 +29,7 @@ COMMANDS = (chat, asr, tts)  # each adds its flags and runs
 
 def program() -> int:
     """:func:`main` as the program: a signal ends the command, not the process under it."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ending.TERMINATED))
+    ending.heed(ending.TERMINATED)
     return ending.run_program(main)
 
 

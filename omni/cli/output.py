@@ -17,6 +17,7 @@ from omni.cli.sound import SpeechFile, check_ending, is_pipe, is_stdout
 from omni.conversation import Text
 from omni.engine import Engine
 from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.loading.ending import obey
 
 STAGES = {
     "wait": "waiting",
@@ -57,6 +58,7 @@ def load(engine: Engine) -> None:
     """Load before the first turn, so that the checkpoint's own defaults are known."""
     with closing(Bar()) as bar:
         for progress in engine.load():
+            obey()
             bar.show(progress)
     report = engine.report
     if report is not None and not report.trained:
@@ -76,6 +78,7 @@ def follow(events: Iterator[EngineEvent], out: Path | None, label: str = "") -> 
         if sound is not None:
             stack.enter_context(sound)
         for event in events:
+            obey()
             if isinstance(event, Progress):
                 bar.show(event)
                 continue

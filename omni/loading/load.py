@@ -128,6 +128,7 @@ def load(
     model, vocoder, speech = yield from _read(found, placement, choice.dtype)
     report = LoadReport(
         checkpoint=name,
+        revision=checkpoint.revision,
         parameters=checkpoint.parameters() + _parameters(vocoder),
         dtype=choice.name,
         dtype_reason=choice.reason,
@@ -198,7 +199,8 @@ def find_checkpoint(name: str) -> Generator[Progress, None, Checkpoint]:
     path = Path(name).expanduser()
     if path.exists() or not hub.is_repository(name):
         return Checkpoint(path, name)
-    folder = yield from hub.fetch(name)
+    repository, revision = hub.parted(name)
+    folder = yield from hub.fetch(repository, revision=revision)
     return Checkpoint(folder, name)
 
 

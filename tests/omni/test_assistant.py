@@ -41,7 +41,7 @@ from omni.model.layers.key_values import KeyValues
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from tests.support.checkpoints import write_checkpoint
 from tests.support.media_files import tone, write_clip, write_sound
-from tests.support.root import ROOT
+from tests.support.root import DATA, ROOT
 
 LIMITS = {"text_tokens": 4, "audio_frames": 14, "rounds": 2}
 OPTIONS = GenerationOptions(seed=1)
@@ -63,6 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     write_sound(folder / "a.wav", tone(1.0))
     copyfile(ROOT / "examples" / "capital_en.wav", folder / "talk.wav")
+    copyfile(DATA / "speech.ogg", folder / "voice.wav")
     write_clip(folder / "v.mp4", [index / 2 for index in range(5)])
     Pillow.new("RGB", (90, 60), "red").save(folder / "p.png")
     return folder
@@ -144,7 +145,7 @@ def test_the_checkpoints_own_options(engine: Engine) -> None:
 def test_every_kind_of_media(engine: Engine, files: Path) -> None:
     plain = end_of(list(engine.turn(say(), OPTIONS)))
     parts = Image(files / "p.png"), Video(files / "v.mp4"), Audio(files / "a.wav"), Text("?")
-    voice = VoicePrompt(files / "talk.wav")
+    voice = VoicePrompt(files / "voice.wav")
     events = list(engine.turn(say(*parts, voice=voice), OPTIONS))
     encoding = [event for event in events if isinstance(event, Progress)]
     assert encoding == [Progress("encode", 0, 4), Progress("encode", 4, 4)]
@@ -179,8 +180,8 @@ def test_reading_aloud(engine: Engine, files: Path, text: str) -> None:
     alone = end_of(list(engine.read_aloud(text, options=options)))
     assert alone.stats.audio_frames > 0 and alone.message.spoken
     voices = (
-        VoicePrompt(files / "talk.wav"),
-        VoicePrompt(files / "talk.wav", "example", "what it says"),
+        VoicePrompt(files / "voice.wav"),
+        VoicePrompt(files / "voice.wav", "example", "what it says"),
     )
     for voice in voices:
         end = end_of(list(engine.read_aloud(text, voice=voice, options=options)))

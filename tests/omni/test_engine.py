@@ -15,7 +15,7 @@ from omni.conversation import Message
 from omni.engine import Engine, EngineSettings
 from omni.errors import BusyError, CheckpointError, ResourceError
 from omni.events import EngineEvent, Progress, TextDelta, TurnEnd
-from omni.fair_queue import LineLimits
+from omni.fair_queue import Asker, LineLimits
 from omni.options import GenerationOptions
 from tests.support.engine_parts import (
     HELLO,
@@ -396,24 +396,24 @@ def test_a_full_line_refuses_and_nobody_takes_all_of_it(loader: FakeLoader) -> N
 
     def ask(name: str, owner: str) -> threading.Thread:
         before = len(engine._queue)
-        turn = engine.turn(say(name), owner=owner)
+        turn = engine.turn(say(name), owner=Asker(owner))
         thread = in_thread(lambda: served.extend(words(turn)))
         until(lambda: len(engine._queue) > before)
         return thread
 
     asked = [ask("mine-0", "me"), ask("mine-1", "me"), ask("mine-2", "me")]
     with pytest.raises(BusyError) as caught:
-        next(engine.turn(HELLO, owner="me"))
+        next(engine.turn(HELLO, owner=Asker("me")))
     assert caught.value.code == "queue-full-own"
     asked += [ask("hers", "her"), ask("his", "him")]
     with pytest.raises(BusyError) as caught:
-        next(engine.turn(HELLO, owner="them"))
+        next(engine.turn(HELLO, owner=Asker("them")))
     assert caught.value.code == "queue-full"
     loader.runners[0].hold.set()
     for thread in asked:
         thread.join(WAIT_S)
     assert served == ["mine-0", "hers", "his", "mine-1", "mine-2"]
-    assert words(engine.turn(HELLO, owner="me")) == ["hello"]
+    assert words(engine.turn(HELLO, owner=Asker("me"))) == ["hello"]
 
 
 def test_a_closed_engine_stops_what_it_does_and_begins_nothing(

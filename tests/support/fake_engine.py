@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from omni.conversation import Conversation, Message, Part, Speech, Text
-from omni.engine import EngineSettings, LoadReport
+from omni.engine import EngineSettings, EngineState, LoadReport
 from omni.errors import MediaError
 from omni.events import (
     SPEECH_RATE,
@@ -59,6 +59,7 @@ class FakeEngine(RequestMethods):
         self.options: list[GenerationOptions] = []  # of each turn
         self.default_options = GenerationOptions()
         self.ended: list[str] = []  # how each turn ended
+        self.manners: list[str] = []  # of each reading
         self.trained = False
         self.load_s = load_s
         self._lock = threading.Lock()
@@ -66,6 +67,10 @@ class FakeEngine(RequestMethods):
     @property
     def busy(self) -> bool:
         return self._lock.locked()
+
+    @property
+    def state(self) -> EngineState:
+        return "ready" if self.report else "idle"
 
     def load(self, settings: EngineSettings | None = None) -> Iterator[Progress]:
         with self._lock:
@@ -138,6 +143,7 @@ class FakeEngine(RequestMethods):
 
     def _read_aloud(self, request: ReadAloudRequest) -> Iterator[EngineEvent]:
         """A chunk of tone for each word."""
+        self.manners.append(request.manner)
         words = request.text.split()
         for index in range(len(words)):
             yield SpeechChunk(tone(index * CHUNK_S, CHUNK_S))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import shutil
 import subprocess
@@ -90,6 +91,15 @@ def test_every_tensor_is_the_files(whole: Path) -> None:
     assert not loaded.model.training and not loaded.vocoder.training
     counts = [progress.done for progress in seen if progress.stage == "load"]
     assert counts == sorted(counts) and counts[-1] == len(file) == seen[-1].total
+
+
+def test_a_byte_order_mark_before_any_file_of_text_is_passed_over(folder: Path) -> None:
+    marked = [*folder.glob("*.json"), *folder.glob("*.txt")]
+    assert {"vocoder_config.json", "config.json"} <= {path.name for path in marked}
+    for path in marked:
+        path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    loaded, _ = load(folder)
+    assert loaded.report.trained
 
 
 def test_the_report(whole: Path) -> None:
