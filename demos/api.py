@@ -147,9 +147,9 @@ class Api:
         session = self._session(request)
 
         def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+            spoken = _voice(keeper(session, stop), voice, voice_text)
             prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
-            said = _voice(keeper(session, stop), voice, voice_text)
-            return (Text(text),), replace(prompt, voice=said)
+            return (Text(text),), replace(prompt, voice=spoken)
 
         ask = Ask(prepare, True, language, change=_seeded(seed), task="read")
         *_, last = self._run(request, Thread(), ask)

@@ -139,6 +139,8 @@ def _build_tabs(
     with gr.Tabs(elem_id="tabs"):
         for spec in specs:
             tab = build_tab(spec, context, changed)
+            for asked in (tab.send.click, tab.text.submit):
+                asked(bar.begin_watch, None, bar.watch, queue=False, **QUIET)
             built.append(tab)
             if spec.live is not None:
                 build_live(tab, context, live, bar.follow, camera=spec.live == "camera")

@@ -55,6 +55,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="reduce larger pictures to so many pixels; default: the checkpoint's limit, on a CPU "
         "what it reads in less than half a minute",
     )
+    add("--keep-quantized", action="store_true", help="keep 8 or 4 bits on the disk when they load")
     add("--host", help="address to serve on (127.0.0.1: this machine alone; 0.0.0.0: the network)")
     add("--port", type=int, help="default: the first free one from 7860 on")
     add("--https", action="store_true", help="serve https with a self-made certificate")
@@ -229,7 +230,11 @@ def engine_of(flags: argparse.Namespace) -> Engine:
     from omni.replicas.engine import Replicas
 
     settings = EngineSettings(
-        flags.model, flags.quantization, flags.device, max_pixels=flags.max_pixels
+        flags.model,
+        flags.quantization,
+        flags.device,
+        keep_quantized=flags.keep_quantized,
+        max_pixels=flags.max_pixels,
     )
     line = LineLimits(address=flags.wait_per_address)
     if zero.lent():

@@ -29,6 +29,7 @@ from demos.base.compressed import Compressed
 from demos.base.gradio_internals import (
     end_silent_connections,
     keep_uploads_apart,
+    light_sessions,
     rest_queue,
     watch_uploads,
 )
@@ -52,6 +53,7 @@ HOSTS_VARIABLE = "OMNI_ALLOW_HOST"  # environment: names as for --allow-host, wi
 _ROOT = re.compile(r"(https?://[^/\s?#]+)?(/[^\s?#/]+)*")
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
+SESSIONS_KEPT = 1000  # of what stands in a page; the oldest go when there are more
 SILENT_S = 30.0  # without a sign of the other side: the connection is dead
 USER = "omni"  # of a login that was made up
 PASSWORD_BYTES = 12  # of chance in its password
@@ -261,6 +263,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
     keep_uploads_apart()
+    light_sessions()
     watch_uploads()
     hosts, certificate = hosts_of(options), options.certificate
     behind = partial(_behind_the_door, hosts, options.visitors, doors_of(page))
@@ -281,6 +284,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         max_threads=MAX_THREADS,
+        state_session_capacity=SESSIONS_KEPT,
         run_history=False,
         ssr_mode=False,
         mcp_server=False,

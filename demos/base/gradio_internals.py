@@ -200,6 +200,26 @@ def believe_files_without_ffprobe() -> None:
             setattr(processing_utils, name, believing(ask))
 
 
+def light_sessions() -> None:
+    """Have Gradio keep less of each session: half a megabyte is a description of every component,
+    from which it makes links to a state of the page (this page has none of these), and it stays
+    until thousands of others have come. Doing it again changes nothing.
+    """
+    from gradio import state_holder
+
+    class Light(state_holder.SessionState):
+        def __init__(self, blocks: Any) -> None:
+            # Descriptions are made of what is among ``blocks``.
+            super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks=()))  # type: ignore[arg-type]
+
+        def __setitem__(self, key: int, value: Any) -> None:
+            super().__setitem__(key, value)
+            self.config_values.clear()
+
+    if state_holder.SessionState.__name__ != Light.__name__:
+        setattr(state_holder, "SessionState", Light)  # noqa: B010 - a class, for mypy
+
+
 def unheard(page: gr.Blocks) -> dict[str, object]:
     """The sessions (by Gradio's hash) to which the server has news of their events that nobody
     has fetched yet, each with its oldest message. A listener fetches: where that message stays the

@@ -41,6 +41,7 @@ from omni.events import (
     TurnStats,
 )
 from omni.fair_queue import Asker
+from omni.loading.progress.sentence import sentence
 from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
@@ -376,19 +377,7 @@ def keep_sound(
 
 def progress_sentence(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with how much of it is done."""
-    key = f"progress-{progress.stage}"
-    if progress.stage == "wait":
-        if progress.wait_s is None:
-            return words.say(language, key, ahead=int(progress.total))
-        seconds = max(math.ceil(progress.wait_s), 1)
-        return words.say(language, f"{key}-s", ahead=int(progress.total), seconds=seconds)
-    if not progress.total or progress.stage == "encode":
-        return words.say(language, key)
-    if progress.unit == "bytes":
-        amount = f"{progress.done / 1e9:.1f} / {progress.total / 1e9:.1f} GB"
-    else:
-        amount = f"{100 * progress.done / progress.total:.0f} %"
-    return f"{words.say(language, key)} {amount}"
+    return sentence(progress, partial(words.say, language))
 
 
 def stats_sentence(words: Words, language: PageLanguage, end: TurnEnd) -> str:

@@ -49,7 +49,17 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         help="reduce larger pictures to so many pixels; default: the checkpoint's limit, on a CPU "
         "what it reads in less than half a minute",
     )
+    command.add_argument(
+        "--keep-quantized",
+        action="store_true",
+        help="keep weights in 8 or 4 bits on the disk, so that the next start is quick",
+    )
     command.add_argument("--seed", type=int, help="the same seed gives the same answer")
+    add_verbose(command)
+
+
+def add_verbose(command: argparse.ArgumentParser) -> None:
+    """The flag about logging."""
     command.add_argument("--verbose", action="store_true", help="log what happens")
 
 
@@ -60,6 +70,7 @@ def settings(options: Options) -> EngineSettings:
         options.quantization,
         options.device,
         options.dtype,
+        keep_quantized=options.keep_quantized,
         max_pixels=options.max_pixels,
     )
 

@@ -44,15 +44,24 @@ class Pace:
 
 
 @torch.inference_mode()
-def measure(model: OmniForCausalLM) -> Pace:
-    """Time a few layers and steps; some seconds for the published model on two cores."""
+def measure(model: OmniForCausalLM, waiting: Callable[[], None] = lambda: None) -> Pace:
+    """Time a few layers and steps; some seconds for the published model on two cores.
+
+    ``waiting`` is called between them; what it raises ends this.
+    """
     config = model.config
-    few, many = (_block_seconds(model, side) for side in SIDES)
+    blocks = []
+    for side in SIDES:
+        waiting()
+        blocks.append(_block_seconds(model, side) / side**2)
     fewer, more = (side**2 for side in SIDES)
-    pair = max(0.0, (many / more - few / fewer) / (more - fewer))
-    patch = max(0.0, few / fewer - pair * fewer)
+    pair = max(0.0, (blocks[1] - blocks[0]) / (more - fewer))
+    patch = max(0.0, blocks[0] - pair * fewer)
+    waiting()
     row = _layer_seconds(model) / ROWS * config.num_hidden_layers
+    waiting()
     text_s, frame_s = _step_seconds(model)
+    waiting()
     return Pace(
         patch_s=REST * (config.visual.depth * patch + row / config.visual.merged_patches),
         pair_s=REST * config.visual.depth * pair,

@@ -81,7 +81,7 @@ def test_a_large_model_on_a_cpu_gets_small_pictures(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(devices, "SMALL_MODEL_BYTES", 0)
-    monkeypatch.setattr(assistant_module.pace, "measure", lambda model: SLOW)
+    monkeypatch.setattr(assistant_module.pace, "measure", lambda *_: SLOW)
     monkeypatch.setattr(pace, "PICTURE_S", 1.0)
     small = patient(loaded, EngineSettings())
     pixels = most_pixels(loaded.config, SLOW, pace.PICTURE_S)
@@ -94,7 +94,7 @@ def test_a_large_model_on_a_cpu_gets_small_pictures(
 
 
 def test_a_small_model_is_left_alone(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assistant_module.pace, "measure", lambda model: pytest.fail("measured"))
+    monkeypatch.setattr(assistant_module.pace, "measure", lambda *_: pytest.fail("measured"))
     same = patient(loaded, EngineSettings())
     assert same.report.speech_s == 0 and same.config is loaded.config
     assert same.report.max_pixels == loaded.config.visual.max_pixels
