@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from omni import devices
+from omni import devices, threads
 from omni.conversation import (
     Audio,
     Conversation,
@@ -49,6 +49,7 @@ from omni.loading.progress.background import LAID_OUT, Report, in_background
 from omni.loading.progress.phases import Phases
 from omni.loading.progress.warming import warm
 from omni.media.limits import DecodingStopped
+from omni.model import pace
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.trimming import fitting
@@ -77,12 +78,12 @@ def load_assistant(
     loaded = yield from phases.follow(loading.load(settings, make_room))
     assistant = yield from phases.follow(in_background(partial(_warmed, loaded, settings)))
     report = replace(
-        loaded.report,
+        assistant.report,
         memory_bytes=devices.held_bytes(loaded.report.device),
         load_s=time.perf_counter() - started,
         phases=phases.seconds,
     )
-    assistant.loaded = replace(loaded, report=report)
+    assistant.loaded = replace(assistant.loaded, report=report)
     return assistant
 
 
@@ -97,7 +98,27 @@ def _warmed(loaded: LoadedModel, settings: EngineSettings, report: Report) -> As
     few_bits = loaded.report.quantization != "none" and loaded.report.device == "cpu"
     begun = LAID_OUT if few_bits else 0.0
     warm(loaded.model, loaded.model.model.layers, assistant.run, report, begun)
+    assistant.be(patient(loaded, settings, waiting))  # what is measured is warm by now
     return assistant
+
+
+def patient(
+    loaded: LoadedModel, settings: EngineSettings, waiting: Callable[[], None] = lambda: None
+) -> LoadedModel:
+    """``loaded`` with pictures of a size that is read in a time that a person waits.
+
+    On a CPU the size follows from the speed that is measured here, for all but small models; what
+    ``settings`` say goes before it. ``waiting`` is called between two measurements.
+    """
+    report, pixels = loaded.report, settings.max_pixels
+    slow = report.device == "cpu" and 4 * report.parameters > devices.SMALL_MODEL_BYTES
+    if slow:
+        measured = pace.measure(loaded.model, waiting)
+        report = replace(report, speech_s=measured.speech_s)
+        pixels = pixels or pace.most_pixels(loaded.config, measured)
+    config = loaded.config if pixels is None else pace.within(loaded.config, pixels)
+    report = replace(report, max_pixels=config.visual.max_pixels)
+    return replace(loaded, config=config, report=report)
 
 
 class Assistant:
@@ -114,8 +135,7 @@ class Assistant:
         waiting: called now and then while memory is laid out anew; what it raises ends that.
         """
         settings = settings or EngineSettings()
-        self.loaded = loaded
-        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
+        self.be(loaded)
         self._session_cache = SessionCache(settings.session_bytes)
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack(waiting)
@@ -125,6 +145,11 @@ class Assistant:
             session_cache=self._session_cache,
             capture=settings.compile != "off",
         )
+
+    def be(self, loaded: LoadedModel) -> None:
+        """From now on the same model with other limits."""
+        self.loaded = loaded
+        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
 
     @property
     def report(self) -> LoadReport:
@@ -138,6 +163,7 @@ class Assistant:
 
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
         """Serve ``request``; ends with a TurnEnd."""
+        threads.COUNT.settle()
         try:
             with stopping(self.loaded.model, request.stop):
                 yield from self._served(request)

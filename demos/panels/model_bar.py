@@ -95,7 +95,7 @@ class ModelBar:
         report = self.engine.report
         sentence = self._sentence(report, request)
         key = untrained_key(self.engine) or small_key(self.engine)
-        banner = self.words.say(language, key) if key else ""
+        banner = self.words.say(language, key) if key else self._slow(language)
         return {
             self.status: html.escape(sentence),
             self.banner: gr.update(value=html.escape(banner), visible=bool(banner)),
@@ -170,6 +170,14 @@ class ModelBar:
 
     def _is_news(self, chosen: EngineSettings) -> bool:
         return self.engine.report is None or chosen != self.engine.settings
+
+    def _slow(self, language: PageLanguage) -> str:
+        """What a person should know where speech takes longer than it lasts; else nothing."""
+        report = self.engine.report
+        if report is None or not speaks_slowly(self.engine):
+            return ""
+        megapixels = report.max_pixels / 1e6
+        return self.words.say(language, "slow", times=report.speech_s, megapixels=megapixels)
 
     def _sentence(self, report: LoadReport | None, request: gr.Request) -> str:
         say, language = self.words.say, self.words.of(request)
@@ -352,6 +360,11 @@ def small_key(engine: Engine) -> str | None:
     """The key of the sentence about what the embedded model can do, where that one answers."""
     name = engine.report.checkpoint if engine.report else engine.settings.model
     return {NANO: "small", "auto": "small-without-gpu"}.get(name)
+
+
+def speaks_slowly(engine: Engine) -> bool:
+    """Whether the loaded model was measured to speak slower than it is heard."""
+    return engine.report is not None and engine.report.speech_s > 1.0
 
 
 def parameter_count(number: int) -> str:

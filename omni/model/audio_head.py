@@ -69,6 +69,8 @@ class PositionWise(nn.Module):
         """(frames, positions, in) to (frames, positions, out); ``position``: just that one."""
         if position is None:
             return self._all(x)
+        if self.packed is not None:
+            return linear(x, self.packed[position])
         # A view with contiguous rows: nothing but this position's matrix is read.
         matrix = self.matrices()[:, position]
         if x.device.type == "cpu" and len(x) == 1:
