@@ -6,23 +6,29 @@ Does not know: what is inside the panels and tabs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from demos.api import build_api
 from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
-from demos.base.gradio_internals import leave_no_empty_files
+from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_empty_files
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
+from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
-from demos.panels.header import CHOOSE_JS, build_header
-from demos.panels.model_bar import ModelBar, build_model_bar, connect_model_bar
+from demos.panels.header import CHOOSE_JS, build_header, skip_link
+from demos.panels.model_bar import (
+    ModelBar,
+    build_model_bar,
+    connect_model_bar,
+    speaks_slowly,
+)
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
@@ -49,6 +55,7 @@ def build(
     library: VoiceLibrary | None = None,
     tabs: Sequence[TabSpec] = TABS,
     owner: Owner = OWNER,
+    note: str | None = None,
 ) -> gr.Blocks:
     """The page around one engine; every visitor gets a session of ``sessions``.
 
@@ -56,21 +63,33 @@ def build(
         library: where voices are kept; None: each session's own (see build_voice_panel).
         tabs: what the page offers, in this order.
         owner: who may change the model.
+        note: the word of what every visitor should know; None: nothing.
     """
     if not owner.private:
         words = words.for_others()
     leave_no_empty_files()
+    believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
+        skip_link(words)
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
         language = build_header(words)
+        if note is not None:
+            gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         bar = build_model_bar(engine, words, owner)
-        connect_model_bar(bar, parameters.follow)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, bar)
+        text_first = _text_first(engine, built)
+
+        def loaded(event: Event) -> None:
+            parameters.follow(event)
+            text_first(event.then)
+
+        connect_model_bar(bar, loaded)
+        text_first(page.load)
         gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
         page.load(bar.render_all, None, bar.all, api_name="model_status", **QUIET)
         voice.greet(page.load)
@@ -91,12 +110,27 @@ def build(
     return page
 
 
+def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:
+    """Connects an event: where speech takes longer than it lasts, it is spoken by choice alone."""
+    boxes = [tab.speak for tab in tabs]
+
+    def choose() -> list[Any]:
+        return [gr.update(value=False) if speaks_slowly(engine) else gr.skip() for _ in boxes]
+
+    def connect(event: Callable[..., Event]) -> None:
+        event(choose, None, boxes, queue=False, **QUIET)
+
+    return connect
+
+
 def _build_tabs(
     page: Page, specs: Sequence[TabSpec], context: TabContext, bar: ModelBar
 ) -> list[Tab]:
     """The tabs, with Live in those that have it."""
     live = LiveDesk()
     built = []
+    if not any(spec.live for spec in specs):
+        gr.Markdown(context.words.static("live-absent"), elem_classes=["hint"])
 
     def changed(turn: Event) -> None:  # a turn may have loaded the model
         bar.follow(turn)
@@ -105,10 +139,12 @@ def _build_tabs(
     with gr.Tabs(elem_id="tabs"):
         for spec in specs:
             tab = build_tab(spec, context, changed)
+            for asked in (tab.send.click, tab.text.submit):
+                asked(bar.begin_watch, None, bar.watch, queue=False, **QUIET)
             built.append(tab)
             if spec.live is not None:
                 build_live(tab, context, live, bar.follow, camera=spec.live == "camera")
-    page.beside += [live.route(), *context.voice_lines.routes()]
+    page.beside += [live.route(), *context.voice_lines.routes(), health_route(context.engine)]
     return built
 
 

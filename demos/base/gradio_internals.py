@@ -10,11 +10,12 @@ is collected in assets/ in the same way.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import secrets
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -172,6 +173,51 @@ def leave_no_empty_files() -> None:
     unused = SimpleNamespace(NamedTemporaryFile=lambda **_: SimpleNamespace(name=""))
     for module in (file, upload_button):
         vars(module)["tempfile"] = unused
+
+
+def believe_files_without_ffprobe() -> None:
+    """Have Gradio hand out sound and clips also where no program ffprobe is (imageio-ffmpeg brings
+    ffmpeg alone). It asks it whether browsers can play a file, and takes a file that cannot be
+    asked about for one that can; only that nobody is there to be asked is a fault to it. Doing it
+    again changes nothing.
+    """
+    from gradio import processing_utils
+    from gradio._vendor.ffmpy import FFExecutableNotFoundError
+
+    def believing(ask: Callable[[str], bool]) -> Callable[[str], bool]:
+        @functools.wraps(ask)
+        def playable(path: str) -> bool:
+            try:
+                return ask(path)
+            except FFExecutableNotFoundError:
+                return True
+
+        return playable
+
+    for name in ("audio_is_playable", "video_is_playable"):
+        ask = getattr(processing_utils, name)
+        if not hasattr(ask, "__wrapped__"):
+            setattr(processing_utils, name, believing(ask))
+
+
+def light_sessions() -> None:
+    """Have Gradio keep less of each session: half a megabyte is a description of every component,
+    from which it makes links to a state of the page (this page has none of these), and it stays
+    until thousands of others have come. Doing it again changes nothing.
+    """
+    from gradio import state_holder
+
+    class Light(state_holder.SessionState):
+        def __init__(self, blocks: Any) -> None:
+            # Descriptions are made of what is among ``blocks``.
+            super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks=()))  # type: ignore[arg-type]
+
+        def __setitem__(self, key: int, value: Any) -> None:
+            super().__setitem__(key, value)
+            self.config_values.clear()
+
+    if state_holder.SessionState.__name__ != Light.__name__:
+        setattr(state_holder, "SessionState", Light)  # noqa: B010 - a class, for mypy
 
 
 def unheard(page: gr.Blocks) -> dict[str, object]:

@@ -25,6 +25,7 @@ from demos.tabs.spec import TabContext
 from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
+from demos.turns.kept_files import remove_upload
 from demos.turns.room import told
 from demos.turns.turn import until_over
 from omni.conversation import Audio, Image, Video
@@ -164,6 +165,9 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
         except (OmniError, OSError) as error:
             warned(context, request, error)
             return actions.show(request, thread, thread)
+        finally:
+            if session.folder not in Path(upload).parents:  # nothing of ours: it was unpacked
+                remove_upload(Path(upload))
         return actions.show(request, thread, now)
 
     return load

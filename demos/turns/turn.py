@@ -16,6 +16,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ from omni.events import (
     TurnStats,
 )
 from omni.fair_queue import Asker
+from omni.loading.progress.sentence import sentence
 from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
@@ -59,6 +61,8 @@ FIRST_WAIT_S = 0.4
 PIECE_S = 0.8
 ANSWER_NAME = "answer.wav"
 OVER_S = 1.0  # a turn whose end the page has seen is over within this
+
+
 Prepare: TypeAlias = Callable[[threading.Event], tuple[tuple[Part, ...], SystemPrompt]]
 
 
@@ -207,8 +211,12 @@ def _begun_anew(ask: Ask, thread: Thread, words: Words) -> tuple[Ask, Thread]:
 def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -> Iterator[View]:
     turn.status = turn.say("thinking")
     items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+    # The thread goes on as part of the request: a ZeroGPU Space books its time on the visitor's.
     worker = threading.Thread(
-        target=_work, args=(engine, turn, stop, items), name="omni-turn", daemon=True
+        target=copy_context().run,
+        args=(_work, engine, turn, stop, items),
+        name="omni-turn",
+        daemon=True,
     )
     worker.start()
     try:
@@ -369,19 +377,7 @@ def keep_sound(
 
 def progress_sentence(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with how much of it is done."""
-    key = f"progress-{progress.stage}"
-    if progress.stage == "wait":
-        if progress.wait_s is None:
-            return words.say(language, key, ahead=int(progress.total))
-        seconds = max(math.ceil(progress.wait_s), 1)
-        return words.say(language, f"{key}-s", ahead=int(progress.total), seconds=seconds)
-    if not progress.total or progress.stage == "encode":
-        return words.say(language, key)
-    if progress.unit == "bytes":
-        amount = f"{progress.done / 1e9:.1f} / {progress.total / 1e9:.1f} GB"
-    else:
-        amount = f"{100 * progress.done / progress.total:.0f} %"
-    return f"{words.say(language, key)} {amount}"
+    return sentence(progress, partial(words.say, language))
 
 
 def stats_sentence(words: Words, language: PageLanguage, end: TurnEnd) -> str:

@@ -45,6 +45,7 @@ class TensorInfo:
 
     dtype: str
     shape: tuple[int, ...]
+    size: int = 0  # bytes in the file
 
     @property
     def elements(self) -> int:
@@ -280,7 +281,11 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
                 raise _broken(path)
             header = json.loads(file.read(length))
         tensors = {
-            name: TensorInfo(entry["dtype"], tuple(entry["shape"]))
+            name: TensorInfo(
+                entry["dtype"],
+                tuple(entry["shape"]),
+                entry["data_offsets"][1] - entry["data_offsets"][0],
+            )
             for name, entry in header.items()
             if name != "__metadata__"
         }

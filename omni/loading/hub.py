@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 
 from omni.errors import CheckpointError, ResourceError, gigabytes
 from omni.events import Progress
-from omni.loading.background import Report, in_background
+from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.pace import Pace
 
 VOCODER_REPOSITORY = "FunAudioLLM/CosyVoice2-0.5B"  # Apache-2.0
 VOCODER_FILE = "hift.pt"
@@ -41,6 +42,8 @@ CHECKPOINT_FILES = (
     f"cosy24k_vocoder/{VOCODER_FILE}",
     f"third_party/cosy24k_vocoder/{VOCODER_FILE}",
 )
+# Closing waits so long for the client: it looks up when bytes come, and they may not come.
+STOP_S = 0.5
 FILES_AT_ONCE = 2  # few, because files that were begun are lost when the download is interrupted
 REVISION = "main"  # which version of a repository; the cache finds it again without a network
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -86,7 +89,7 @@ def fetch(
     """
     wanted = Wanted(repository, tuple(patterns), revision)
     try:
-        return (yield from in_background(lambda report: _snapshot(wanted, report)))
+        return (yield from in_background(lambda report: _snapshot(wanted, report), STOP_S))
     except HFValidationError as error:
         raise CheckpointError(
             "hub-name",
@@ -182,8 +185,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _snapshot(wanted: Wanted, report: Report) -> Path:
+    report(Progress("check", 0, 0))  # what is there, what is to be fetched
     total = _plan(wanted)
-    report(Progress("download", 0, total, "bytes"))
+    if total:
+        report(Progress("download", 0, total, "bytes"))
     folder = huggingface_hub.snapshot_download(
         wanted.repository,
         revision=wanted.revision,
@@ -237,6 +242,7 @@ def _reporting_bar(report: Report, total: int) -> type[tqdm]:
     threads share; their own totals grow as files begin, so ``total`` is used.
     """
     lock = threading.Lock()
+    pace = Pace()
     ahead = 0.0
 
     class ReportingBar(tqdm):
@@ -253,6 +259,6 @@ def _reporting_bar(report: Report, total: int) -> type[tqdm]:
                     return
                 ahead = min(self.n, total) if total else self.n
                 done = ahead
-            report(Progress("download", done, total, "bytes"))
+            report(Progress("download", done, total, "bytes", pace.left_s(done, total)))
 
     return ReportingBar

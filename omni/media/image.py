@@ -231,5 +231,6 @@ def _levels_of(picture: Pillow.Image) -> tuple[float, float]:
 def _eight_bits(picture: Pillow.Image, low: float, high: float) -> Pillow.Image:
     """Grey of more than 8 bits (Pillow's own conversion clips it to white)."""
     values = np.asarray(picture).astype(np.float64)
-    scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / ((high - low) or 1.0))
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    scaled = (values - low) * (255.0 / ((high - low) or 1.0))
     return Pillow.fromarray(scaled.round().clip(0, 255).astype(np.uint8))

@@ -221,3 +221,32 @@ def test_the_file_that_a_space_runs_starts_the_same_program() -> None:
     refused = run("--auth", "nobody")
     assert refused.returncode == 2
     assert "user:password" in refused.stderr
+
+
+@pytest.mark.parametrize(("arguments", "shown"), [(["--share"], 1), (["--host", "0.0.0.0"], 0)])
+def test_a_shared_page_says_so_to_its_visitors(
+    served: dict[str, Any], arguments: list[str], shown: int
+) -> None:
+    assert launch.main([*arguments, "--lang", "en"]) == 0
+    told = [block.value for block in served["page"].blocks.values() if block.elem_id == "page-note"]
+    assert told == [Words("en").say("en", "shared-note")] * shown
+    served["close"]()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--ssl-certfile", "a.pem"], "are needed together"),
+        (["--ssl-certfile", "none.pem", "--ssl-keyfile", "none.pem"], "cannot be used"),
+        (["--root-path", "omni"], "must look like /omni"),
+    ],
+)
+def test_https_and_paths_that_cannot_be_served_are_one_sentence(
+    served: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    assert launch.main(arguments) == 2
+    assert sentence in capsys.readouterr().err
+    assert not served

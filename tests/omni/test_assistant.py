@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from omni.assistant import Assistant
 from omni.conversation import (
     Audio,
     Conversation,
@@ -264,3 +265,39 @@ def test_unloading_gives_the_memory_back(engine: Engine) -> None:
 def _last(events: Iterator[EngineEvent]) -> EngineEvent:
     *_, event = events
     return event
+
+
+@pytest.mark.parametrize("layer", ["model.visual_model.blocks.0", "model.layers.0"])
+def test_stop_ends_a_long_pass_between_two_layers(engine: Engine, files: Path, layer: str) -> None:
+    """A large picture or a long prompt takes minutes on a CPU."""
+    assistant = engine._runner
+    assert isinstance(assistant, Assistant)
+    stop, passed = threading.Event(), []
+
+    def before(module: object, inputs: object) -> None:
+        stop.set()
+
+    model = assistant.loaded.model
+    first = model.get_submodule(layer).register_forward_pre_hook(before, prepend=True)
+    last = model.get_submodule(layer).register_forward_hook(lambda *_: passed.append(1))
+    try:
+        said = Conversation(
+            messages=(Message("user", (Image(files / "p.png"), Text("what is this? " * 40))),)
+        )
+        *_, end = engine.turn(said, stop=stop, session="stopped")
+    finally:
+        first.remove()
+        last.remove()
+    assert isinstance(end, TurnEnd) and end.reason == "stopped" and end.message.parts == ()
+    assert not passed, "the layer was not run to its end"
+    *_, again = engine.turn(said, session=layer)
+    assert isinstance(again, TurnEnd) and again.reason != "stopped"
+
+
+def test_a_model_is_warm_when_it_is_loaded(engine: Engine) -> None:
+    report = engine.report
+    assert report is not None and dict(report.phases)["warm"] > 0
+    assistant = engine._runner
+    assert isinstance(assistant, Assistant)
+    model = assistant.loaded.model
+    assert not [one for one in model.modules() if one._forward_pre_hooks], "nothing is left behind"

@@ -262,6 +262,40 @@ def test_the_model_bar_tells_what_is_loaded(page: gr.Blocks, engine: FakeEngine)
     assert last["banner"]["value"] == Words().say("en", "small")
 
 
+def test_a_load_can_be_cancelled_and_keeps_what_was_chosen(
+    page: gr.Blocks, engine: FakeEngine
+) -> None:
+    steps = load(page, "owner/model", "4bit", "cuda")
+    next(steps)
+    running = next(steps)
+    assert running["cancel"]["visible"] and "of 10.0 GB" in running["status"]
+    handler(page, "bar_cancel")(request())
+    *_, last = steps
+    assert engine.settings.model == "nano" and engine.report is None
+    assert last["load"]["interactive"] and not last["cancel"]["visible"]
+    chosen = [last[choice]["value"] for choice in ("name", "quantization", "device")]
+    assert chosen == ["owner/model", "4bit", "cuda"]
+    assert last["name"]["interactive"]
+
+
+def test_the_bar_watches_a_load_that_a_turn_began(page: gr.Blocks, engine: FakeEngine) -> None:
+    begin = next(fn for fn in page.fns.values() if fn.name == "begin_watch").fn
+    look = handler(page, "bar_look")
+    given = values(page, "bar_look", model_name="nano", model_quantization="none", model_device="")
+    assert begin is not None
+    (watch,) = begin().values()
+    assert watch["active"]
+    steps = engine.load()
+    next(steps)
+    bar = shown("model", look(request(), given))
+    assert "Reading weights: 0.0 of 10.0 GB" in bar["status"] and bar["cancel"]["visible"]
+    list(steps)
+    bar = shown("model", look(request(), given))
+    assert "14.2 M" in bar["status"] and not bar["cancel"]["visible"]
+    (watch,) = begin().values()
+    assert not watch["active"], "nothing will be loaded"
+
+
 def load(
     page: gr.Blocks, model: str, quantization: str, device: str = "auto", language: str = "en"
 ) -> Iterator[dict[str, Any]]:
