@@ -188,7 +188,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
     sessions.address_of = options.visitors.asks
     engine = engine_of(flags)
-    library = owner_library() if options.private or flags.keep_voices else None
+    library = owner_library() if options.private or options.keep_voices else None
     tabs = [replace(tab, live=None) for tab in TABS] if zero.lent() else TABS
     note = "shared-note" if options.share else None
     page = build(engine, sessions, words, library, tabs, options.owner, note)

@@ -87,6 +87,7 @@ class ServeOptions:
     made_up: bool = False
     root_path: str = ""  # under which a proxy serves the page: /omni, or a whole address
     certificate: Certificate | None = None  # None: http
+    keep_voices: bool = False  # saved voices stay, for all who reach the page
 
     @property
     def private(self) -> bool:
@@ -101,7 +102,7 @@ class ServeOptions:
     @property
     def owner(self) -> Owner:
         """Who may change the model."""
-        return Owner(self.private, self.visitors_load)
+        return Owner(self.private, self.visitors_load, self.keep_voices)
 
     @property
     def visitors(self) -> Visitors:
@@ -129,6 +130,7 @@ def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
         flags.let_visitors_load,
         root_path=root_of(flags.root_path),
         certificate=certificate,
+        keep_voices=flags.keep_voices,
     )
     if options.auth or flags.no_auth or on_space() or not options.open:
         return options

@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
@@ -21,6 +20,7 @@ from omni.errors import CancelledError, OmniError
 from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
 from omni.fair_queue import FairQueue, LineLimits, Place, ServiceTime
 from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.shared import SharedLoad, load_cancelled
 from omni.options import GenerationOptions
 from omni.requests import PrepareRequest, Request, RequestMethods
 from omni.settings import EngineSettings, LoadReport
@@ -84,17 +84,6 @@ def _import_assistant(report: Report) -> Loader:
     return load_assistant
 
 
-@dataclass(eq=False)
-class _Loading:
-    """A load that somebody began; who comes next may go on with it."""
-
-    settings: EngineSettings
-    steps: Generator[Progress, None, None]
-    told: Progress | None = None  # the last
-    cancelled: bool = False
-    took_room: bool = False  # what was loaded before is gone, memory was taken
-
-
 class Engine(RequestMethods):
     """One model for all users of the process.
 
@@ -121,7 +110,7 @@ class Engine(RequestMethods):
         self._serving_since = 0.0  # on time.monotonic's clock
         self._runner: TurnRunner | None = None
         self._loaded_settings: EngineSettings | None = None
-        self._loading: _Loading | None = None  # only who is served begins, follows or ends it
+        self._loading: SharedLoad | None = None  # only who is served begins, follows or ends it
         self._cancels = 0  # how often a load was cancelled for everybody
         self._stops: set[threading.Event] = set()  # of what is under way or waits
         self._closed = False
@@ -315,18 +304,20 @@ class Engine(RequestMethods):
         if self._runner is not None and self._loaded_settings == settings:
             return
         if cancels != self._cancels:
-            raise _cancelled()
+            raise load_cancelled()
         if self._loading is None:
             self._loading = self._begin(settings)
         yield from _translated(self._follow(self._loading, stop), settings.device)
 
-    def _follow(self, loading: _Loading, stop: threading.Event) -> Generator[Progress, None, None]:
+    def _follow(
+        self, loading: SharedLoad, stop: threading.Event
+    ) -> Generator[Progress, None, None]:
         """A load to its end; it stays where it is when the caller stops or goes away."""
         try:
             for progress in loading.steps:
                 loading.told = progress
                 if loading.cancelled:
-                    raise _cancelled()
+                    raise load_cancelled()
                 if stop.is_set():
                     return
                 yield progress
@@ -338,13 +329,13 @@ class Engine(RequestMethods):
             self._give_up()
             raise
 
-    def _begin(self, settings: EngineSettings) -> _Loading:
+    def _begin(self, settings: EngineSettings) -> SharedLoad:
         def make_room() -> None:
             """What was loaded goes."""
             loading.took_room = True
             self._drop()
 
-        loading = _Loading(settings, self._replace(settings, make_room))
+        loading = SharedLoad(settings, self._replace(settings, make_room))
         return loading
 
     def _replace(
@@ -399,13 +390,6 @@ def _release() -> None:
     from omni import devices
 
     devices.release()
-
-
-def _cancelled() -> CancelledError:
-    return CancelledError(
-        "load-cancelled",
-        "Loading the model was cancelled. Send your message again, or press Load, to begin anew.",
-    )
 
 
 def _stopped(started: float) -> TurnEnd:

@@ -38,11 +38,13 @@ HOUSEHOLD_BITS = 64  # of an IPv6 address are the network's, the rest the machin
 @dataclass(frozen=True)
 class Owner:
     """``private``: only people at this machine reach the page, and no login tells them apart.
-    ``visitors_too``: everybody may change the model, by the owner's wish.
+    ``visitors_too``: everybody may change the model, by the owner's wish. ``shares_voices``:
+    everybody has the owner's voices, and may add to them.
     """
 
     private: bool = True
     visitors_too: bool = False
+    shares_voices: bool = False
 
     @property
     def somebody(self) -> bool:
@@ -60,6 +62,10 @@ class Owner:
         client = getattr(request, "client", None)
         here = client is None or _is_loopback(str(getattr(client, "host", "")))
         return here and not forwarded(getattr(request, "headers", None) or {}, _version(request))
+
+    def has_voices(self, request: Any) -> bool:
+        """Whether the owner's voices are there for a request."""
+        return self.shares_voices or self.comes(request)
 
     def shown(self, model: str, request: Any = None) -> str:
         """A model's name as the page tells it: where others read it, no folder of this machine."""

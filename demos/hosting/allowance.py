@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 from omni.engine import Engine
@@ -98,12 +97,11 @@ class _Metered(Engine):
         self.allowance.check(visitor)
         begun: float | None = None
         try:
-            with closing(super().run(request)) as events:  # type: ignore[type-var] - a generator
-                for event in events:
-                    free = isinstance(event, Progress) and event.stage in FREE
-                    if begun is None and not free:
-                        begun = time.monotonic()
-                    yield event
+            for event in super().run(request):
+                free = isinstance(event, Progress) and event.stage in FREE
+                if begun is None and not free:
+                    begun = time.monotonic()
+                yield event
         finally:
             if begun is not None:
                 self.allowance.spend(visitor, time.monotonic() - begun)

@@ -311,7 +311,7 @@ class VoiceActions:
 
     def _kept_for(self, request: gr.Request) -> VoiceLibrary | None:
         """The owner's library, if it is the owner who asks."""
-        return self.library if self.library and self.owner.comes(request) else None
+        return self.library if self.library and self.owner.has_voices(request) else None
 
     def _session(self, request: gr.Request) -> Session:
         return self.sessions.of(request)

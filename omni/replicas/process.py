@@ -87,7 +87,8 @@ class RemoteRunner:
         if not self._process.is_alive():
             self._start()
             yield from self.load()
-        sent: Any = replace(request, stop=None)  # an event of this process
+        unsent: Any = None  # the signal is one of this process
+        sent: Any = replace(request, stop=unsent)
         if isinstance(request, TurnRequest):
             sent = replace(sent, options=chosen(request.options, self.default_options))
         yield from self._asked(sent, request.stop)

@@ -108,3 +108,11 @@ def test_visitors_are_told_apart_by_what_cannot_be_made_up(
     asked_for = asked(client, **({"x-forwarded-for": said} if said else {}))
     assert visitors.asks(asked_for) == address
     assert Visitors().asks(asked_for) is None
+
+
+def test_voices_that_are_shared_are_everybodys_and_the_model_is_not() -> None:
+    shared = Owner(private=False, shares_voices=True)
+    assert shared.has_voices(asked("192.0.2.1"))
+    assert not shared.asks(asked("192.0.2.1"))
+    assert not Owner(private=False).has_voices(asked("192.0.2.1"))
+    assert Owner().has_voices(asked("127.0.0.1"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import soundfile
 
 from demos.base.languages import Words
+from demos.base.owner import Owner
 from demos.serve import ServeOptions
 from demos.turns.sessions import Sessions
 from demos.voices.actions import VoiceActions
@@ -427,3 +429,13 @@ def test_every_component_that_a_person_uses_has_a_name_for_screen_readers(
             assert component.value
         elif not isinstance(component, gr.State | gr.HTML):
             assert component.label, component
+
+
+def test_kept_voices_are_there_for_all_who_reach_the_page(
+    engine: FakeEngine, sessions: Sessions, tmp_path: Path
+) -> None:
+    library = VoiceLibrary(tmp_path / "voices")
+    for shares in (True, False):
+        actions = make(engine, sessions, library, read_catalog([]))
+        actions = replace(actions, owner=Owner(private=False, shares_voices=shares))
+        assert (actions._library_of(ask()) is library) == shares
