@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
@@ -24,6 +25,7 @@ from demos.base.owner import Owner
 from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
+from demos.tabs.spec import Keep
 from demos.tabs.tab import MAX_TURNS_AT_ONCE
 from demos.tabs.video import has_sound_to_hear
 from demos.turns.chat import Entry, Thread
@@ -88,10 +90,11 @@ class Api:
         Returns the answer's text (as far as it has come, while it is produced), the spoken answer
         as a WAV file (at the end), and the statistics of the turn (at the end).
         """
-        keep = keeper(self._session(request))
+        session = self._session(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-            parts = _message(keep, text, audio, images, video)
+        def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+            keep = keeper(session, stop)
+            parts = _message(keep, text, audio, images, video, stop)
             prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
             return parts, replace(prompt, voice=_voice(keep, voice, voice_text))
 
@@ -116,10 +119,11 @@ class Api:
 
         audio: the file. language: of errors, as in /chat. Returns the text and the statistics.
         """
-        keep = keeper(self._session(request))
+        session = self._session(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-            return _message(keep, "", audio, None, None), SystemPrompt()
+        def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+            keep = keeper(session, stop)
+            return _message(keep, "", audio, None, None, stop), SystemPrompt()
 
         for view in self._run(request, Thread(), Ask(prepare, False, language, task="transcribe")):
             yield view.said, statistics(view.end) if view.end else {}
@@ -132,17 +136,20 @@ class Api:
         voice_text: str = "",
         language: PageLanguage = ENGLISH,
         seed: float | None = None,
+        system: str = "",
     ) -> tuple[Any, ...]:
         """Speak a text.
 
         text: what to say. voice, voice_text: see /chat. language: of errors, likewise. seed: the
-        same seed gives the same speech. Returns a WAV file and the statistics.
+        same seed gives the same speech. system: how to say it, as in a system prompt ("Speak
+        slowly."). Returns a WAV file and the statistics.
         """
-        keep = keeper(self._session(request))
+        session = self._session(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-            prompt = SystemPrompt(voice=_voice(keep, voice, voice_text))
-            return (Text(text),), prompt
+        def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+            spoken = _voice(keeper(session, stop), voice, voice_text)
+            prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
+            return (Text(text),), replace(prompt, voice=spoken)
 
         ask = Ask(prepare, True, language, change=_seeded(seed), task="read")
         *_, last = self._run(request, Thread(), ask)
@@ -153,15 +160,15 @@ class Api:
             raise gr.Error(answer.note)  # all that was asked for is lost
         return _path(answer.sound), _told(last.end, answer)
 
-    def model(self) -> dict[str, Any]:
+    def model(self, request: gr.Request) -> dict[str, Any]:
         """What is loaded, and what the next request runs with (it is loaded then)."""
         report, settings = self.engine.report, self.engine.settings
         loaded = asdict(report) if report else None
         if loaded:
-            loaded["checkpoint"] = self.owner.shown(loaded["checkpoint"])
+            loaded["checkpoint"] = self.owner.shown(loaded["checkpoint"], request)
         return {
             "loaded": loaded,
-            "settings": asdict(settings) | {"model": self.owner.shown(settings.model)},
+            "settings": asdict(settings) | {"model": self.owner.shown(settings.model, request)},
             "busy": self.engine.busy,
         }
 
@@ -192,7 +199,7 @@ class Api:
                 pass
         except OmniError as error:
             raise refusal(self.words.error(language, error)) from error
-        return self.model()
+        return self.model(request)
 
     def unload_model(self, request: gr.Request) -> dict[str, Any]:
         """Free the memory of the model, for everybody; the next request loads it again."""
@@ -200,7 +207,7 @@ class Api:
         if self.engine.busy:
             raise refusal(self.words.say(self.words.of(request), "model-busy"))
         self.engine.unload()
-        return self.model()
+        return self.model(request)
 
     def _owner_alone(self, request: gr.Request) -> None:
         """Refuse before anything of what is asked for is looked at."""
@@ -216,7 +223,7 @@ class Api:
             yield view
 
     def _session(self, request: gr.Request) -> Session:
-        return self.sessions.get(request.session_hash)
+        return self.sessions.of(request)
 
 
 def statistics(end: TurnEnd) -> dict[str, Any]:
@@ -270,7 +277,8 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, owner: Owner) ->
             "language": language,
             "seed": seed,
         }
-        read = {name: given[name] for name in ("text", "voice", "voice_text", "language", "seed")}
+        how = ("text", "voice", "voice_text", "language", "seed", "system")
+        read = {name: given[name] for name in how}
         heard = {name: given[name] for name in ("audio", "language")}
         choices = {"model": model, "quantization": quantization, "device": device}
         _endpoint(api.chat, {"thread": thread, **given}, [said, spoken, stats, thread])
@@ -312,20 +320,21 @@ def _endpoint(
 
 
 def _message(
-    keep: Callable[[str], Path],
+    keep: Keep,
     text: str,
     audio: str | None,
     images: list[str] | None,
     video: str | None,
+    stop: Event,
 ) -> tuple[Part, ...]:
-    parts: list[Part] = [Image(keep(path)) for path in images or ()]
+    parts: list[Part] = [Image(keep(path, "picture")) for path in images or ()]
     if video:
-        clip = keep(video)
+        clip = keep(video, "clip")
         parts.append(Video(clip))
-        if has_sound_to_hear(clip):
+        if has_sound_to_hear(clip, stop):
             parts.append(Audio(clip))
     if audio:
-        parts.append(Audio(keep(audio)))
+        parts.append(Audio(keep(audio, "sound")))
     if text.strip():
         parts.append(Text(text.strip()))
     if not parts:
@@ -336,11 +345,13 @@ def _message(
     return tuple(parts)
 
 
-def _voice(keep: Callable[[str], Path], voice: str | None, says: str) -> VoicePrompt | None:
+def _voice(keep: Keep, voice: str | None, says: str) -> VoicePrompt | None:
     if not voice:
         return None
     transcript = says.strip()
-    return VoicePrompt(keep(voice), "example" if transcript else "system", transcript or None)
+    return VoicePrompt(
+        keep(voice, "sound"), "example" if transcript else "system", transcript or None
+    )
 
 
 def _seeded(seed: float | None) -> Callable[[GenerationOptions], GenerationOptions]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from omni import devices
+from omni import devices, threads
 from omni.conversation import (
     Audio,
     Conversation,
@@ -40,11 +40,16 @@ from omni.events import (
     TurnEnd,
     TurnStats,
 )
+from omni.generation.between_layers import stopping
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
+from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.phases import Phases
+from omni.loading.progress.warming import warm
 from omni.media.limits import DecodingStopped
+from omni.model import pace
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.trimming import fitting
@@ -68,26 +73,81 @@ HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
 def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
-    """See :func:`omni.loading.load.load`."""
-    return Assistant((yield from loading.load(settings, make_room)), settings)
+    """See :func:`omni.loading.load.load`; what a first turn alone would wait for is done, too."""
+    started, phases = time.perf_counter(), Phases()
+    loaded = yield from phases.follow(loading.load(settings, make_room))
+    assistant = yield from phases.follow(in_background(partial(_warmed, loaded, settings)))
+    report = replace(
+        assistant.report,
+        memory_bytes=devices.held_bytes(loaded.report.device),
+        load_s=time.perf_counter() - started,
+        phases=phases.seconds,
+    )
+    assistant.loaded = replace(assistant.loaded, report=report)
+    return assistant
+
+
+def _warmed(loaded: LoadedModel, settings: EngineSettings, report: Report) -> Assistant:
+    """An assistant on ``loaded`` that has answered once."""
+
+    def waiting() -> None:
+        """Whether anybody still waits for it."""
+        report(Progress("warm", 0, 0))
+
+    assistant = Assistant(loaded, settings, waiting)
+    warm(loaded.model, loaded.model.model.layers, assistant.run, report)
+    assistant.be(patient(loaded, settings, waiting))  # what is measured is warm by now
+    return assistant
+
+
+def patient(
+    loaded: LoadedModel, settings: EngineSettings, waiting: Callable[[], None] = lambda: None
+) -> LoadedModel:
+    """``loaded`` with pictures of a size that is read in a time that a person waits.
+
+    On a CPU the size follows from the speed that is measured here, for all but small models; what
+    ``settings`` say goes before it. ``waiting`` is called between two measurements.
+    """
+    report, pixels = loaded.report, settings.max_pixels
+    slow = report.device == "cpu" and 4 * report.parameters > devices.SMALL_MODEL_BYTES
+    if slow:
+        measured = pace.measure(loaded.model, waiting)
+        report = replace(report, speech_s=measured.speech_s)
+        pixels = pixels or pace.most_pixels(loaded.config, measured)
+    config = loaded.config if pixels is None else pace.within(loaded.config, pixels)
+    report = replace(report, max_pixels=config.visual.max_pixels)
+    return replace(loaded, config=config, report=report)
 
 
 class Assistant:
     """Serves requests, one at a time. What the next turn of a session can use is kept."""
 
-    def __init__(self, loaded: LoadedModel, settings: EngineSettings | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        settings: EngineSettings | None = None,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Args:
+        settings: what was asked for, as far as turns are concerned.
+        waiting: called now and then while memory is laid out anew; what it raises ends that.
+        """
         settings = settings or EngineSettings()
-        self.loaded = loaded
-        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
+        self.be(loaded)
         self._session_cache = SessionCache(settings.session_bytes)
         if loaded.model.device.type == "cpu":
-            loaded.model.audio_head.pack()
+            loaded.model.audio_head.pack(waiting)
         self._loop = GenerationLoop(
             loaded.model,
             loaded.tokenizer,
             session_cache=self._session_cache,
             capture=settings.compile != "off",
         )
+
+    def be(self, loaded: LoadedModel) -> None:
+        """From now on the same model with other limits."""
+        self.loaded = loaded
+        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
 
     @property
     def report(self) -> LoadReport:
@@ -101,9 +161,11 @@ class Assistant:
 
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
         """Serve ``request``; ends with a TurnEnd."""
+        threads.COUNT.settle()
         try:
-            yield from self._served(request)
-        except DecodingStopped:  # in the middle of a long file
+            with stopping(self.loaded.model, request.stop):
+                yield from self._served(request)
+        except DecodingStopped:  # in the middle of a long file, or of a long pass
             stats = TurnClock(request.started).stopped()
             yield TurnEnd(Message("assistant", ()), "stopped", stats)
 
@@ -119,6 +181,20 @@ class Assistant:
     def forget(self, session: str) -> None:
         """Drop what is kept for ``session``. May be called from any thread."""
         self._session_cache.forget(session)
+
+    def keep(self) -> Generator[Progress, None, None]:
+        """Keep the quantized weights on the disk; nothing happens where there are none.
+
+        May be called from any thread, also while a request is served.
+
+        Raises:
+            BusyError: they are being written already.
+            ResourceError: the disk is too small, full or read-only.
+        """
+        if self.loaded.keepable is None:
+            return
+        yield from self.loaded.keepable.keep()
+        self.loaded = replace(self.loaded, report=replace(self.loaded.report, kept=True))
 
     def _turn(self, request: TurnRequest) -> Generator[EngineEvent, None, None]:
         options = self._within(chosen(request.options, self.default_options))
@@ -169,7 +245,7 @@ class Assistant:
         builder, voice = self._builder.for_turn(request.stop), request.voice
         with clock.encoding():
             language: PromptLanguage = "zh" if chinese else "en"
-            prompts = builder.reading(request.text, voice, language)
+            prompts = builder.reading(request.text, voice, language, request.manner)
             generation = self._loop.read_aloud(prompts, options, request.stop)
         events = self._events(generation, request, clock, spoken=True)
         yield from _noted(events, builder.notes_on([voice.path] if voice else []))
@@ -246,10 +322,11 @@ def _until(stop: threading.Event, chunks: Iterator[SpeechChunk]) -> Iterator[Spe
 
 
 class TurnClock:
-    """What a turn took, from ``started`` (a reading of ``time.perf_counter``) on."""
+    """What a turn took since ``started`` (of ``time.perf_counter``); made when its work begins."""
 
     def __init__(self, started: float) -> None:
         self._started = started
+        self._waited_s = time.perf_counter() - started
         self._encode_s = 0.0
         self._vocode_s = 0.0
         self._first_text_s: float | None = None
@@ -317,6 +394,7 @@ class TurnClock:
             first_text_s=self._first_text_s,
             first_sound_s=self._first_sound_s,
             total_s=self.elapsed(),
+            waited_s=self._waited_s,
             speech_s=self._samples / SPEECH_RATE,
             seed=generation.seed,
         )

@@ -58,15 +58,24 @@ class SpeechChunk:
     samples: np.ndarray
 
 
+# wait: others are served first; then the phases of a load in their order; encode: media to model
+# inputs. Where weights are quantized, read and quantize take turns and count the same bytes.
+# keep: they are quantized and written to the disk, before a load reads them from there.
+Stage: TypeAlias = Literal[
+    "wait", "check", "download", "keep", "read", "quantize", "warm", "encode"
+]
+LOADING: tuple[Stage, ...] = ("check", "download", "keep", "read", "quantize", "warm")
+
+
 @dataclass(frozen=True)
 class Progress:
-    """Long work under way. Stage ``wait``: others are served first, ``total`` of them."""
+    """Long work under way; told at least twice a second, if need be with the same numbers."""
 
-    stage: Literal["wait", "download", "load", "encode"]  # encode: media to model inputs
+    stage: Stage  # of ``wait``, the numbers are people
     done: float  # so much of the work is done
     total: float  # so much there is; 0 when unknown
     unit: Literal["bytes", "items"] = "items"  # of both numbers
-    wait_s: float | None = None  # of stage ``wait``: seconds it will take; None: nobody knows
+    left_s: float | None = None  # seconds until this stage is over; None: nobody knows
 
 
 @dataclass(frozen=True)
@@ -85,13 +94,14 @@ class TurnStats:
     first_text_s: float | None = None  # until the first text; None: there was none
     first_sound_s: float | None = None  # until the first sound; None: there was none
     total_s: float = 0.0  # until the end
+    waited_s: float = 0.0  # until the model was loaded and free, and the work began
     speech_s: float = 0.0  # duration of the sound produced
     seed: int = 0  # with which the same turn gives the same answer
 
     @property
     def real_time_factor(self) -> float | None:
-        """Computing time over playing time; None without sound."""
-        return self.total_s / self.speech_s if self.speech_s else None
+        """Computing time over playing time; None without sound. Waiting is not computing."""
+        return (self.total_s - self.waited_s) / self.speech_s if self.speech_s else None
 
     @property
     def text_tokens_per_s(self) -> float | None:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from omni.conversation import Conversation, VoicePrompt
 from omni.events import EngineEvent, Progress
+from omni.fair_queue import Asker
 from omni.options import GenerationOptions
 
 # Options, or how to change the checkpoint's own (known once it is loaded); None: just those.
@@ -29,7 +30,7 @@ class _Asked:
     # When set, the work ends within one step with what there is.
     stop: threading.Event = field(default_factory=threading.Event)
     # Who asks: nobody's requests hold up those of others. None: somebody who is not known.
-    owner: str | None = None
+    owner: Asker | None = None
     # Reading of time.perf_counter from which the statistics count: when it was asked.
     started: float = field(default_factory=time.perf_counter)
 
@@ -68,6 +69,7 @@ class ReadAloudRequest(_Asked):
     text: str
     voice: VoicePrompt | None = None  # whose voice to take
     options: GenerationOptions | None = None  # None: omni.options.READING
+    manner: str = ""  # how to speak: the text of a system prompt; empty: as the model likes
 
 
 Request: TypeAlias = TurnRequest | PrepareRequest | TranscribeRequest | ReadAloudRequest
@@ -97,7 +99,7 @@ class RequestMethods(ABC):
         options: OptionsChoice = None,
         stop: threading.Event | None = None,
         session: str | None = None,
-        owner: str | None = None,
+        owner: Asker | None = None,
     ) -> Iterator[EngineEvent]:
         """Answer the conversation's last message: TextDelta, SpeechChunk, Progress, then TurnEnd.
 
@@ -119,7 +121,11 @@ class RequestMethods(ABC):
         )
 
     def prepare(
-        self, conversation: Conversation, stop: threading.Event, session: str
+        self,
+        conversation: Conversation,
+        stop: threading.Event,
+        session: str,
+        owner: Asker | None = None,
     ) -> Iterator[Progress]:
         """Read what a spoken turn of ``session`` will follow, so that it need not be read then.
 
@@ -128,7 +134,7 @@ class RequestMethods(ABC):
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        events = self.run(PrepareRequest(conversation, session, stop=stop))
+        events = self.run(PrepareRequest(conversation, session, stop=stop, owner=owner))
         return (event for event in events if isinstance(event, Progress))
 
     def transcribe(
@@ -136,7 +142,7 @@ class RequestMethods(ABC):
         path: Path,
         stop: threading.Event | None = None,
         options: GenerationOptions | None = None,
-        owner: str | None = None,
+        owner: Asker | None = None,
     ) -> Iterator[EngineEvent]:
         """Write down what a sound file says: TextDelta and Progress, then TurnEnd.
 
@@ -151,14 +157,17 @@ class RequestMethods(ABC):
         stop: threading.Event | None = None,
         voice: VoicePrompt | None = None,
         options: GenerationOptions | None = None,
-        owner: str | None = None,
+        owner: Asker | None = None,
+        manner: str = "",
     ) -> Iterator[EngineEvent]:
         """Speak ``text``: SpeechChunk and Progress, then TurnEnd.
 
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        return self.run(ReadAloudRequest(text, voice, options, stop=_or_never(stop), owner=owner))
+        return self.run(
+            ReadAloudRequest(text, voice, options, manner, stop=_or_never(stop), owner=owner)
+        )
 
 
 def _or_never(stop: threading.Event | None) -> threading.Event:

@@ -181,6 +181,7 @@ class SlowGuesses:
         longest_s: float = 300.0,
         log: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        address: Callable[[Headers, str], str] = lambda headers, client: client,
     ) -> None:
         """
         Args:
@@ -189,10 +190,11 @@ class SlowGuesses:
             longest_s: that anybody has to wait.
             log: gets a line for each wrong password.
             clock: seconds.
+            address: of whoever stands behind a request, from its headers and its connection.
         """
         self.app = app
         self._path, self._free, self._longest_s = path, free, longest_s
-        self._log, self._clock = log, clock
+        self._log, self._clock, self._address = log, clock, address
         self._lock = threading.Lock()
         self._wrong: dict[str, tuple[int, float]] = {}  # address: how often, until when it waits
 
@@ -202,7 +204,8 @@ class SlowGuesses:
         if not (guess and scope["path"].rstrip("/").endswith(self._path)):
             await self.app(scope, receive, send)
             return
-        address = (scope.get("client") or ("?", 0))[0]
+        client = (scope.get("client") or ("?", 0))[0]
+        address = self._address(Headers(scope=scope), client)
         wait = self.wait_s(address)
         if wait > 0:
             sentence = SLOW_DOWN.format(seconds=int(wait) + 1)

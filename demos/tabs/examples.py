@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -20,8 +21,8 @@ from demos.base.languages import Words
 from demos.base.word_files import PROMPT_LANGUAGES, PromptLanguage
 from demos.tabs.actions import Actions
 from demos.tabs.spec import TabSpec
+from demos.turns.chat import Task
 from demos.turns.sessions import Session
-from demos.turns.turn import Task
 from omni.conversation import Audio, Image, Part, SystemPrompt, Text, Video
 from omni.shipped import EXAMPLES
 
@@ -105,13 +106,13 @@ def example_handler(
         given = actions.given(values)
         words = context.words
         variant = example.variants[words.prompt_language(words.of(request))]
-        session = context.sessions.get(request.session_hash)
+        session = context.sessions.of(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+        def prepare(_: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
             parts = variant.parts(lambda name: _copied(session, name))
             return parts, given.voice.system_prompt()
 
-        ask = replace(actions.ask(request, given, prepare, ""), task=variant.task)
+        ask = replace(actions.ask(request, given, prepare, ""), task=variant.task, anew=True)
         if variant.task == "read":
             ask = replace(ask, speech=True)  # there is nothing else to hear
         yield from actions.run(request, given, ask)

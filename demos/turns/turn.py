@@ -16,21 +16,33 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from demos.base.languages import Words
 from demos.base.word_files import PageLanguage
-from demos.turns.chat import Bubble, Entry, Thread, bubble
+from demos.turns.chat import Bubble, Entry, Task, Thread, bubble
 from demos.turns.sessions import Session, TurnBusy
-from omni.conversation import Audio, Message, Part, SystemPrompt, Text
+from omni.conversation import DEFAULT_SYSTEM_TEXT, Audio, Message, Part, SystemPrompt, Text
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.errors import OmniError
-from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.events import (
+    SPEECH_RATE,
+    EngineEvent,
+    Progress,
+    SpeechChunk,
+    TextDelta,
+    TurnEnd,
+    TurnStats,
+)
+from omni.fair_queue import Asker
+from omni.loading.progress.sentence import sentence
+from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 
@@ -48,9 +60,10 @@ FIRST_SOUND_S = 1.2  # of sound
 FIRST_WAIT_S = 0.4
 PIECE_S = 0.8
 ANSWER_NAME = "answer.wav"
+OVER_S = 1.0  # a turn whose end the page has seen is over within this
 
 
-Task: TypeAlias = Literal["chat", "transcribe", "read"]
+Prepare: TypeAlias = Callable[[threading.Event], tuple[tuple[Part, ...], SystemPrompt]]
 
 
 def unchanged(options: GenerationOptions) -> GenerationOptions:
@@ -62,16 +75,17 @@ def unchanged(options: GenerationOptions) -> GenerationOptions:
 class Ask:
     """What a person gave for one turn."""
 
-    # Makes the message's parts and the system prompt; it may read files.
-    prepare: Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
+    # Makes the message's parts and the system prompt; it may read files, and ends with
+    # DecodingStopped when the signal is set.
+    prepare: Prepare
     speech: bool  # whether the answer is to be spoken
     language: PageLanguage  # of the page's sentences
     text: str = ""  # given back to the text box if the turn fails
     parts: tuple[Part, ...] = ()  # shown until ``prepare`` is done, if known before
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
-    # chat: answer in the conversation; transcribe: write down the first sound among the parts;
-    # read: speak the last text among them. The last two are done without the conversation.
     task: Task = "chat"
+    remark: str = ""  # a sentence below the question
+    anew: bool = False  # whether a conversation begins with it; what was said before stays shown
 
     def options(self, own: GenerationOptions) -> GenerationOptions:
         """The options of the turn, from the checkpoint's ``own``."""
@@ -100,7 +114,7 @@ class _Turn:
     words: Words
     thread: Thread
     key: str  # under which the engine keeps what the chat's next turn can use
-    owner: str  # whose place it takes in the line: the session's
+    owner: Asker  # whose place it takes in the line
     line: VoiceLine | None = None
     so_far: AnswerSoFar = field(default_factory=AnswerSoFar)
     unplayed: list[np.ndarray] = field(default_factory=list)  # sound that no view has brought yet
@@ -139,7 +153,7 @@ class _Turn:
         """The person's bubble; just their text as long as their media are not there yet."""
         typed = (Text(self.ask.text),) if self.ask.text else ()
         parts = self.so_far.question or self.ask.parts or typed
-        return Entry(Message("user", parts))
+        return Entry(Message("user", parts), note=self.ask.remark, task=self.ask.task)
 
     def say(self, key: str, **values: object) -> str:
         return self.words.say(self.ask.language, key, **values)
@@ -161,22 +175,48 @@ def run_turn(
     ``notice``, and the thread goes on as if the turn had not been there.
     """
     try:
+        until_over(session, tab)
         with session.turn(tab) as stop:
             key = session.key(tab)
+            ask, thread = _begun_anew(ask, thread, words)
             session.at_end(key, partial(engine.forget, key))
             yield from _run(
-                engine, session, _Turn(ask, words, thread, key, session.folder.name, line), stop
+                engine, session, _Turn(ask, words, thread, key, session.asker, line), stop
             )
     except TurnBusy:
         sentence = words.say(ask.language, "turn-busy")
         yield View(thread.bubbles(), sentence, thread=thread, notice=sentence, text=ask.text)
 
 
+def until_over(session: Session, tab: str) -> bool:
+    """Wait a little for a turn that the page has seen the end of and that is not quite over.
+
+    Whether no turn runs now.
+    """
+    deadline = time.monotonic() + OVER_S
+    while session.running(tab):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _begun_anew(ask: Ask, thread: Thread, words: Words) -> tuple[Ask, Thread]:
+    """The ask and its thread; a conversation that begins anew says so, if there was one before."""
+    if not (ask.anew and thread.begun):
+        return ask, thread
+    return replace(ask, remark=words.say(ask.language, "note-anew")), thread.forget_all()
+
+
 def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -> Iterator[View]:
     turn.status = turn.say("thinking")
     items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+    # The thread goes on as part of the request: a ZeroGPU Space books its time on the visitor's.
     worker = threading.Thread(
-        target=_work, args=(engine, turn, stop, items), name="omni-turn", daemon=True
+        target=copy_context().run,
+        args=(_work, engine, turn, stop, items),
+        name="omni-turn",
+        daemon=True,
     )
     worker.start()
     try:
@@ -206,12 +246,14 @@ def _work(
 ) -> None:
     """The worker thread: prepare, generate, report everything."""
     try:
-        parts, system = turn.ask.prepare()
+        parts, system = turn.ask.prepare(stop)
         items.put(Prepared(parts))
         for event in _events(engine, turn, parts, system, stop):
             if turn.line is not None and isinstance(event, SpeechChunk):
                 turn.line.push(event.samples)  # past all that the screen waits for
             items.put(event)
+    except DecodingStopped:  # before the engine was asked
+        items.put(TurnEnd(Message("assistant", ()), "stopped", TurnStats()))
     except Exception as error:  # shown to the person by the consumer, see _last_view
         items.put(error)
     finally:
@@ -232,7 +274,9 @@ def _events(
         return engine.transcribe(sound.path, stop, ask.change(TRANSCRIBING), turn.owner)
     if ask.task == "read":
         text = next(part for part in reversed(parts) if isinstance(part, Text))
-        return engine.read_aloud(text.text, stop, system.voice, ask.change(READING), turn.owner)
+        manner = "" if system.text == DEFAULT_SYSTEM_TEXT else system.text
+        options = ask.change(READING)
+        return engine.read_aloud(text.text, stop, system.voice, options, turn.owner, manner)
     asked = turn.thread.plus(Entry(Message("user", parts)))
     conversation = asked.conversation(system, turn.words.prompt_language(ask.language))
     return engine.turn(conversation, ask.options, stop, turn.key, turn.owner)
@@ -289,7 +333,7 @@ def _last_view(turn: _Turn, session: Session) -> View:
     question = replace(turn.question(), failed=unsaid)
     sound, unkept = keep_sound(session, turn.so_far.sounds)
     notes += [turn.words.error(language, unkept)] if unkept else []
-    answer = Entry(end.message, sound, " ".join(notes), failed=unsaid)
+    answer = Entry(end.message, sound, " ".join(notes), failed=unsaid, task=turn.ask.task)
     now = thread.forget(end.forgotten).plus(question, answer)
     status = stats_sentence(turn.words, language, end)
     said = turn.so_far.text
@@ -333,19 +377,7 @@ def keep_sound(
 
 def progress_sentence(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with how much of it is done."""
-    key = f"progress-{progress.stage}"
-    if progress.stage == "wait":
-        if progress.wait_s is None:
-            return words.say(language, key, ahead=int(progress.total))
-        seconds = max(math.ceil(progress.wait_s), 1)
-        return words.say(language, f"{key}-s", ahead=int(progress.total), seconds=seconds)
-    if not progress.total or progress.stage == "encode":
-        return words.say(language, key)
-    if progress.unit == "bytes":
-        amount = f"{progress.done / 1e9:.1f} / {progress.total / 1e9:.1f} GB"
-    else:
-        amount = f"{100 * progress.done / progress.total:.0f} %"
-    return f"{words.say(language, key)} {amount}"
+    return sentence(progress, partial(words.say, language))
 
 
 def stats_sentence(words: Words, language: PageLanguage, end: TurnEnd) -> str:

@@ -167,7 +167,7 @@ class VoiceLibrary:
             if folder.name.startswith(_UNFINISHED) or not (folder / WAV).is_file():
                 continue
             try:
-                found[folder] = saved_voice(json.loads(card.read_text(encoding="utf-8")))
+                found[folder] = saved_voice(json.loads(card.read_text(encoding="utf-8-sig")))
             except (OSError, ValueError) as error:
                 log.warning("the voice in %s cannot be read: %s", folder, error)
         return found

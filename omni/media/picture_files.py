@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from PIL import ImageChops
 
 from omni.errors import MediaError
-from omni.media.limits import limits
+from omni.media.limits import PIECE_BYTES, Watch, WatchedFile, limits
 
 FORMATS = (
     "PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI",
@@ -54,6 +54,7 @@ def open_picture(
     name: str,
     most_pixels: int | None = None,
     formats: tuple[str, ...] = FORMATS,
+    watch: Watch | None = None,
 ) -> Iterator[Pillow.Image]:
     """The picture of an open file, not loaded yet; what is asked of Pillow is within the limits.
 
@@ -61,11 +62,15 @@ def open_picture(
         name: of the file, for sentences.
         most_pixels: fewer than the limits allow.
         formats: of :data:`FORMATS`.
+        watch: looked at while the file is read, also when the picture is loaded; None: nothing is.
 
     Raises:
         MediaError: ``image-too-large``, ``image-too-complex``, ``image-broken``.
+        DecodingStopped: as ``watch`` says.
         PIL.UnidentifiedImageError: no picture of :data:`FORMATS`.
     """
+    if watch is not None:
+        opened = io.BufferedReader(WatchedFile(opened, watch), PIECE_BYTES)
     head = opened.read(len(_PNG))
     opened.seek(0)
     source = _with_its_end(opened, name, most_pixels) if head.startswith(_SOI) else opened
@@ -78,6 +83,17 @@ def open_picture(
         elif head == _PNG:
             _check_rows(opened, name)
         yield picture
+
+
+def check_head(opened: BinaryIO, name: str) -> None:
+    """Look at what an open file says it is, and decode nothing of it.
+
+    Raises:
+        MediaError: ``image-too-large``.
+        PIL.UnidentifiedImageError: no picture of :data:`FORMATS`.
+    """
+    with Pillow.open(opened, formats=FORMATS) as picture:
+        check_size(*picture.size, name, weight=_WEIGHTS.get(picture.format or "", 1))
 
 
 def check_size(

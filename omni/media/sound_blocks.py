@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class SoundBlock:
     damaged: bool = False
 
 
-def sound_blocks(file: Path, watch: Watch) -> Iterator[SoundBlock]:
+def sound_blocks(file: Path, watch: Watch) -> Generator[SoundBlock, None, None]:
     """The sound of a file, or of a clip's first sound track, from its beginning to its end.
 
     Args:

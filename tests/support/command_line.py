@@ -48,7 +48,7 @@ class FakeEngine(RequestMethods):
 
     def load(self) -> Iterator[Progress]:
         yield Progress("download", 5, 10, "bytes")
-        yield Progress("load", 1, 2)
+        yield Progress("read", 1, 2)
         self.report = LoadReport("nano", 1, "float32", "", "cpu", "none", 0, 0, self.trained)
 
     def answer(self, spoken: bool) -> Iterator[EngineEvent]:
@@ -73,7 +73,7 @@ class FakeEngine(RequestMethods):
             self.asked.append((request.path, request.options))
             return self.answer(False)
         assert isinstance(request, ReadAloudRequest)
-        self.asked.append((request.text, request.voice, request.options))
+        self.asked.append((request.text, request.voice, request.options, request.manner))
         return self.answer(True)
 
 

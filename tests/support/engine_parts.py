@@ -33,6 +33,9 @@ class FakeRunner:
         self.closed = 0
         self.forgotten: list[str] = []
 
+    def keep(self) -> Iterator[Progress]:
+        yield from ()
+
     def forget(self, session: str) -> None:
         self.forgotten.append(session)
 
@@ -95,7 +98,7 @@ class FakeLoader:
         try:
             for done in range(3):
                 self.step()
-                yield Progress("load", done, 3)
+                yield Progress("read", done, 3)
         except GeneratorExit:
             self.given_up += 1
             raise

@@ -186,3 +186,18 @@ def test_a_session_keeps_no_description_of_the_page() -> None:
         assert not session.config_values
     finally:
         vars(state_holder)["SessionState"] = before
+
+
+def test_sound_and_clips_are_handed_out_where_no_ffprobe_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from gradio import processing_utils
+    from gradio._vendor.ffmpy import FFExecutableNotFoundError, FFprobe
+
+    gradio_internals.believe_files_without_ffprobe()
+    gradio_internals.believe_files_without_ffprobe()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FFExecutableNotFoundError):
+        FFprobe(inputs={"answer.wav": None}).run()
+    assert processing_utils.audio_is_playable("answer.wav")
+    assert processing_utils.video_is_playable("clip.mp4")
