@@ -45,7 +45,7 @@ from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.load import LoadedModel
-from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.background import LAID_OUT, Report, in_background
 from omni.loading.progress.phases import Phases
 from omni.loading.progress.warming import warm
 from omni.media.limits import DecodingStopped
@@ -95,7 +95,9 @@ def _warmed(loaded: LoadedModel, settings: EngineSettings, report: Report) -> As
         report(Progress("warm", 0, 0))
 
     assistant = Assistant(loaded, settings, waiting)
-    warm(loaded.model, loaded.model.model.layers, assistant.run, report)
+    few_bits = loaded.report.quantization != "none" and loaded.report.device == "cpu"
+    begun = LAID_OUT if few_bits else 0.0
+    warm(loaded.model, loaded.model.model.layers, assistant.run, report, begun)
     assistant.be(patient(loaded, settings, waiting))  # what is measured is warm by now
     return assistant
 
