@@ -19,8 +19,9 @@ from gradio.components import Component
 from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event
-from demos.base.languages import Words
+from demos.base.languages import PageLanguage, Words
 from demos.base.owner import Owner, without_folder
+from demos.base.word_files import PageLanguage
 from demos.panels.keep_button import KeepButton, memory_size, progress_html
 from omni.errors import OmniError
 from omni.loading import nano
