@@ -1,0 +1,1 @@
+"""Fine-tuning a checkpoint by small adapters, speech included."""
