@@ -18,15 +18,14 @@ import numpy as np
 import torch
 
 from finetune.lora.data.cache import MediaCache
-from finetune.lora.data.media import CachedMedia, encoder_identity
+from finetune.lora.data.media import CachedMedia, FrozenEncoders, SeenFrame, SeenPicture
 from finetune.lora.data.refused import RefusedError
 from finetune.lora.data.rows import Row
 from omni.config import OmniConfig
-from omni.media.image import ImagePatches
 from omni.model.omni import OmniForCausalLM
 from omni.prompting.media_slots import MediaSlots
 from omni.prompting.prompt import PromptBuilder
-from omni.prompting.slots import AudioSlot, CodesSlot, FrameSlot, ImageSlot, Prompt
+from omni.prompting.slots import CodesSlot, Prompt
 from omni.prompting.tokenizer import OmniTokenizer
 
 IGNORED = -100  # no target here
@@ -46,8 +45,10 @@ class Example:
     # int64 (frames, codebooks): the frame; the last one of a piece of speech is the end frame,
     # whose first code is the class that ends audio (the others mean nothing)
     frame_targets: torch.Tensor
-    images: tuple[ImagePatches, ...]  # at the image pads, in order
-    frames: tuple[ImagePatches, ...]  # of clips, at the video places, in order
+    # (patches, embed_dim) of all pictures in order: what the tower gives, which the bridge makes
+    # rows of, one for four patches
+    image_features: torch.Tensor
+    video_features: torch.Tensor  # the same of the frames of clips
     forgotten: int = 0  # of the row's first messages, left out as they did not fit
 
     @property
@@ -90,9 +91,8 @@ class ExampleWriter:
         max_tokens: int,
         cache: MediaCache | None = None,
     ) -> ExampleWriter:
-        """A writer whose recordings are encoded by ``model``, each once."""
-        audio = model.audio_tokenizer
-        media = CachedMedia(model.config, audio, encoder_identity(audio), cache or MediaCache())
+        """A writer whose media are encoded by ``model``, each once; its towers must be there."""
+        media = CachedMedia(model.config, FrozenEncoders(model), cache or MediaCache())
         return cls(tokenizer, model.config, media, max_tokens)
 
     def prompts(self, row: Row) -> list[Prompt]:
@@ -159,8 +159,8 @@ class _Draft:
         self._writer = writer
         self._ids: list[int] = []
         self._codes: list[np.ndarray] = []
-        self._images: list[ImagePatches] = []
-        self._frames: list[ImagePatches] = []
+        self._images: list[torch.Tensor] = []
+        self._frames: list[torch.Tensor] = []
         self._frame_places: list[int] = []
         self._frame_targets: list[np.ndarray] = []
         self.targets: list[int] = []
@@ -173,12 +173,12 @@ class _Draft:
         for slot in prompt.media:
             if isinstance(slot, CodesSlot):
                 self._codes.append(slot.codes.astype(np.int64))
-            elif isinstance(slot, AudioSlot):
-                raise TypeError("sound must be encoded before it is learnt from")
+            elif isinstance(slot, SeenPicture):
+                self._images.append(slot.features)
+            elif isinstance(slot, SeenFrame):
+                self._frames.append(slot.features)
             else:
-                pictures = self._images if isinstance(slot, ImageSlot) else self._frames
-                assert isinstance(slot, ImageSlot | FrameSlot)
-                pictures.append(slot.image)
+                raise TypeError(f"{type(slot).__name__}: media are encoded before they are learnt")
         if learnt:
             self._learn(prompt, start)
 
@@ -199,7 +199,8 @@ class _Draft:
 
     def finish(self, name: str, forgotten: int) -> Example:
         """All of it as tensors."""
-        codebooks = self._writer.config.audio.num_codebooks
+        config = self._writer.config
+        codebooks = config.audio.num_codebooks
         return Example(
             name=name,
             ids=torch.tensor(self._ids),
@@ -207,8 +208,8 @@ class _Draft:
             codes=_packed(self._codes, codebooks),
             frame_places=torch.tensor(self._frame_places, dtype=torch.long),
             frame_targets=_packed(self._frame_targets, codebooks),
-            images=tuple(self._images),
-            frames=tuple(self._frames),
+            image_features=_features(self._images, config),
+            video_features=_features(self._frames, config),
             forgotten=forgotten,
         )
 
@@ -217,3 +218,9 @@ def _packed(rows: list[np.ndarray], codebooks: int) -> torch.Tensor:
     if not rows:
         return torch.zeros(0, codebooks, dtype=torch.long)
     return torch.from_numpy(np.concatenate(rows))
+
+
+def _features(pictures: list[torch.Tensor], config: OmniConfig) -> torch.Tensor:
+    if not pictures:
+        return torch.zeros(0, config.visual.embed_dim)
+    return torch.cat(pictures)
