@@ -1,1 +1,1 @@
-"""Fine-tuning a checkpoint by small adapters, speech included."""
+"""Fine-tuning of a checkpoint by low-rank adapters."""
