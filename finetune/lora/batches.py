@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
-from finetune.lora.data.examples import Example
-from finetune.lora.losses import IGNORED
+from finetune.lora.data.examples import IGNORED, Example
 
 BUCKET = 16  # batches whose rows are sorted by length together
 

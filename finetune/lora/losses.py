@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from finetune.lora.data.examples import IGNORED
 from omni.model.omni import OmniForCausalLM
 
-IGNORED = -100  # no target here
+
 # Places whose scores are in memory at once: with 152,064 tokens 160 MB in float32.
 SCORED = 256
 

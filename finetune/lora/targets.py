@@ -7,6 +7,7 @@ Does not know: losses, files. The towers and everything behind the codes stay as
 from __future__ import annotations
 
 import re
+import warnings
 
 from peft import LoraConfig, PeftModel, get_peft_model
 
@@ -50,7 +51,10 @@ def with_adapters(model: OmniForCausalLM, options: LoraOptions, base: str) -> Pe
     They are drawn from torch's default generator.
     """
     model.requires_grad_(False)
-    adapted = get_peft_model(model, lora_config(model, options, base))
+    model.name_or_path = base  # peft writes this one into the adapter
+    with warnings.catch_warnings():  # peft asks by a name that transformers has given up
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = get_peft_model(model, lora_config(model, options, base))
     assert isinstance(adapted, PeftModel)
     return adapted
 
