@@ -74,9 +74,26 @@ class MediaCache:
         Raises:
             MediaError: the file is missing, empty or too large.
         """
-        said = hashlib.sha256(self._file_hash(path).encode())
+        said = hashlib.sha256(self.file_hash(path).encode())
         said.update(repr(what).encode())
         return said.hexdigest()
+
+    def file_hash(self, path: Path) -> str:
+        """SHA-256 of a file's content; a file that has not changed is read once.
+
+        Raises:
+            MediaError: the file is missing, empty or too large.
+        """
+        file = readable_file(path)
+        state = file.stat()
+        known = file, state.st_mtime_ns, state.st_size
+        if known not in self._files:
+            digest = hashlib.sha256()
+            with file.open("rb") as content:
+                while block := content.read(_BLOCK):
+                    digest.update(block)
+            self._files[known] = digest.hexdigest()
+        return self._files[known]
 
     def sweep(self) -> Swept:
         """Remove what was left half written, and the oldest entries beyond the most."""
@@ -105,18 +122,6 @@ class MediaCache:
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key[2:]}{_SUFFIX}"
-
-    def _file_hash(self, path: Path) -> str:
-        file = readable_file(path)
-        state = file.stat()
-        known = file, state.st_mtime_ns, state.st_size
-        if known not in self._files:
-            digest = hashlib.sha256()
-            with file.open("rb") as content:
-                while block := content.read(_BLOCK):
-                    digest.update(block)
-            self._files[known] = digest.hexdigest()
-        return self._files[known]
 
     def _write(self, path: Path, array: np.ndarray) -> None:
         """A full disk costs the time of making it again, not the run."""

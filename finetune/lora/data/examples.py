@@ -71,13 +71,16 @@ class ExampleWriter:
         config: OmniConfig,
         media: MediaSlots,
         max_tokens: int = MOST_TOKENS,
+        feature_dtype: torch.dtype = torch.float32,
     ) -> None:
         """
         Args:
             media: reads the files; :class:`finetune.lora.data.media.CachedMedia` for training.
             max_tokens: positions that an example may have.
+            feature_dtype: of what the tower gives.
         """
         self.config = config
+        self.feature_dtype = feature_dtype
         self.special = tokenizer.special
         self.max_tokens = max_tokens
         self._builder = PromptBuilder(tokenizer, config, MOST_TOKENS, media)
@@ -93,7 +96,8 @@ class ExampleWriter:
     ) -> ExampleWriter:
         """A writer whose media are encoded by ``model``, each once; its towers must be there."""
         media = CachedMedia(model.config, FrozenEncoders(model), cache or MediaCache())
-        return cls(tokenizer, model.config, media, max_tokens)
+        dtype = model.model.visual_model.patch_embed.proj.weight.dtype
+        return cls(tokenizer, model.config, media, max_tokens, dtype)
 
     def prompts(self, row: Row) -> list[Prompt]:
         """What stands before the messages, then each message.
@@ -126,6 +130,18 @@ class ExampleWriter:
             "its texts and media, or allow more tokens."
         )
 
+    def check_learnt(self, row: Row, first: int) -> None:
+        """Refuse a row of which only what is not learnt is kept.
+
+        Raises:
+            RefusedError: all its answers that are learnt stand before message ``first``.
+        """
+        messages = list(enumerate(row.conversation.messages))[first:]
+        if not any(m.role == "assistant" and n not in row.silent for n, m in messages):
+            raise RefusedError(
+                f"What is to be learnt stands in its first {first} messages, which do not fit."
+            )
+
     def write(self, row: Row) -> Example:
         """The row as an example.
 
@@ -136,15 +152,12 @@ class ExampleWriter:
         """
         opening, *prompts = self.prompts(row)
         first = self.first(row, [opening.tokens, *(prompt.tokens for prompt in prompts)])
+        self.check_learnt(row, first)
         draft = _Draft(self)
         draft.add(opening)
         for number, prompt in enumerate(prompts[first:], first):
             by_assistant = row.conversation.messages[number].role == "assistant"
             draft.add(prompt, learnt=by_assistant and number not in row.silent)
-        if all(target == IGNORED for target in draft.targets):
-            raise RefusedError(
-                f"What is to be learnt stands in its first {first} messages, which do not fit."
-            )
         return draft.finish(row.name, first)
 
     def frames_of(self, slot: CodesSlot) -> np.ndarray:
@@ -208,19 +221,19 @@ class _Draft:
             codes=_packed(self._codes, codebooks),
             frame_places=torch.tensor(self._frame_places, dtype=torch.long),
             frame_targets=_packed(self._frame_targets, codebooks),
-            image_features=_features(self._images, config),
-            video_features=_features(self._frames, config),
+            image_features=self._features(self._images),
+            video_features=self._features(self._frames),
             forgotten=forgotten,
         )
+
+    def _features(self, pictures: list[torch.Tensor]) -> torch.Tensor:
+        if pictures:
+            return torch.cat(pictures)
+        width = self._writer.config.visual.embed_dim
+        return torch.zeros(0, width, dtype=self._writer.feature_dtype)
 
 
 def _packed(rows: list[np.ndarray], codebooks: int) -> torch.Tensor:
     if not rows:
         return torch.zeros(0, codebooks, dtype=torch.long)
     return torch.from_numpy(np.concatenate(rows))
-
-
-def _features(pictures: list[torch.Tensor], config: OmniConfig) -> torch.Tensor:
-    if not pictures:
-        return torch.zeros(0, config.visual.embed_dim)
-    return torch.cat(pictures)
