@@ -93,7 +93,9 @@ def add_option(command: argparse.ArgumentParser, name: str, default: Any) -> Non
 
 def run(flags: argparse.Namespace) -> int:
     """Train, and tell what came of it."""
-    options = LoraOptions(**{field.name: getattr(flags, field.name) for field in fields(LoraOptions)})
+    options = LoraOptions(
+        **{field.name: getattr(flags, field.name) for field in fields(LoraOptions)}
+    )
     from finetune.lora.base import is_first
     from finetune.lora.progress import duration
     from finetune.lora.run import RunFiles
@@ -112,5 +114,3 @@ def run(flags: argparse.Namespace) -> int:
         say(f"the losses as a picture: {found.figure}")
     say(f"next: python -m finetune compare --adapter {found.adapter} --data HELD_OUT.jsonl")
     return 0
-
-

@@ -19,7 +19,6 @@ from torch.utils.checkpoint import checkpoint
 from finetune.lora.data.examples import IGNORED
 from omni.model.omni import OmniForCausalLM
 
-
 # Places whose scores are in memory at once: with 152,064 tokens 160 MB in float32.
 SCORED = 256
 
@@ -54,9 +53,7 @@ class LearningOmni(OmniForCausalLM):
             ``loss``, which is minimized; ``text``, ``audio`` (all codebooks by their weights) and
             ``coarse`` (the first codebook), each the mean over its places; 0 where there are none.
         """
-        embeds = self.embed(
-            ids, codes, self._rows(image_features), self._rows(video_features)
-        )
+        embeds = self.embed(ids, codes, self._rows(image_features), self._rows(video_features))
         hidden = self.hidden(embeds)
         text = self._text_loss(hidden, text_targets)
         audio, coarse = self._audio_loss(hidden, frame_places, frame_targets)
@@ -85,9 +82,7 @@ class LearningOmni(OmniForCausalLM):
     def _score(self, states: Tensor, tokens: Tensor) -> Tensor:
         return F.cross_entropy(self.lm_head(states).float(), tokens, reduction="sum")
 
-    def _audio_loss(
-        self, hidden: Tensor, places: Tensor, targets: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _audio_loss(self, hidden: Tensor, places: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         if not len(places) or not self.loss_weights.speech:
             nothing = hidden.sum() * 0
             return nothing, nothing
@@ -129,7 +124,9 @@ def compute_again(model: OmniForCausalLM) -> None:
         layer.forward = partial(_layer_again, layer, layer.forward)
 
 
-def _layer_again(layer: nn.Module, forward: Callable[..., Tensor], *given: Any, **named: Any) -> Any:
+def _layer_again(
+    layer: nn.Module, forward: Callable[..., Tensor], *given: Any, **named: Any
+) -> Any:
     if not layer.training:
         return forward(*given, **named)
     return again(forward, *given, **named)

@@ -103,9 +103,7 @@ def base_name(adapter: Path) -> str:
     return PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path or "auto"
 
 
-def _added(
-    model: PeftModel, adapter: Path
-) -> Iterator[tuple[str, tuple[Tensor, Tensor, float]]]:
+def _added(model: PeftModel, adapter: Path) -> Iterator[tuple[str, tuple[Tensor, Tensor, float]]]:
     for name, layer in model.named_modules():
         if not isinstance(layer, LoraLayer) or ADAPTER_NAME not in layer.lora_A:
             continue
