@@ -17,13 +17,13 @@ import sys
 from collections.abc import Sequence
 
 from finetune.flags import say
-from finetune.lora import compare, lora_command, merge
+from finetune.lora import lora_command, merge
 from omni.cli.inputs import speak_any_encoding
 from omni.errors import OmniError
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
 
-COMMANDS = (lora_command, merge, compare)
+COMMANDS = (lora_command, merge)
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 
