@@ -32,6 +32,9 @@ class _Asked:
     owner: str | None = None
     # Reading of time.perf_counter from which the statistics count: when it was asked.
     started: float = field(default_factory=time.perf_counter)
+    # Which of the loaded adapters answers; empty: the model alone; None: as the engine is set when
+    # it is asked. What becomes of the setting later does not change the answer.
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

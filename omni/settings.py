@@ -38,6 +38,11 @@ class EngineSettings:
     compile: Literal["auto", "on", "off"] = "auto"
     # What all sessions together may keep of their contexts and media from turn to turn.
     session_bytes: int = GIB
+    # Adapters that are loaded beside the model: folders, or names on the Hugging Face Hub. Another
+    # choice of them does not load the model again.
+    adapters: tuple[str, ...] = ()
+    # Of these, the one that answers where a request names none; empty: the model alone.
+    adapter: str = ""
 
 
 @dataclass(frozen=True)
