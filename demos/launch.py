@@ -48,6 +48,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="auto", help="auto, nano, a folder, or a model on the Hugging Face Hub")
     add("--quantization", choices=QUANTIZATIONS, default="auto", help="bits of the weights")
     add("--device", default="auto", help="auto, cpu, mps, cuda (all GPUs), cuda:N")
+    add(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME_OR_FOLDER",
+        help="what fine-tuning has learnt; may be repeated, the first one answers",
+    )
     add("--host", help="address to serve on (127.0.0.1: this machine alone; 0.0.0.0: the network)")
     add("--port", type=int, help="default: the first free one from 7860 on")
     add("--share", action="store_true", help="also make a public https link through gradio.live")
@@ -144,7 +151,15 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     atexit.register(sessions.close)
     signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    engine = Engine(EngineSettings(flags.model, flags.quantization, flags.device))
+    engine = Engine(
+        EngineSettings(
+            flags.model,
+            flags.quantization,
+            flags.device,
+            adapters=tuple(flags.adapter),
+            adapter=next(iter(flags.adapter), ""),
+        )
+    )
     library = owner_library() if options.private else None
     page = build(engine, sessions, words, library, owner=options.owner)
     address = served_at(page, words, options, port)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -43,6 +43,8 @@ from omni.events import (
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
+from omni.loading.adapters.files import find_adapter
+from omni.loading.adapters.shelf import Shelf, bytes_of
 from omni.loading.load import LoadedModel
 from omni.media.limits import DecodingStopped
 from omni.options import READING, TRANSCRIBING, GenerationOptions
@@ -68,8 +70,14 @@ HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
 def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
-    """See :func:`omni.loading.load.load`."""
-    return Assistant((yield from loading.load(settings, make_room)), settings)
+    """See :func:`omni.loading.load.load`; with the adapters of the settings."""
+    folders = {}
+    for name in settings.adapters:
+        folders[name] = yield from find_adapter(name)
+    loaded = yield from loading.load(settings, make_room, lambda config: bytes_of(folders, config))
+    assistant = Assistant(loaded, settings)
+    yield from assistant.hold_adapters(settings.adapters)
+    return assistant
 
 
 class Assistant:
@@ -80,6 +88,8 @@ class Assistant:
         self.loaded = loaded
         self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
         self._session_cache = SessionCache(settings.session_bytes)
+        self._shelf = Shelf(loaded.model)
+        self._adapter_of: dict[str, str] = {}  # with which a session's last turn was answered
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack()
         self._loop = GenerationLoop(
@@ -100,7 +110,12 @@ class Assistant:
         return self._within(self.loaded.defaults.options)
 
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
-        """Serve ``request``; ends with a TurnEnd."""
+        """Serve ``request``; ends with a TurnEnd.
+
+        Raises:
+            CheckpointError: ``adapter-absent``, the request names an adapter that is not there.
+        """
+        self._use_adapter(request)
         try:
             yield from self._served(request)
         except DecodingStopped:  # in the middle of a long file
@@ -119,6 +134,34 @@ class Assistant:
     def forget(self, session: str) -> None:
         """Drop what is kept for ``session``. May be called from any thread."""
         self._session_cache.forget(session)
+        self._adapter_of.pop(session, None)
+
+    def hold_adapters(self, names: Sequence[str]) -> Generator[Progress, None, None]:
+        """Have just these adapters beside the model, which is not loaded again.
+
+        Raises:
+            CheckpointError: one is missing, broken or of another model; nothing has changed.
+            ResourceError: the disk is too small for one.
+        """
+        before = self._shelf.used
+        yield from self._shelf.hold(names)
+        if self._shelf.used != before:
+            self._captured_anew()
+
+    def _use_adapter(self, request: Request) -> None:
+        """Put the request's adapter to work. What another one computed is no use to it."""
+        name = request.adapter or ""
+        if self._shelf.use(name):
+            self._captured_anew()
+        session = getattr(request, "session", None)
+        if session is not None:
+            if self._adapter_of.get(session, name) != name:
+                self._session_cache.forget(session)
+            self._adapter_of[session] = name
+
+    def _captured_anew(self) -> None:
+        if self._loop.captured is not None:
+            self._loop.captured.forget()
 
     def _turn(self, request: TurnRequest) -> Generator[EngineEvent, None, None]:
         options = self._within(chosen(request.options, self.default_options))

@@ -12,7 +12,8 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol, TypeAlias, TypeVar
 
 from omni.conversation import Message
@@ -50,6 +51,10 @@ class TurnRunner(Protocol):
 
     def forget(self, session: str) -> None:
         """Drop what was kept of ``session``."""
+        ...
+
+    def hold_adapters(self, names: Sequence[str]) -> Iterator[Progress]:
+        """Have just these adapters beside the model."""
         ...
 
 
@@ -171,6 +176,8 @@ class Engine(RequestMethods):
             BusyError: too many wait already.
             OmniError: with a sentence for the person; the engine stays usable.
         """
+        if request.adapter is None:
+            request = replace(request, adapter=self._settings.adapter)
         place = self._queue.join(request.owner)
         try:
             self._heed(request.stop)
@@ -230,9 +237,13 @@ class Engine(RequestMethods):
     def _ready(self) -> Generator[Progress, None, None]:
         """Have the model of the settings loaded; only while the caller is served."""
         settings = self._settings
-        if self._runner is not None and self._loaded_settings == settings:
-            return
-        yield from _translated(self._replace(settings), settings.device)
+        runner, loaded = self._runner, self._loaded_settings
+        if runner is None or loaded is None or not _same_model(loaded, settings):
+            yield from _translated(self._replace(settings), settings.device)
+        elif loaded != settings:
+            holding = runner.hold_adapters(settings.adapters)
+            yield from _translated(holding, runner.report.device)
+            self._loaded_settings = settings
 
     def _replace(self, settings: EngineSettings) -> Generator[Progress, None, None]:
         runner = yield from self._loader(settings, self._drop)
@@ -268,6 +279,11 @@ def _translated(work: Iterator[Event], device: str) -> Generator[Event, None, No
         traceback.clear_frames(error.__traceback__)
         devices.release()
         raise devices.out_of_memory(device) from error
+
+
+def _same_model(loaded: EngineSettings, wanted: EngineSettings) -> bool:
+    """Whether the two differ in adapters at most, which come and go beside the model."""
+    return replace(loaded, adapters=wanted.adapters, adapter=wanted.adapter) == wanted
 
 
 def _release() -> None:

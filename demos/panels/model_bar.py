@@ -28,11 +28,13 @@ from omni.events import Progress
 from omni.loading import nano
 from omni.settings import (
     NANO,
+    NO_ADAPTER,
     PUBLISHED_BASE,
     PUBLISHED_MODEL,
     QUANTIZATIONS,
     EngineSettings,
     QuantizationChoice,
+    with_adapter,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class ModelBar:
     model: gr.Dropdown
     quantization: gr.Dropdown
     device: gr.Dropdown
+    adapter: gr.Dropdown
     owner: Owner  # who may load another model and unload this one
 
     @property
@@ -68,12 +71,12 @@ class ModelBar:
     @property
     def choices(self) -> Inputs:
         """What says which model to load, and how."""
-        return {self.model, self.quantization, self.device}
+        return {self.model, self.quantization, self.device, self.adapter}
 
     @property
     def all(self) -> list[Component]:
         """Every component."""
-        return [*self.state, self.model, self.quantization, self.device]
+        return [*self.state, self.model, self.quantization, self.device, self.adapter]
 
     def render(self, request: gr.Request, values: Values) -> Changes:
         """The engine's state, for the choices that are shown."""
@@ -104,6 +107,11 @@ class ModelBar:
             self.model: gr.update(value=self.owner.shown(settings.model), interactive=True),
             self.quantization: gr.update(value=settings.quantization, interactive=True),
             self.device: gr.update(value=settings.device, interactive=True),
+            self.adapter: gr.update(
+                choices=adapter_names(settings, self.owner),
+                value=self.owner.shown(settings.adapter) or NO_ADAPTER,
+                interactive=True,
+            ),
         }
 
     def view_loading(self, sentence: str) -> Changes:
@@ -117,9 +125,12 @@ class ModelBar:
         quantization: QuantizationChoice | None = values[self.quantization]
         device: str | None = values[self.device]
         own = self.engine.settings
+        adapter: str | None = values[self.adapter]
         name = (model or "").strip() or AUTO
+        known = {self.owner.shown(full): full for full in own.adapters}
+        wanted = (adapter or "").strip()
         return replace(
-            own,
+            with_adapter(own, known.get(wanted, wanted)),
             model=own.model if name == self.owner.shown(own.model) else name,
             quantization=quantization or "auto",
             device=(device or "").strip() or AUTO,
@@ -145,7 +156,7 @@ class ModelBar:
         dtype = report.dtype.removeprefix("torch.")
         if report.quantization != "none":
             dtype = f"{dtype}, {report.quantization}"
-        return say(
+        sentence = say(
             language,
             "model-loaded",
             checkpoint=self.owner.shown(report.checkpoint),
@@ -155,6 +166,10 @@ class ModelBar:
             memory=memory_size(report.memory_bytes),
             seconds=report.load_s,
         )
+        adapter = self.engine.settings.adapter
+        if not adapter:
+            return sentence
+        return say(language, "model-adapter", model=sentence, adapter=self.owner.shown(adapter))
 
 
 def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
@@ -224,7 +239,20 @@ def _choices(engine: Engine, words: Words, owner: Owner) -> dict[str, gr.Dropdow
             allow_custom_value=True,
             elem_id="model-device",
         )
-    return {"model": model, "quantization": quantization, "device": device}
+        adapter = gr.Dropdown(
+            adapter_names(settings, owner),
+            value=owner.shown(settings.adapter) or NO_ADAPTER,
+            label=words.static("adapter"),
+            info=words.static("adapter-help"),
+            allow_custom_value=True,
+            elem_id="model-adapter",
+        )
+    return {"model": model, "quantization": quantization, "device": device, "adapter": adapter}
+
+
+def adapter_names(settings: EngineSettings, owner: Owner) -> list[str]:
+    """What can be chosen without typing: the model alone, and the adapters beside it."""
+    return [NO_ADAPTER, *map(owner.shown, settings.adapters)]
 
 
 def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Changes]]:

@@ -72,6 +72,7 @@ class Ask:
     # chat: answer in the conversation; transcribe: write down the first sound among the parts;
     # read: speak the last text among them. The last two are done without the conversation.
     task: Task = "chat"
+    adapter: str | None = None  # which of the loaded ones answers; None: the one that is chosen
 
     def options(self, own: GenerationOptions) -> GenerationOptions:
         """The options of the turn, from the checkpoint's ``own``."""
@@ -229,13 +230,17 @@ def _events(
     ask = turn.ask
     if ask.task == "transcribe":
         sound = next(part for part in parts if isinstance(part, Audio))
-        return engine.transcribe(sound.path, stop, ask.change(TRANSCRIBING), turn.owner)
+        return engine.transcribe(
+            sound.path, stop, ask.change(TRANSCRIBING), turn.owner, ask.adapter
+        )
     if ask.task == "read":
         text = next(part for part in reversed(parts) if isinstance(part, Text))
-        return engine.read_aloud(text.text, stop, system.voice, ask.change(READING), turn.owner)
+        return engine.read_aloud(
+            text.text, stop, system.voice, ask.change(READING), turn.owner, ask.adapter
+        )
     asked = turn.thread.plus(Entry(Message("user", parts)))
     conversation = asked.conversation(system, turn.words.prompt_language(ask.language))
-    return engine.turn(conversation, ask.options, stop, turn.key, turn.owner)
+    return engine.turn(conversation, ask.options, stop, turn.key, turn.owner, ask.adapter)
 
 
 def _batches(items: queue.SimpleQueue[Item | None], sounded: bool = False) -> Iterator[list[Item]]:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from omni.cli.inputs import clean
 from omni.conversation import VoicePrompt
 from omni.engine import EngineSettings
-from omni.settings import QUANTIZATIONS
+from omni.settings import QUANTIZATIONS, with_adapter
 
 
 class Commands(Protocol):
@@ -42,13 +42,17 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         choices=("auto", "float32", "bfloat16", "float16"),
         help="number format of the weights",
     )
+    command.add_argument(
+        "--adapter", default="", help="what fine-tuning has learnt: a folder, or a name on the Hub"
+    )
     command.add_argument("--seed", type=int, help="the same seed gives the same answer")
     command.add_argument("--verbose", action="store_true", help="log what happens")
 
 
 def settings(options: Options) -> EngineSettings:
     """What the flags of :func:`add_engine` ask for."""
-    return EngineSettings(options.model, options.quantization, options.device, options.dtype)
+    plain = EngineSettings(options.model, options.quantization, options.device, options.dtype)
+    return with_adapter(plain, options.adapter)
 
 
 def add_voice(command: argparse.ArgumentParser) -> None:

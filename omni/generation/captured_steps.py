@@ -104,6 +104,11 @@ class CapturedSteps:
         """The run is over."""
         self._lock.release()
 
+    def forget(self) -> None:
+        """Capture everything anew: the layers do something else now. Only between runs."""
+        self._steps.clear()
+        self._depth_loops.clear()
+
     def reserve(self, count: int) -> None:
         """Room for ``count`` more positions, and for a whole window around them."""
         window = _window(self.past.length + count)

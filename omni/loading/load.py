@@ -94,11 +94,15 @@ def find(name: str) -> Generator[Progress, None, Found]:
 
 
 def load(
-    settings: EngineSettings, make_room: Callable[[], None] = lambda: None
+    settings: EngineSettings,
+    make_room: Callable[[], None] = lambda: None,
+    beside: Callable[[OmniConfig], int] = lambda config: 0,
 ) -> Generator[Progress, None, LoadedModel]:
     """Load what ``settings`` say; yields progress, returns the model.
 
     ``make_room`` is called when everything was found, fetched and checked, before memory is taken.
+    ``beside`` is called before it, with the sizes of the model; it gives the bytes of what will be
+    put beside it, or raises.
 
     Raises:
         CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
@@ -111,6 +115,7 @@ def load(
     name = choose_model(settings.model, settings.quantization, device.name)
     found = yield from find(name)
     checkpoint = found.checkpoint
+    extra = beside(found.config)
 
     make_room()
     choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
@@ -120,7 +125,7 @@ def load(
         found.config,
         device.name,
         choice.dtype,
-        found.vocoder_file.stat().st_size,
+        found.vocoder_file.stat().st_size + extra,
         settings.quantization,
         settings.offload,
     )
