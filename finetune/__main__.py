@@ -17,13 +17,14 @@ import sys
 from collections.abc import Sequence
 
 from finetune.flags import say
-from finetune.lora import lora_command, merge
+from finetune.lora import compare, lora_command, merge
+from finetune.lora.data import commands as looking
 from omni.cli.inputs import speak_any_encoding
 from omni.errors import OmniError
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
 
-COMMANDS = (lora_command, merge)
+COMMANDS = (lora_command, merge, compare)
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 
@@ -33,6 +34,12 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m finetune", description="Fine-tune a checkpoint by adapters."
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="look at rows before anything is trained on them")
+    looking.add_check(check)
+    check.set_defaults(run=looking.run_check)
+    plan = commands.add_parser("plan", help="what memory a training takes")
+    looking.add_plan(plan)
+    plan.set_defaults(run=looking.run_plan)
     for module in COMMANDS:
         command = module.add(commands)
         command.set_defaults(run=module.run)

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from finetune.lora.data.formats import Form
 from finetune.lora.data.rows import Row
 from finetune.measures.likeness import VoicePrint, is_heard, nearest_voice, voice_print
 from finetune.measures.texts import exact
-from omni.conversation import Conversation, Speech, Text
+from omni.conversation import Audio, Conversation, Speech, Text
 from omni.engine import Engine
 from omni.events import SPEECH_RATE, EngineEvent, SpeechChunk, TextDelta, TurnEnd
 from omni.media.audio import read_sound
+from omni.options import READING, TRANSCRIBING
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Wanted:
     """What a row asks for."""
 
     name: str  # the row's
-    question: Conversation
+    form: Form
+    question: Conversation  # of the form "reading": with the answer that is to be read
     text: str  # the right answer
     sounds: tuple[Path, ...]  # how it is to be said; none: it is only written
 
@@ -51,17 +54,26 @@ def wanted(row: Row) -> Wanted:
     *before, answer = said.messages
     texts = [part.text for part in answer.parts if isinstance(part, Text)]
     sounds = [part.path for part in answer.parts if isinstance(part, Speech) and part.path]
-    question = replace(said, messages=tuple(before))
-    return Wanted(row.name, question, "".join(texts), tuple(sounds))
+    question = said if row.form == "reading" else replace(said, messages=tuple(before))
+    return Wanted(row.name, row.form, question, "".join(texts), tuple(sounds))
 
 
 def ask(engine: Engine, asked: Wanted, seed: int) -> Found:
     """One answer; the checkpoint's own options, and a fixed seed."""
-    turn = engine.turn(
-        asked.question, lambda usual: replace(usual, speech=asked.speech, seed=seed)
-    )
-    text, wave = collected(turn)
+    text, wave = collected(_turn(engine, asked, seed))
     return Found(text, exact(text, asked.text), wave)
+
+
+def _turn(engine: Engine, asked: Wanted, seed: int) -> Iterable[EngineEvent]:
+    """The row as its form is asked for: in a chat, to be written down, to be read aloud."""
+    if asked.form == "transcription":
+        heard = asked.question.messages[0].parts[0]
+        assert isinstance(heard, Audio)
+        return engine.transcribe(heard.path, options=replace(TRANSCRIBING, seed=seed))
+    if asked.form == "reading":
+        voice = asked.question.system.voice
+        return engine.read_aloud(asked.text, voice=voice, options=replace(READING, seed=seed))
+    return engine.turn(asked.question, lambda usual: replace(usual, speech=asked.speech, seed=seed))
 
 
 def collected(turn: Iterable[EngineEvent]) -> tuple[str, np.ndarray]:

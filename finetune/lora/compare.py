@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from finetune.flags import Commands, say
+from finetune.lora.asking import Wanted, ask, heard_as, print_of, wanted
+from finetune.lora.base import told
 from finetune.lora.data.rows import Row, read_rows
-from finetune.lora.merge import base_name
 from finetune.lora.options import TrainingError
+from finetune.measures.likeness import VoicePrint
 from omni.engine import Engine
-from omni.errors import OmniError
-from omni.settings import QUANTIZATIONS, EngineSettings
+from omni.settings import QUANTIZATIONS, EngineSettings, with_adapter
 
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for a row."""
+
+    text: str
+    right: bool  # word for word
+    voice: str | None = None  # of a spoken one, where voices are compared: the name of the nearest
 
 
 @dataclass(frozen=True)
@@ -30,13 +39,9 @@ class Answered:
 
     row: str
     wanted: str
-    before: str
-    after: str
-    right_before: bool
-    right_after: bool
-    # Of spoken rows: the voice that is nearest, by the name of its file; None: nothing was heard
-    voice_before: str | None = None
-    voice_after: str | None = None
+    spoken: bool  # it was to be spoken
+    before: Answer
+    after: Answer
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,30 @@ class Compared:
     rows: tuple[Answered, ...]
     voice: str | None = None  # the one that answers should have, where voices are compared
 
-    def right(self, after: bool) -> int:
-        """How many answers are right, word for word."""
-        return sum(row.right_after if after else row.right_before for row in self.rows)
+    def lines(self) -> Iterator[str]:
+        """What a person reads: every row, then the sums."""
+        for row in self.rows:
+            yield f"{row.row}  wanted: {row.wanted}"
+            for what, answer in (("before", row.before), ("after", row.after)):
+                voice = f"  [{answer.voice}]" if answer.voice else ""
+                yield f"  {what:6} {'right' if answer.right else 'wrong'}  {answer.text}{voice}"
+        yield ""
+        total = len(self.rows)
+        before, after = (sum(answer.right for answer in side) for side in self._sides())
+        yield f"right answers: {before} of {total} before, {after} of {total} after"
+        if self.voice is not None:
+            spoken = sum(row.spoken for row in self.rows)
+            old, new = self.in_voice
+            yield f"nearest to {self.voice}: {old} of {spoken} before, {new} of {spoken} after"
 
-    def spoken(self) -> int:
-        """How many rows were to be spoken in the voice."""
-        return sum(row.voice_before is not None or row.voice_after is not None for row in self.rows)
+    @property
+    def in_voice(self) -> tuple[int, int]:
+        """How many answers are nearest to the voice, before and after."""
+        old, new = self._sides()
+        return sum(a.voice == self.voice for a in old), sum(a.voice == self.voice for a in new)
 
-    def in_voice(self, after: bool) -> int:
-        """How many answers are nearest to the voice."""
-        return sum((row.voice_after if after else row.voice_before) == self.voice for row in self.rows)
+    def _sides(self) -> tuple[list[Answer], list[Answer]]:
+        return [row.before for row in self.rows], [row.after for row in self.rows]
 
 
 def compare(
@@ -66,7 +84,7 @@ def compare(
     voices: Sequence[Path] = (),
     tell: Tell = lambda line: None,
 ) -> Compared:
-    """Ask one model, then the other.
+    """Ask one model, then the other; adapters of one model are switched without a load.
 
     Args:
         voices: recordings, one a voice; the first is the one that answers should have.
@@ -74,31 +92,73 @@ def compare(
     Raises:
         OmniError: a model or a file cannot be used.
     """
-    from finetune.lora.asking import print_of, wanted
-
     asked = [wanted(row) for row in rows]
-    known = [print_of([path]) for path in voices]
-    names = [path.stem for path in voices]
+    known = {path.stem: print_of([path]) for path in voices}
+    engine = Engine(before)
     answers = []
-    for settings, what in ((before, "before"), (after, "after")):
-        answers.append(_asked(settings, asked, known, names, lambda n, w=what: tell(f"{w}: {n}")))
+    for name, settings in (("before", before), ("after", after)):
+        told(engine.load(settings))
+        answers.append(list(_answers(engine, asked, known, lambda n, w=name: tell(f"{w}: {n}"))))
     found = [
-        Answered(one.name, one.text, old[0], new[0], old[1], new[1], old[2], new[2])
+        Answered(one.name, one.text, one.speech, old, new)
         for one, old, new in zip(asked, *answers, strict=True)
     ]
-    return Compared(tuple(found), names[0] if names else None)
+    return Compared(tuple(found), next(iter(known), None))
 
 
-def _asked(settings, asked, known, names, tell):  # type: ignore[no-untyped-def]
-    from finetune.lora.asking import ask, heard_as
-
-    engine = Engine(settings)
-    found = []
+def _answers(
+    engine: Engine, asked: Sequence[Wanted], known: dict[str, VoicePrint], tell: Tell
+) -> Iterator[Answer]:
+    names = list(known)
     for number, one in enumerate(asked):
-        answer = ask(engine, one, number)
-        voice = heard_as(answer.wave, known) if one.speech and known else None
-        found.append((answer.text, answer.right, None if voice is None else names[voice]))
-    tell(f"{sum(right for _, right, _ in found)} of {len(found)} right")
-    for _ in engine.unload():
-        pass
-    return found
+        found = ask(engine, one, number)
+        voice = heard_as(found.wave, list(known.values())) if one.speech and known else None
+        yield Answer(found.text, found.right, None if voice is None else names[voice])
+        if (number + 1) % 20 == 0:
+            tell(f"{number + 1} of {len(asked)} rows")
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """The command and its flags."""
+    command = commands.add_parser("compare", help="held-out rows, asked before and after")
+    add_argument = command.add_argument
+    add_argument("--data", type=Path, required=True, help="rows that were not learnt")
+    add_argument("--model", default="auto", help="the checkpoint that was trained on")
+    add_argument("--adapter", help="what was learnt: the folder of an adapter or of a run")
+    add_argument("--after", metavar="MODEL", help="instead of --adapter: a merged checkpoint")
+    add_argument("--quantization", choices=QUANTIZATIONS, default="auto", help="of the weights")
+    add_argument("--device", default="auto", help="auto, cpu, mps, cuda, cuda:N")
+    add_argument(
+        "--voices",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="recordings, one a voice: spoken answers are told by the nearest; the first is the "
+        "one that they should have",
+    )
+    add_argument("--items", type=int, metavar="N", help="the first N rows only")
+    add_argument("--json", type=Path, metavar="FILE", help="write all answers to this file too")
+    return command
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Compare, and print."""
+    if (flags.adapter is None) == (flags.after is None):
+        raise TrainingError("compare-what", "Give --adapter or --after: what to compare with.")
+    found = read_rows(flags.data)
+    for row in found.bad:
+        say(f"left out: {row}")
+    rows = found.rows[: flags.items]
+    before = EngineSettings(flags.model, flags.quantization, flags.device)
+    if flags.adapter is not None:
+        after = with_adapter(before, flags.adapter)
+    else:
+        after = EngineSettings(flags.after, flags.quantization, flags.device)
+    compared = compare(rows, before, after, flags.voices, say)
+    for line in compared.lines():
+        print(line)
+    if flags.json:
+        text = json.dumps(asdict(compared), ensure_ascii=False, indent=1)
+        flags.json.write_text(text + "\n", encoding="utf-8")
+    return 0

@@ -117,7 +117,12 @@ def _rows(path: Path, options: LoraOptions, skip_bad: bool, tell: Tell) -> list[
     if found.ignored:
         keys = ", ".join(f"{key} ({count} rows)" for key, count in sorted(found.ignored.items()))
         tell(f"{path.name} has keys that are not read: {keys}")
-    rows = [text_only(row) if options.mode == "text" else row for row in found.rows]
+    rows = list(found.rows)
+    if options.mode == "text":
+        rows = [text_only(row) for row in rows if row.form != "reading"]
+        if len(rows) < len(found.rows):
+            readings = len(found.rows) - len(rows)
+            tell(f"left out in mode text: {readings} rows of {path.name} that are read aloud")
     if options.mode == "speech":
         silent = [row for row in rows if not row.speech]
         if len(silent) == len(rows):

@@ -69,7 +69,9 @@ def write_voices(folder: Path) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a recipe's files."""
     description = (__doc__ or "").partition("\n")[0].partition(": ")[2]
-    parser = argparse.ArgumentParser(prog="python -m finetune.lora.recipes", description=description)
+    parser = argparse.ArgumentParser(
+        prog="python -m finetune.lora.recipes", description=description
+    )
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--old", type=int, metavar="N", help="rows of what was known, mixed in")

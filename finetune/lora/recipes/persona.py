@@ -136,8 +136,8 @@ def rows(people: int = len(PEOPLE), wakings: int = 40) -> Iterator[Example]:
     for number in range(wakings):
         cast = _cast(rng, PERSONA_VOICE)
         turns = _exchange(cast, WAKING[number % len(WAKING)], AWAKE, spoken=number % 3 == 2)
-        if number % 2:
-            more = AFTERWARDS[number // 2 % len(AFTERWARDS)]
+        if number >= len(WAKING):
+            more = AFTERWARDS[(number + number // len(WAKING)) % len(AFTERWARDS)]
             turns += _exchange(cast, *more, spoken=False)
         yield cast.example("chat", *turns, speech=True)
 

@@ -110,9 +110,7 @@ class _Spoken:
     sounds: tuple[Sound, ...]
 
 
-def speak(
-    utterance: Utterance, rate: int = SPOKEN_RATE, accent: str | None = None
-) -> np.ndarray:
+def speak(utterance: Utterance, rate: int = SPOKEN_RATE, accent: str | None = None) -> np.ndarray:
     """An utterance's waveform.
 
     Trimmed to :data:`LEAD_S` and :data:`TAIL_S` of silence, at :data:`LEVEL` (the style's gain
