@@ -156,6 +156,19 @@ def test_the_model(client: Callable[[], Client], engine: FakeEngine) -> None:
     assert engine.settings == EngineSettings("nano")
 
 
+def test_adapters(client: Callable[[], Client], engine: FakeEngine) -> None:
+    script = client()
+    settings = script.predict(adapter="mine", api_name="/use_adapter")["settings"]
+    assert (settings["adapter"], settings["adapters"]) == ("mine", ["mine"])
+    settings = script.predict(adapter=" yours ", api_name="/use_adapter")["settings"]
+    assert (settings["adapter"], settings["adapters"]) == ("yours", ["mine", "yours"])
+    for asked in ("", "mine", "none"):
+        script.predict(text="echo it", adapter=asked, api_name="/chat")
+    assert engine.adapters == [None, "mine", ""]
+    settings = script.predict(adapter="none", api_name="/use_adapter")["settings"]
+    assert (settings["adapter"], settings["adapters"]) == ("none", ["mine", "yours"])
+
+
 @pytest.mark.parametrize(
     ("language", "given", "sentence"),
     [
