@@ -229,7 +229,7 @@ class PromptBuilder:
         system, language = conversation.system, conversation.language
         voice = system.voice if speech else None
         if voice is not None and voice.use == "system":
-            self._write_voice(writer, system, voice, language)
+            self.write_voice(writer, system, voice, language)
             return
         forms.write_system(writer, system.text, language, voice_follows=False)
         if voice is not None:
@@ -240,12 +240,12 @@ class PromptBuilder:
         self, writer: PromptWriter, voice: VoicePrompt, language: PromptLanguage
     ) -> None:
         if voice.use == "system":
-            self._write_voice(writer, SystemPrompt(text=""), voice, language)
+            self.write_voice(writer, SystemPrompt(text=""), voice, language)
         else:
             writer.text(_transcript(voice))
             writer.speech(self._voice(voice))
 
-    def _write_voice(
+    def write_voice(
         self,
         writer: PromptWriter,
         system: SystemPrompt,

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 
 from finetune.lora.data.cache import MediaCache
+from finetune.lora.data.formats import Form
+from finetune.lora.data.forms import reading_prompts, transcription_prompts
 from finetune.lora.data.media import CachedMedia, FrozenEncoders, SeenFrame, SeenPicture
 from finetune.lora.data.refused import RefusedError
 from finetune.lora.data.rows import Row
@@ -107,6 +109,10 @@ class ExampleWriter:
             ConversationError: it is too long for anything.
         """
         said = row.conversation
+        if row.form == "transcription":
+            return transcription_prompts(self._builder, said)
+        if row.form == "reading":
+            return reading_prompts(self._builder, said)
         opening = self._builder.opening(said, row.speech)
         return [opening, *map(self._builder.message, said.messages)]
 
@@ -153,7 +159,7 @@ class ExampleWriter:
         opening, *prompts = self.prompts(row)
         first = self.first(row, [opening.tokens, *(prompt.tokens for prompt in prompts)])
         self.check_learnt(row, first)
-        draft = _Draft(self)
+        draft = _Draft(self, row.form)
         draft.add(opening)
         for number, prompt in enumerate(prompts[first:], first):
             by_assistant = row.conversation.messages[number].role == "assistant"
@@ -168,8 +174,8 @@ class ExampleWriter:
 class _Draft:
     """An example while it is put together."""
 
-    def __init__(self, writer: ExampleWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: ExampleWriter, form: Form) -> None:
+        self._writer, self._form = writer, form
         self._ids: list[int] = []
         self._codes: list[np.ndarray] = []
         self._images: list[torch.Tensor] = []
@@ -198,17 +204,19 @@ class _Draft:
     def _learn(self, prompt: Prompt, start: int) -> None:
         special = self._writer.special
         speech = (slot for slot in prompt.media if isinstance(slot, CodesSlot))
-        begun = False  # behind the marks that open the message
+        # Behind the marks that open the message; the published forms have none.
+        begun = self._form == "transcription"
         for offset, token in enumerate(prompt.ids):
             place = start + offset
             if begun and token not in (special.audio_pad, special.audiogen_end):
                 self.targets[place - 1] = token
-            if begun and token == special.audiogen_start:
+            if token == special.audiogen_start and (begun or self._form == "reading"):
                 frames = self._writer.frames_of(next(speech))
                 self._frame_places += range(place, place + len(frames))
                 self._frame_targets.append(frames)
             begun = begun or token == special.assistant
-        self.targets[-1] = special.end_of_text
+        if self._form != "reading":  # which is given its text, and whose speech just ends
+            self.targets[-1] = special.end_of_text
 
     def finish(self, name: str, forgotten: int) -> Example:
         """All of it as tensors."""

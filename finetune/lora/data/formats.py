@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from finetune.lora.data.refused import RefusedError
 
@@ -52,6 +52,9 @@ class Medium:
 
 
 Piece: TypeAlias = str | Medium
+# How a row's prompt is written: with roles, or one of the two published forms without.
+Form: TypeAlias = Literal["conversation", "transcription", "reading"]
+FORMS: tuple[Form, ...] = get_args(Form)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Record:
 
     said: tuple[Said, ...]
     ignored: tuple[str, ...] = ()  # keys of the row that nothing here reads
+    form: Form = "conversation"
 
 
 @dataclass
@@ -118,9 +122,13 @@ def record(row: object) -> Record:
         raise RefusedError(
             "It has <bbox> or <ref-object> tags: write the names and numbers into the text."
         )
+    form = row.get("form") or "conversation"
+    if form not in FORMS:
+        raise RefusedError(f'Its "form" is {json.dumps(form)}: the forms are {", ".join(FORMS)}.')
+    used.add("form")
     besides = (key for key, value in row.items() if key not in used and value is not None)
     ignored = tuple(key for key in besides if key not in _KNOWN_BESIDES)
-    return Record(tuple(said), ignored)
+    return Record(tuple(said), ignored, form)
 
 
 def _messages(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], set[str]]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune.lora.data.conversations import conversation
-from finetune.lora.data.formats import record
+from finetune.lora.data.formats import Form, record
+from finetune.lora.data.forms import check_form
 from finetune.lora.data.places import inline_folder
 from finetune.lora.data.refused import DataError, RefusedError
 from finetune.lora.data.sources import Sources
@@ -35,6 +36,7 @@ class Row:
     name: str  # "data.jsonl:12", for messages
     # Numbers of the assistant's messages in the conversation that are context alone ("loss": false)
     silent: frozenset[int] = frozenset()
+    form: Form = "conversation"  # how its prompt is written
 
     @property
     def speech(self) -> bool:
@@ -96,10 +98,11 @@ def read_rows(path: Path | str, inline: Path | None = None) -> Rows:
         try:
             known = record(value)
             said, silent = conversation(known, sources)
+            check_form(known.form, said)
         except RefusedError as error:
             bad.append(BadRow(line, name, str(error)))
         else:
-            rows.append(Row(line, said, name, silent))
+            rows.append(Row(line, said, name, silent, known.form))
             ignored.update(known.ignored)
     if not rows and not bad:
         raise DataError("data-empty", "{name} has no rows: write some.", name=path.name)
