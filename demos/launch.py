@@ -138,6 +138,8 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
 
     words = Words(flags.lang)
     serve.check_model(flags.model)
+    for name in flags.adapter:
+        serve.check_adapter(name)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
     shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it

@@ -35,6 +35,7 @@ from demos.base.owner import Owner
 from demos.base.page import routes_beside
 from demos.base.safe_headers import SafeHeaders
 from omni.errors import OmniError
+from omni.loading.adapters.files import find_adapter
 from omni.loading.checkpoint import Checkpoint
 from omni.settings import NANO
 
@@ -131,6 +132,18 @@ def check_model(name: str) -> None:
         return
     checkpoint = Checkpoint(folder, name)
     _ = checkpoint.config, checkpoint.weight_files
+
+
+def check_adapter(name: str) -> None:
+    """Look at a local adapter before anything starts; one of the Hub is met when it loads.
+
+    Raises:
+        CheckpointError: the folder is no adapter, or its weights are pickled.
+    """
+    if _HUB_NAME.fullmatch(name) and not Path(name).expanduser().exists():
+        return
+    for _ in find_adapter(name):
+        pass
 
 
 def on_space() -> bool:

@@ -42,6 +42,7 @@ _PREFIX = "base_model.model."
 _PAIR = re.compile(r"(.+)\.lora_([AB])\.weight")
 # Weights that peft adapts by name where the module has none called weight.
 _WEIGHTS = ("weight", "in_proj_weight")
+_ALPHA = 8  # what peft scales by where a config says nothing
 REPLACED = "model.visual_bridge_model."  # may come whole, in the place of the model's own
 _FLOATS = {"F32", "F16", "BF16"}
 
@@ -185,7 +186,7 @@ def _resolved(
 
 def _scale(name: str, config: Mapping[str, Any], target: str, rank: int) -> float:
     """What the product is scaled by. Source: peft's LoRA, and rsLoRA."""
-    alpha: Any = config.get("lora_alpha", rank)
+    alpha: Any = config.get("lora_alpha", _ALPHA)
     patterns = config.get("alpha_pattern") or {}
     module = target.rpartition(".")[0]
     for pattern, value in patterns.items() if isinstance(patterns, dict) else ():
