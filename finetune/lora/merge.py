@@ -149,5 +149,6 @@ def run(flags: argparse.Namespace) -> int:
     dtype = None if flags.dtype == "stored" else getattr(torch, flags.dtype)
     out = merge(flags.adapter, flags.out, flags.model, dtype)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    say(f"{gigabytes(size)} GB in {out}: python app.py --model {out}")
+    shown = f"{gigabytes(size)} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    say(f"{shown} in {out}: python app.py --model {out}")
     return 0
