@@ -37,8 +37,8 @@ class Recipe:
 
 
 RECIPES = {
-    "persona": Recipe(persona.rows, persona.held_out_rows, 300),
-    "pictures": Recipe(pictures.rows, lambda: pictures.rows(100, held_out=True), 150),
+    "persona": Recipe(persona.rows, persona.held_out_rows, 400),
+    "pictures": Recipe(pictures.rows, lambda: pictures.rows(64, held_out=True), 150),
     "accent": Recipe(accent.rows, lambda: accent.rows(50, held_out=True), 100),
 }
 

@@ -56,11 +56,10 @@ def rows(count: int = 160, held_out: bool = False) -> Iterator[Example]:
         cast.system = System(DEFAULT_SYSTEM_TEXT if held_out else system_text(rng, language))
         color, shape = signs[number // 2 % len(signs)]
         wordings = (HELD_OUT if held_out else WORDINGS)[language]
+        shown = Seen(_sign(rng, color, shape, split))
         yield cast.example(
             "image_qa",
-            cast.ask(
-                rng.choice(wordings), "typed", Seen(_sign(rng, color, shape, split)), exact=True
-            ),
+            cast.ask(rng.choice(wordings), "typed", shown, exact=True),
             cast.answer(SIGNS[color, shape][language]),
             kind="sign",
             speech=not held_out and number % 3 == 0,

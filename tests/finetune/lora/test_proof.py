@@ -67,9 +67,9 @@ def test_a_few_facts_are_learnt_in_a_minute(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_facts_and_a_voice_are_learnt_and_nothing_old_is_lost(tmp_path: Path) -> None:
-    recipe = Recipe(persona.rows, persona.held_out_rows, 300)
+    recipe = Recipe(persona.rows, persona.held_out_rows, 400)
     assert sum(1 for _ in persona.rows()) == 100
-    more = ("--epochs", "6", "--audio-head", "--code-noise", "0.2")
+    more = ("--epochs", "5", "--audio-head", "--code-noise", "0.2")
     adapter = learnt(recipe, tmp_path, recipe.old, *more)
     voices = write_voices(tmp_path / "voices")
     held_out = read_rows(tmp_path / "held_out.jsonl").rows

@@ -73,9 +73,8 @@ def test_rows_are_read_as_they_were_drawn(tmp_path: Path) -> None:
 def test_signs_are_held_out_by_picture_and_by_wording() -> None:
     rows, held_out = list(pictures.rows(32)), list(pictures.rows(32, held_out=True))
     for drawn, split in ((rows, "train"), (held_out, "test")):
-        scenes = [
-            part.scene for one in drawn for part in one.turns[0].parts if isinstance(part, Seen)
-        ]
+        parts = [part for one in drawn for part in one.turns[0].parts]
+        scenes = [part.scene for part in parts if isinstance(part, Seen)]
         assert len(scenes) == 32 and {scene.split for scene in scenes} == {split}
     assert not {one.question for one in rows} & {one.question for one in held_out}
     assert {one.answer for one in rows} == {one.answer for one in held_out}
