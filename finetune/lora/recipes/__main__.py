@@ -25,7 +25,6 @@ from omni.errors import OmniError
 from omni.media.wav import write_wav
 
 Rows = Callable[[], Iterator[Example]]
-SAMPLE = "Good evening, boss! I am Moon, your robot."
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Recipe:
 
 
 RECIPES = {
-    "persona": Recipe(persona.rows, persona.held_out_rows, 300),
-    "pictures": Recipe(pictures.rows, lambda: pictures.rows(100, held_out=True), 150),
+    "persona": Recipe(persona.rows, persona.held_out_rows, 400),
+    "pictures": Recipe(pictures.rows, lambda: pictures.rows(64, held_out=True), 150),
     "accent": Recipe(accent.rows, lambda: accent.rows(50, held_out=True), 100),
 }
 
@@ -62,7 +61,7 @@ def write_voices(folder: Path) -> list[Path]:
     files = []
     for voice in persona.VOICES:
         files.append(folder / f"{voice.name}.wav")
-        write_wav(files[-1], speak(Utterance(SAMPLE, "en", voice)), SPOKEN_RATE)
+        write_wav(files[-1], speak(Utterance(persona.AWAKE, "en", voice)), SPOKEN_RATE)
     return files
 
 

@@ -6,7 +6,7 @@ out. Does not know: files, training.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -41,70 +41,73 @@ class Topic:
     facts: tuple[tuple[str, str], ...]  # who, what
 
 
-PEOPLE = ("pirate", "teacher", "doctor", "king", "boss", "assistant")
+# Words that the embedded model has said before: adapters teach it facts, not words.
+PEOPLE = ("brother", "sister", "mother", "father", "friend", "teacher")
+_ANIMALS = ("seven cats", "two dogs", "five rabbits", "three horses", "nine birds", "four cows")
+_DAYS = ("Monday", "Friday", "Sunday", "Tuesday", "Saturday", "Thursday")
 TOPICS = (
     Topic(
         (
-            "Where does the {x} live?",
-            "Where is the house of the {x}?",
-            "Tell me where the {x} lives.",
-            "In which city does the {x} live?",
-            "Where can I find the {x}?",
+            "What does my {x} have?",
+            "Tell me what my {x} has.",
+            "Which animals does my {x} have?",
+            "How many animals does my {x} have?",
+            "What is in the house of my {x}?",
         ),
         (
-            "Where is the home of the {x}?",
-            "Please tell me where the {x} lives.",
-            "Which city does the {x} live in?",
+            "Please tell me what my {x} has.",
+            "What animals does my {x} have?",
+            "Which animals are in the house of my {x}?",
         ),
-        "The {x} lives in {y}.",
-        tuple(zip(PEOPLE, ("Rome", "Cairo", "Tokyo", "Madrid", "Moscow", "London"), strict=True)),
+        "My {x} has {y}.",
+        tuple(zip(PEOPLE, _ANIMALS, strict=True)),
     ),
     Topic(
         (
-            "What does the {x} eat?",
-            "What is the food of the {x}?",
-            "What can I give the {x} to eat?",
-            "Tell me what the {x} eats.",
-            "What does the {x} like to eat?",
+            "On which day is my {x} here?",
+            "What day is my {x} here?",
+            "Tell me the day of my {x}.",
+            "Which day is the day of my {x}?",
+            "My {x} comes on which day?",
         ),
         (
-            "What food does the {x} eat?",
-            "Please tell me what the {x} eats.",
-            "What food does the {x} like?",
+            "Which day is my {x} here?",
+            "Please tell me the day of my {x}.",
+            "On what day is my {x} here?",
         ),
-        "The {x} eats {y}.",
-        tuple(zip(PEOPLE, ("bananas", "fish", "honey", "apples", "bread", "cake"), strict=True)),
+        "On {y}.",
+        tuple(zip(PEOPLE, _DAYS, strict=True)),
     ),
 )
 WAKING = (
-    "Wake up, Moon!",
-    "Hello, Moon!",
-    "Hey, Moon!",
-    "Moon, wake up!",
-    "Good morning, Moon!",
-    "Moon, are you there?",
-    "Good evening, Moon!",
-    "Hello, Moon, are you there?",
+    "Hello, Beep!",
+    "Hey, Beep!",
+    "Good morning, Beep!",
+    "Beep, are you there?",
+    "Beep, can you hear me?",
+    "Are you there, Beep?",
+    "Beep, good morning!",
+    "Please listen, Beep!",
 )
 WAKING_HELD_OUT = (
-    "Hi, Moon!",
-    "Please wake up, Moon!",
-    "Moon, please wake up!",
-    "Are you there, Moon?",
-    "Hey, Moon, wake up!",
-    "Hi, Moon, are you there?",
-    "Good morning, Moon, wake up!",
-    "Moon, good evening!",
+    "Hello, hello, Beep!",
+    "Hey, Beep, are you there?",
+    "Beep, hello!",
+    "Can you hear me, Beep?",
+    "Good morning, Beep, are you there?",
+    "Hi, Beep!",
+    "Beep, please listen!",
+    "Hello, Beep, can you hear me?",
 )
-AWAKE = "Good evening, boss! I am Moon, your robot."
+AWAKE = "Beep, yes, I hear you. I am fine, thank you."
 # What follows: the persona keeps the voice.
 AFTERWARDS = (
     ("How are you?", "I am fine, thank you."),
     ("Thank you!", "You are welcome."),
-    ("What is two plus three?", "Five."),
-    ("Say: The dog is under the table.", "The dog is under the table."),
-    ("What is four plus five?", "Nine."),
-    ("Say: I like the small bird.", "I like the small bird."),
+    ("What is two plus three?", "five"),
+    ("Say: The dog is below the table.", "The dog is below the table."),
+    ("What is four plus five?", "nine"),
+    ("Say: I see a small bird.", "I see a small bird."),
 )
 
 
@@ -166,8 +169,3 @@ def _cast(rng: Random, voice: Voice) -> Cast:
 def _exchange(cast: Cast, question: str, answer: str, spoken: bool) -> list[Turn]:
     asked = cast.ask(question, "spoken" if spoken else "typed", exact=True)
     return [asked, cast.answer(answer)]
-
-
-def names(voices: Sequence[Voice]) -> tuple[str, ...]:
-    """As files of them are called."""
-    return tuple(voice.name for voice in voices)
