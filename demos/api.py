@@ -141,17 +141,19 @@ class Api:
         voice_text: str = "",
         language: PageLanguage = ENGLISH,
         seed: float | None = None,
+        system: str = "",
     ) -> tuple[Any, ...]:
         """Speak a text.
 
         text: what to say. voice, voice_text: see /chat. language: of errors, likewise. seed: the
-        same seed gives the same speech. Returns a WAV file and the statistics.
+        same seed gives the same speech. system: how to say it, as in a system prompt ("Speak
+        slowly."). Returns a WAV file and the statistics.
         """
         keep = keeper(self._session(request))
 
         def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-            prompt = SystemPrompt(voice=_voice(keep, voice, voice_text))
-            return (Text(text),), prompt
+            prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
+            return (Text(text),), replace(prompt, voice=_voice(keep, voice, voice_text))
 
         ask = Ask(prepare, True, language, change=_seeded(seed), task="read")
         *_, last = self._run(request, Thread(), ask)
@@ -307,7 +309,8 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, owner: Owner) ->
             "language": language,
             "seed": seed,
         }
-        read = {name: given[name] for name in ("text", "voice", "voice_text", "language", "seed")}
+        how = ("text", "voice", "voice_text", "language", "seed", "system")
+        read = {name: given[name] for name in how}
         heard = {name: given[name] for name in ("audio", "language")}
         choices = {"model": model, "quantization": quantization, "device": device}
         _endpoint(

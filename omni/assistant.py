@@ -212,7 +212,7 @@ class Assistant:
         builder, voice = self._builder.for_turn(request.stop), request.voice
         with clock.encoding():
             language: PromptLanguage = "zh" if chinese else "en"
-            prompts = builder.reading(request.text, voice, language)
+            prompts = builder.reading(request.text, voice, language, request.manner)
             generation = self._loop.read_aloud(prompts, options, request.stop)
         events = self._events(generation, request, clock, spoken=True)
         yield from _noted(events, builder.notes_on([voice.path] if voice else []))
@@ -289,10 +289,11 @@ def _until(stop: threading.Event, chunks: Iterator[SpeechChunk]) -> Iterator[Spe
 
 
 class TurnClock:
-    """What a turn took, from ``started`` (a reading of ``time.perf_counter``) on."""
+    """What a turn took since ``started`` (of ``time.perf_counter``); made when its work begins."""
 
     def __init__(self, started: float) -> None:
         self._started = started
+        self._waited_s = time.perf_counter() - started
         self._encode_s = 0.0
         self._vocode_s = 0.0
         self._first_text_s: float | None = None
@@ -360,6 +361,7 @@ class TurnClock:
             first_text_s=self._first_text_s,
             first_sound_s=self._first_sound_s,
             total_s=self.elapsed(),
+            waited_s=self._waited_s,
             speech_s=self._samples / SPEECH_RATE,
             seed=generation.seed,
         )

@@ -85,13 +85,14 @@ class TurnStats:
     first_text_s: float | None = None  # until the first text; None: there was none
     first_sound_s: float | None = None  # until the first sound; None: there was none
     total_s: float = 0.0  # until the end
+    waited_s: float = 0.0  # until the model was loaded and free, and the work began
     speech_s: float = 0.0  # duration of the sound produced
     seed: int = 0  # with which the same turn gives the same answer
 
     @property
     def real_time_factor(self) -> float | None:
-        """Computing time over playing time; None without sound."""
-        return self.total_s / self.speech_s if self.speech_s else None
+        """Computing time over playing time; None without sound. Waiting is not computing."""
+        return (self.total_s - self.waited_s) / self.speech_s if self.speech_s else None
 
     @property
     def text_tokens_per_s(self) -> float | None:

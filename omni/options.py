@@ -58,6 +58,10 @@ class GenerationOptions:
     stop_inside_words: bool = False  # True: "3,000" and "e.g." are split, as published
     mask_specials: bool = True  # ids that make no sense in a phase are never drawn
 
+    def stops(self, number: int) -> tuple[str, ...]:
+        """Texts at which the text call ``number`` (0 for the first) pauses for speech."""
+        return self.next_stops if number else self.first_stops
+
 
 TRANSCRIBING = GenerationOptions(speech=False, text_only=TRANSCRIBE)
 READING = GenerationOptions(audio=READ_ALOUD)

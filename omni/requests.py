@@ -71,6 +71,7 @@ class ReadAloudRequest(_Asked):
     text: str
     voice: VoicePrompt | None = None  # whose voice to take
     options: GenerationOptions | None = None  # None: omni.options.READING
+    manner: str = ""  # how to speak: the text of a system prompt; empty: as the model likes
 
 
 Request: TypeAlias = TurnRequest | PrepareRequest | TranscribeRequest | ReadAloudRequest
@@ -167,6 +168,7 @@ class RequestMethods(ABC):
         voice: VoicePrompt | None = None,
         options: GenerationOptions | None = None,
         owner: str | None = None,
+        manner: str = "",
         adapter: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Speak ``text``: SpeechChunk and Progress, then TurnEnd.
@@ -176,7 +178,7 @@ class RequestMethods(ABC):
         """
         return self.run(
             ReadAloudRequest(
-                text, voice, options, stop=_or_never(stop), owner=owner, adapter=adapter
+                text, voice, options, manner, stop=_or_never(stop), owner=owner, adapter=adapter
             )
         )
 

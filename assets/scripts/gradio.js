@@ -91,6 +91,21 @@ const omniGradio = (() => {
     return tree instanceof ShadowRoot ? tree.host : player;
   };
 
+  // Its gallery mirrors what the camera takes, and has no option for it as its other inputs have:
+  // it draws the picture as it is, and once more, mirrored, over it. The second is left out.
+  const draw = CanvasRenderingContext2D.prototype.drawImage;
+  /** @param {any[]} drawn a picture and its place, in any of the forms that there are */
+  CanvasRenderingContext2D.prototype.drawImage = function (...drawn) {
+    const mirrored = this.getTransform().a < 0;
+    if (!(mirrored && drawn[0] instanceof HTMLVideoElement)) Reflect.apply(draw, this, drawn);
+  };
+
+  // A bubble's player that goes away stops fetching its sound, and nobody catches that: no error.
+  window.addEventListener("unhandledrejection", (event) => {
+    const { reason } = event;
+    if (reason instanceof DOMException && reason.name === "AbortError") event.preventDefault();
+  });
+
   return {
     SELECTORS,
     core,

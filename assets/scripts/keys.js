@@ -39,9 +39,10 @@
         acts[/** @type {keyof typeof acts} */ (event.code)]();
       }
     } else if (event.key === "Escape") {
+      if (omniPage.shown(openList)) return;
+      omniSounding.end();
       const stop = omniPage.part(current(), "stop");
-      const ready = stop instanceof HTMLButtonElement && !stop.disabled;
-      if (ready && !omniPage.shown(openList)) stop.click();
+      if (stop instanceof HTMLButtonElement && !stop.disabled) stop.click();
     } else if (event.key === "/" && !types(target)) {
       event.preventDefault();
       omniPage.shown(`#${current()}-text ${textBox}`)?.focus();

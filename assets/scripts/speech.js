@@ -47,6 +47,7 @@ const omniSpeech = (() => {
     abort.abort();
     for (const source of sources) source.stop();
     show(tab, "off");
+    omniSounding.over(omniSpeech);
   };
 
   /**
@@ -73,12 +74,14 @@ const omniSpeech = (() => {
     source.start(start);
     mine.end = start + samples.length / RATE;
     if (context.state === "running") show(mine.tab, "playing");
+    omniSounding.begin(omniSpeech, () => omniSpeech.silence(mine.tab));
   };
 
   /** @param {Voice} mine */
   const settle = (mine) => {
     if (mine !== voice || mine.sources.size) return;
     show(mine.tab, "off");
+    omniSounding.over(omniSpeech);
     if (mine.over) voice = null;
   };
 

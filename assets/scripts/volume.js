@@ -63,12 +63,5 @@ const omniVolume = (() => {
       set({ volume: Number(target.value), muted: false });
     }
   });
-  // The players in the bubbles have no such controls, and their events do not leave them.
-  const start = HTMLMediaElement.prototype.play;
-  HTMLMediaElement.prototype.play = function () {
-    if (omniGradio.holder(this).closest(".talk")) apply(this);
-    return start.call(this);
-  };
-
   return { apply, follow, output, reflect, mute: () => set({ muted: !level.muted }) };
 })();

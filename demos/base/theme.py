@@ -19,7 +19,7 @@ STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "live", "gradio"))
 SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
-        *("gradio", "page", "header", "volume", "gradio_player", "speech", "chat"),
+        *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
         *("sidebar", "settle", "newest", "keys"),
         *("live/log", "live/panel", "live/sound", "live/microphone", "live/player"),
         *("live/camera", "live/connection", "live/live"),

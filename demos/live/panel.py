@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ from demos.live.answers import Setup
 from demos.live.route import MAX_LIVE, LiveDesk
 from demos.live.session import Live
 from demos.tabs.spec import Tab, TabContext
-from demos.turns.sessions import TurnBusy
+from demos.turns.sessions import Session, TurnBusy
+from demos.turns.turn import OVER_S
 from omni.listening.settings import ListeningSettings
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ class LivePanel:
             return
         session = self.shared.sessions.get(request.session_hash)
         try:
+            await self._until_over(session)
             with session.turn(self.tab.spec.name) as stop, self.desk.seat() as free:
                 if not free:
                     sentence = words.say(language, "live-full", count=MAX_LIVE)
@@ -124,6 +127,12 @@ class LivePanel:
         except TurnBusy:  # the status is the other turn's: the page tells it (see assets/scripts)
             gr.Warning(words.say(language, "live-busy"))
             yield self._nothing()
+
+    async def _until_over(self, session: Session) -> None:
+        """Wait a little for a turn, or Live itself, that the page has seen the end of."""
+        deadline = time.monotonic() + OVER_S
+        while session.running(self.tab.spec.name) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
 
     def end(self, request: gr.Request) -> None:
         """Stop."""

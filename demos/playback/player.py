@@ -107,13 +107,24 @@ def silence_js(tab: str) -> str:
     return f"(...values) => {{ {silence(tab)} return values; }}"
 
 
-def listen_js(tab: str, place: int) -> str:
+def cleared_js(tab: str) -> str:
+    """A statement of browser code: the tab's chat was cleared."""
+    return f"omniNewest.begin('{tab}-clear');"
+
+
+def clears_js(tab: str) -> str:
+    """Browser code for how often the tab's chat was cleared."""
+    return f"omniNewest.number('{tab}-clear')"
+
+
+def listen_js(tab: str, place: int, clears: int) -> str:
     """Browser code for a turn that begins: its chat comes in sight, and the tab may speak again.
 
     Args:
         place: of the event's input that says whether the page can play a voice line.
+        clears: of the one that says how often the chat was cleared.
     """
     return (
-        f"(...values) => {{ omniChat.reveal('{tab}');"
+        f"(...values) => {{ omniChat.reveal('{tab}'); values[{clears}] = {clears_js(tab)};"
         f" return omniSpeech.listen('{tab}', values, {place}, '{VOICE_LINE}'); }}"
     )

@@ -7,9 +7,10 @@ Does not know: layout, how a turn runs (demos.turns.turn).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 from gradio.components import Component
@@ -19,9 +20,9 @@ from demos.base.word_files import PageLanguage
 from demos.panels.parameters import Change
 from demos.playback.player import VOICE_LINE, chunk
 from demos.tabs.spec import Media, Tab, TabContext
-from demos.turns.chat import Thread, retyped
+from demos.turns.chat import Task, Thread, retyped
 from demos.turns.sessions import Session
-from demos.turns.turn import Ask, Task, View, run_turn
+from demos.turns.turn import Ask, View, run_turn, until_over
 from demos.voices.panel import VoiceChoice
 from omni.conversation import Part, SystemPrompt, Text
 from omni.errors import ConversationError, MediaError
@@ -37,6 +38,7 @@ class TurnInputs:
     text: str  # as typed, without spaces around it
     speak: bool  # whether the answer is to be spoken
     plays_voice_line: bool  # whether the page can play a voice line
+    clears: int  # how often the chat had been cleared
     change: Change  # of the checkpoint's own options, by the parameters panel
     voice: VoiceChoice  # what the voice panel says
     media: Media
@@ -48,12 +50,15 @@ class Actions:
 
     tab: Tab
     context: TabContext
+    # How often each session's page has cleared the chat: what was asked for before is outdated.
+    cleared: WeakKeyDictionary[Session, int] = field(default_factory=WeakKeyDictionary)
 
     @property
     def inputs(self) -> Inputs:
         """What every turn gets."""
         tab, context = self.tab, self.context
-        own: Inputs = {tab.thread, tab.text, tab.speak, tab.playback_support, *tab.media.values()}
+        own: Inputs = {tab.thread, tab.text, tab.speak, tab.playback_support, tab.clears}
+        own |= set(tab.media.values())
         return own | context.parameters.inputs | context.voice.inputs
 
     @property
@@ -71,6 +76,7 @@ class Actions:
             text=(values[tab.text] or "").strip(),
             speak=values[tab.speak],
             plays_voice_line=values[tab.playback_support] == VOICE_LINE,
+            clears=values[tab.clears] or 0,
             change=context.parameters.change(values),
             voice=context.voice.chosen(values),
             media={name: values[component] for name, component in tab.media.items()},
@@ -109,14 +115,14 @@ class Actions:
     def undo(self, request: gr.Request, event: gr.UndoData, thread: Thread) -> Changes:
         """Take the last question and its answer back; its text returns to the text box."""
         index = entry_index(event.index)
-        if self._session(request).running(self.tab.spec.name) or index >= len(thread.entries):
+        if not self._free(request) or index >= len(thread.entries):
             return self._unchanged(thread)
         text = thread.entries[index].text
         return self._changed(request, thread, thread.before(index), text)
 
     def delete(self, request: gr.Request, event: gr.EventData, thread: Thread) -> Changes:
         """Take one question and its answer out of the middle of the chat."""
-        if self._session(request).running(self.tab.spec.name):
+        if not self._free(request):
             gr.Warning(self._say(request, "turn-busy"))
             return self._unchanged(thread)
         return self._changed(request, thread, thread.without_row(int(event.row)), None)
@@ -125,9 +131,13 @@ class Actions:
         """End the running turn."""
         self._session(request).stop(self.tab.spec.name)
 
-    def clear(self, request: gr.Request, thread: Thread) -> Changes:
-        """Empty the chat and the inputs, and remove the files, once the running turn is over."""
+    def clear(self, request: gr.Request, thread: Thread, clears: int | None) -> Changes:
+        """Empty the chat and the inputs, and remove the files, once the running turn is over.
+
+        ``clears``: how often the chat has been cleared, this time included.
+        """
         session, tab = self._session(request), self.tab
+        self.cleared[session] = max(clears or 0, self.cleared.get(session, 0))
         session.end(tab.spec.name)
         session.forget(thread.files())
         self.context.engine.forget(session.key(tab.spec.name))
@@ -166,6 +176,11 @@ class Actions:
         with context.voice_lines.line(wanted, request.headers.get("origin")) as line:
             first = True
             for view in run_turn(context.engine, session, name, thread, ask, context.words, line):
+                if given.clears < self.cleared.get(session, 0):
+                    if view.thread is not None:
+                        self._forget(session, view.thread, Thread())
+                    yield self.nothing()
+                    return
                 if view.notice:
                     gr.Warning(view.notice)
                 if view.thread is not None:
@@ -188,7 +203,7 @@ class Actions:
         self, request: gr.Request, given: TurnInputs, index: int, text: str | None
     ) -> Iterator[Changes]:
         entries = given.thread.entries
-        if index >= len(entries) or self._session(request).running(self.tab.spec.name):
+        if index >= len(entries) or not self._free(request):
             gr.Warning(self._say(request, "turn-busy"))
             yield self._unchanged(given.thread)
             return
@@ -205,6 +220,9 @@ class Actions:
 
         shorter = replace(given, thread=given.thread.before(index))
         ask = replace(self.ask(request, given, prepare, ""), parts=asked)
+        if entries[index].task != "chat":  # the same again; reading makes nothing but speech
+            task = entries[index].task
+            ask = replace(ask, task=task, speech=ask.speech or task == "read")
         yield from self.run(request, shorter, ask, before=given.thread)
 
     def _prepare_inputs(self, request: gr.Request, given: TurnInputs, text: str) -> Prepare:
@@ -263,6 +281,10 @@ class Actions:
         """Remove the files that no bubble shows any more."""
         kept = set(now.files())
         session.forget([path for path in before.files() if path not in kept])
+
+    def _free(self, request: gr.Request) -> bool:
+        """Whether no turn of the tab runs."""
+        return until_over(self._session(request), self.tab.spec.name)
 
     def _session(self, request: gr.Request) -> Session:
         return self.context.sessions.get(request.session_hash)

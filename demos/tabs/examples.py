@@ -20,8 +20,8 @@ from demos.base.languages import Words
 from demos.base.word_files import PROMPT_LANGUAGES, PromptLanguage
 from demos.tabs.actions import Actions
 from demos.tabs.spec import TabSpec
+from demos.turns.chat import Task
 from demos.turns.sessions import Session
-from demos.turns.turn import Task
 from omni.conversation import Audio, Image, Part, SystemPrompt, Text, Video
 from omni.shipped import EXAMPLES
 
@@ -111,7 +111,7 @@ def example_handler(
             parts = variant.parts(lambda name: _copied(session, name))
             return parts, given.voice.system_prompt()
 
-        ask = replace(actions.ask(request, given, prepare, ""), task=variant.task)
+        ask = replace(actions.ask(request, given, prepare, ""), task=variant.task, anew=True)
         if variant.task == "read":
             ask = replace(ask, speech=True)  # there is nothing else to hear
         yield from actions.run(request, given, ask)

@@ -16,8 +16,8 @@ from gradio.components import Component
 from demos.base.languages import Words
 from demos.panels.parameters import Parameters
 from demos.playback.voice_line import VoiceDesk
+from demos.turns.chat import Task
 from demos.turns.sessions import Sessions
-from demos.turns.turn import Task
 from demos.voices.panel import VoicePanel
 from omni.conversation import Part
 
@@ -87,5 +87,6 @@ class Tab:
     player: Component
     playback_support: gr.Textbox  # written by the browser: VOICE_LINE if the page can play one
     ticket: gr.Textbox  # written by the server: of the turn's voice line
+    clears: gr.Number  # written by the browser: how often the chat was cleared before an event
     status: gr.HTML
     thread: gr.State

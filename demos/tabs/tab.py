@@ -19,6 +19,8 @@ from demos.base.languages import Words
 from demos.playback.player import (
     blocked_note,
     build_page_player,
+    cleared_js,
+    clears_js,
     listen_js,
     silence,
     silence_js,
@@ -119,6 +121,7 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
         "status": status,
         "text": text,
         "thread": gr.State(Thread()),
+        "clears": gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears"),
         **_buttons(name, words),
     }
 
@@ -126,16 +129,24 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
 def _buttons(name: str, words: Words) -> dict[str, Any]:
     """Lay the buttons below the text box out; by their names in Tab."""
     with gr.Row(elem_classes=["buttons"]):
-        return {
-            "speak": gr.Checkbox(
-                True, label=words.static("speak"), container=False, elem_id=f"{name}-speak"
-            ),
-            "send": gr.Button(words.static("send"), variant="primary", elem_id=f"{name}-send"),
-            "stop": gr.Button(
-                words.static("stop"), variant="stop", interactive=False, elem_id=f"{name}-stop"
-            ),
-            "clear": gr.Button(words.static("clear"), elem_id=f"{name}-clear"),
-        }
+        speak = gr.Checkbox(
+            True, label=words.static("speak"), container=False, elem_id=f"{name}-speak"
+        )
+        send = gr.Button(words.static("send"), variant="primary", elem_id=f"{name}-send")
+        stop = gr.Button(
+            words.static("stop"), variant="stop", interactive=False, elem_id=f"{name}-stop"
+        )
+        _hush(name, words)
+        clear = gr.Button(words.static("clear"), elem_id=f"{name}-clear")
+    return {"speak": speak, "send": send, "stop": stop, "clear": clear}
+
+
+def _hush(name: str, words: Words) -> None:
+    """Stop, in the same place, where the answer is ready and something still sounds."""
+    button = gr.Button(
+        words.static("stop"), variant="stop", elem_id=f"{name}-hush", elem_classes=["hush"]
+    )
+    button.click(None, None, None, js="() => { omniSounding.end(); }")
 
 
 def _connect(
@@ -144,11 +155,11 @@ def _connect(
     name, inputs, outputs = tab.spec.name, actions.inputs, actions.outputs
     running: dict[str, Any] = {
         **QUIET,
-        "js": listen_js(name, place_of(tab.playback_support, inputs)),
+        "js": listen_js(name, place_of(tab.playback_support, inputs), place_of(tab.clears, inputs)),
         "concurrency_limit": MAX_TURNS_AT_ONCE,
         "concurrency_id": "turn",
     }
-    turns = [
+    turns: list[Dependency] = [
         gr.on(
             [tab.send.click, tab.text.submit],
             actions.send,
@@ -175,20 +186,27 @@ def _connect(
     tab.chat.undo(actions.undo, tab.thread, outputs, api_name=f"{name}_undo", **QUIET)
     now: dict[str, Any] = {**QUIET, "queue": False}
     tab.stop.click(actions.stop, None, None, api_name=f"{name}_stop", js=silence_js(name), **now)
-    _connect_clear(tab, actions, turns)
+    _connect_clear(tab, actions)
 
 
-def _connect_clear(tab: Tab, actions: Actions, turns: list[Dependency]) -> None:
-    """The page is empty at once; then the server answers, after all that was still on its way."""
-    now: dict[str, Any] = {**QUIET, "queue": False}
+def _connect_clear(tab: Tab, actions: Actions) -> None:
+    """The page is empty at once; then the server answers, after all that was still on its way.
+
+    Gradio's own way to cancel an event is not used: where it comes before the event's first answer,
+    the page shows an error. A turn that was asked for before Clear ends by itself (Actions.run).
+    """
+    name = tab.spec.name
     empty: Changes = {tab.chat: [], tab.status: "", tab.text: "", **emptied_media(tab)}
-    code = constants_js(empty, silence(tab.spec.name))
-    gr.on(
-        [tab.clear.click, tab.chat.clear],
-        None,
-        None,
-        code.outputs,
-        cancels=turns,
-        js=code.js,
-        **now,
-    ).then(actions.clear, tab.thread, actions.outputs, api_name=f"{tab.spec.name}_clear", **now)
+    code = constants_js(empty, f"{silence(name)} {cleared_js(name)}")
+    cleared = gr.on(
+        [tab.clear.click, tab.chat.clear], None, None, code.outputs, js=code.js, **QUIET
+    )
+    cleared.then(
+        actions.clear,
+        [tab.thread, tab.clears],
+        actions.outputs,
+        js=f"(thread) => [thread, {clears_js(name)}]",
+        api_name=f"{name}_clear",
+        concurrency_limit=None,
+        **QUIET,  # in the queue: its answer comes after the turn's last one
+    )

@@ -26,6 +26,7 @@ from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
 from demos.turns.room import told
+from demos.turns.turn import until_over
 from omni.conversation import Audio, Image, Video
 from omni.errors import OmniError
 
@@ -155,7 +156,7 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
 
     def load(request: gr.Request, upload: str, thread: Thread) -> Changes:
         session, language = context.sessions.get(request.session_hash), context.words.of(request)
-        if session.running(actions.tab.spec.name):
+        if not until_over(session, actions.tab.spec.name):
             gr.Warning(context.words.say(language, "turn-busy"))
             return actions.show(request, thread, thread)
         try:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from omni.conversation import (
     Audio,
@@ -27,6 +27,10 @@ from omni.conversation import (
 )
 
 Bubble: TypeAlias = dict[str, Any]
+# chat: answer in the conversation; transcribe: write down the first sound among the parts; read:
+# speak the last text among them. The last two are done without the conversation.
+Task: TypeAlias = Literal["chat", "transcribe", "read"]
+TASKS: tuple[Task, ...] = get_args(Task)
 
 _CODE = re.compile(r"((?<!`)`[^`\n]+`(?!`))")
 # From the first column on, to its end or that of the text. Where other ways to write code, formulas
@@ -48,7 +52,8 @@ class Entry:
 
     ``sound``: the whole spoken answer as a file. ``note``: a sentence below it (an error, "you
     stopped this answer"). ``failed`` entries are shown but the model does not get them, nor
-    ``forgotten`` ones, for which the context had no room any more.
+    ``forgotten`` ones, for which the context had no room any more or after which a conversation
+    began anew, nor a text that was read aloud, and its sound. ``task``: what was asked for.
     """
 
     message: Message
@@ -56,6 +61,12 @@ class Entry:
     note: str = ""
     failed: bool = False
     forgotten: bool = False
+    task: Task = "chat"
+
+    @property
+    def known(self) -> bool:
+        """Whether the model gets it."""
+        return not (self.failed or self.forgotten or self.task == "read")
 
     @property
     def text(self) -> str:
@@ -81,10 +92,8 @@ class Thread:
         return replace(self, entries=self.entries + entries)
 
     def conversation(self, system: SystemPrompt, language: PromptLanguage) -> Conversation:
-        """What the model gets: everything that did not fail and is not forgotten."""
-        messages = tuple(
-            entry.message for entry in self.entries if not (entry.failed or entry.forgotten)
-        )
+        """What the model gets (:attr:`Entry.known`)."""
+        messages = tuple(entry.message for entry in self.entries if entry.known)
         return Conversation(system, messages, language)
 
     def before(self, index: int) -> Thread:
@@ -110,9 +119,18 @@ class Thread:
         for index, entry in enumerate(entries):
             if left == 0:
                 break
-            left -= not (entry.failed or entry.forgotten)
+            left -= entry.known
             entries[index] = replace(entry, forgotten=True)
         return replace(self, entries=tuple(entries))
+
+    def forget_all(self) -> Thread:
+        """The thread for a conversation that begins anew: what was said so far stays shown."""
+        return replace(self, entries=tuple(replace(one, forgotten=True) for one in self.entries))
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything that the model gets."""
+        return any(entry.known for entry in self.entries)
 
     def files(self) -> list[Path]:
         """Every file that the thread shows."""

@@ -6,7 +6,8 @@ zip is kept within bounds (demos.turns.unpacking).
 
 conversation.json: ``{"format": FORMAT, "version": 1, "messages": [...]}``; a message has ``role``,
 ``parts`` (``{"type": "text", "text": ...}`` or ``{"type": "image" | "audio" | "video", "file":
-...}``), and where there is one ``sound`` (the whole spoken answer, a file) and ``note``. What the
+...}``), and where there is one ``sound`` (the whole spoken answer, a file), ``note``, ``task``
+(what was asked for, if not an answer) and ``forgotten`` (the model does not get it). What the
 model generated is kept as text and sound; its token ids and codes are another checkpoint's affair.
 """
 
@@ -22,7 +23,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias
 
-from demos.turns.chat import Entry, Thread
+from demos.turns.chat import TASKS, Entry, Thread
 from demos.turns.unpacking import BoundedZip, TooLarge, ZipBounds, open_zip
 from omni.conversation import Audio, Image, Message, Part, Speech, Text, Video
 from omni.errors import ConversationError, OmniError
@@ -76,6 +77,10 @@ def _described(entry: Entry, names: dict[Path, str]) -> dict[str, Any]:
         message["sound"] = names[entry.sound]
     if entry.note:
         message["note"] = entry.note
+    if entry.task != "chat":
+        message["task"] = entry.task
+    if entry.forgotten:
+        message["forgotten"] = True
     return message
 
 
@@ -220,8 +225,17 @@ class _Reader:
         if sound is not None and self.hears(sound):
             parts.append(Speech(path=sound))
         note = message.get("note", "")
-        spoken = sound is not None
-        return Entry(Message(role, tuple(parts), spoken), sound, _string(note), failed=not parts)
+        task, spoken = message.get("task", "chat"), sound is not None
+        if task not in TASKS:
+            raise ValueError("unknown task")
+        return Entry(
+            Message(role, tuple(parts), spoken),
+            sound,
+            _string(note),
+            failed=not parts,
+            forgotten=message.get("forgotten", False) is True,
+            task=task,
+        )
 
     def _part(self, part: dict[str, Any]) -> Part:
         if part["type"] == "text":

@@ -19,15 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from demos.base.languages import Words
 from demos.base.word_files import PageLanguage
-from demos.turns.chat import Bubble, Entry, Thread, bubble
+from demos.turns.chat import Bubble, Entry, Task, Thread, bubble
 from demos.turns.sessions import Session, TurnBusy
-from omni.conversation import Audio, Message, Part, SystemPrompt, Text
+from omni.conversation import DEFAULT_SYSTEM_TEXT, Audio, Message, Part, SystemPrompt, Text
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.errors import OmniError
 from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
@@ -48,9 +48,7 @@ FIRST_SOUND_S = 1.2  # of sound
 FIRST_WAIT_S = 0.4
 PIECE_S = 0.8
 ANSWER_NAME = "answer.wav"
-
-
-Task: TypeAlias = Literal["chat", "transcribe", "read"]
+OVER_S = 1.0  # a turn whose end the page has seen is over within this
 
 
 def unchanged(options: GenerationOptions) -> GenerationOptions:
@@ -69,10 +67,10 @@ class Ask:
     text: str = ""  # given back to the text box if the turn fails
     parts: tuple[Part, ...] = ()  # shown until ``prepare`` is done, if known before
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
-    # chat: answer in the conversation; transcribe: write down the first sound among the parts;
-    # read: speak the last text among them. The last two are done without the conversation.
     task: Task = "chat"
     adapter: str | None = None  # which of the loaded ones answers; None: the one that is chosen
+    remark: str = ""  # a sentence below the question
+    anew: bool = False  # whether a conversation begins with it; what was said before stays shown
 
     def options(self, own: GenerationOptions) -> GenerationOptions:
         """The options of the turn, from the checkpoint's ``own``."""
@@ -140,7 +138,7 @@ class _Turn:
         """The person's bubble; just their text as long as their media are not there yet."""
         typed = (Text(self.ask.text),) if self.ask.text else ()
         parts = self.so_far.question or self.ask.parts or typed
-        return Entry(Message("user", parts))
+        return Entry(Message("user", parts), note=self.ask.remark, task=self.ask.task)
 
     def say(self, key: str, **values: object) -> str:
         return self.words.say(self.ask.language, key, **values)
@@ -162,8 +160,10 @@ def run_turn(
     ``notice``, and the thread goes on as if the turn had not been there.
     """
     try:
+        until_over(session, tab)
         with session.turn(tab) as stop:
             key = session.key(tab)
+            ask, thread = _begun_anew(ask, thread, words)
             session.at_end(key, partial(engine.forget, key))
             yield from _run(
                 engine, session, _Turn(ask, words, thread, key, session.folder.name, line), stop
@@ -171,6 +171,26 @@ def run_turn(
     except TurnBusy:
         sentence = words.say(ask.language, "turn-busy")
         yield View(thread.bubbles(), sentence, thread=thread, notice=sentence, text=ask.text)
+
+
+def until_over(session: Session, tab: str) -> bool:
+    """Wait a little for a turn that the page has seen the end of and that is not quite over.
+
+    Whether no turn runs now.
+    """
+    deadline = time.monotonic() + OVER_S
+    while session.running(tab):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _begun_anew(ask: Ask, thread: Thread, words: Words) -> tuple[Ask, Thread]:
+    """The ask and its thread; a conversation that begins anew says so, if there was one before."""
+    if not (ask.anew and thread.begun):
+        return ask, thread
+    return replace(ask, remark=words.say(ask.language, "note-anew")), thread.forget_all()
 
 
 def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -> Iterator[View]:
@@ -235,8 +255,10 @@ def _events(
         )
     if ask.task == "read":
         text = next(part for part in reversed(parts) if isinstance(part, Text))
+        manner = "" if system.text == DEFAULT_SYSTEM_TEXT else system.text
+        options = ask.change(READING)
         return engine.read_aloud(
-            text.text, stop, system.voice, ask.change(READING), turn.owner, ask.adapter
+            text.text, stop, system.voice, options, turn.owner, manner, ask.adapter
         )
     asked = turn.thread.plus(Entry(Message("user", parts)))
     conversation = asked.conversation(system, turn.words.prompt_language(ask.language))
@@ -294,7 +316,7 @@ def _last_view(turn: _Turn, session: Session) -> View:
     question = replace(turn.question(), failed=unsaid)
     sound, unkept = keep_sound(session, turn.so_far.sounds)
     notes += [turn.words.error(language, unkept)] if unkept else []
-    answer = Entry(end.message, sound, " ".join(notes), failed=unsaid)
+    answer = Entry(end.message, sound, " ".join(notes), failed=unsaid, task=turn.ask.task)
     now = thread.forget(end.forgotten).plus(question, answer)
     status = stats_sentence(turn.words, language, end)
     said = turn.so_far.text

@@ -90,8 +90,12 @@ class TrainingNeed:
     @property
     def total(self) -> int:
         """The most at a time."""
-        training = self.weights + self.adapters + self.kept + self.working
-        return max(self.loaded, training) + WORKING_BYTES
+        return max(self.loaded + WORKING_BYTES, self.training)
+
+    @property
+    def training(self) -> int:
+        """The most while a step is made."""
+        return self.weights + self.adapters + self.kept + self.working + WORKING_BYTES
 
 
 def training_need(shapes: Shapes, config: OmniConfig, training: Training) -> TrainingNeed:

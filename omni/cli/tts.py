@@ -22,6 +22,12 @@ def add(commands: flags.Commands) -> argparse.ArgumentParser:
     command.add_argument("text", help="what to read; - reads it from standard input")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help=flags.OUT_HELP)
     flags.add_voice(command)
+    command.add_argument(
+        "--system",
+        default="",
+        metavar="TEXT",
+        help='how to read it, as in a system prompt ("Speak slowly.")',
+    )
     return command
 
 
@@ -31,5 +37,7 @@ def run(engine: Engine, options: flags.Options) -> None:
     check_place(options.out)
     text = stdin_text() if options.text == "-" else clean(options.text)
     generation = replace(READING, seed=options.seed)
+    manner = clean(options.system)
     load(engine)
-    follow(engine.read_aloud(text, voice=voice, options=generation), options.out)
+    reading = engine.read_aloud(text, voice=voice, options=generation, manner=manner)
+    follow(reading, options.out)

@@ -249,16 +249,17 @@ class GenerationRun(Iterator[GenerationEvent]):
         if not options.speech:
             ended = yield from self._write(options.text_only, ())
             return "end" if ended else "limit"
+        unsaid = unwritten = False  # whether a limit cut speech off, and text that does not go on
         for done in range(options.max_rounds):
             sampling = options.next_text if done else options.first_text
-            stops = options.next_stops if done else options.first_stops
-            taken = self.timings.text_tokens
-            ended = yield from self._write(sampling, stops)
-            if ended and self.timings.text_tokens == taken:
-                return "end"
-            yield from self._speak()
+            before = self.timings.text_tokens
+            ended = yield from self._write(sampling, options.stops(done))
+            written = self.timings.text_tokens - before
+            if not (ended and not written):
+                unwritten = not ended and written == sampling.max_new
+                unsaid = (yield from self._speak()) or unsaid
             if ended:
-                return "end"
+                return "limit" if unsaid or unwritten else "end"
         return "limit"
 
     def listen(self, prompt: Prompt) -> Events:

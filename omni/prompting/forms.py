@@ -37,10 +37,15 @@ def write_system(
 
 def open_example(writer: PromptWriter, transcript: str, language: PromptLanguage) -> None:
     """An exchange in which the assistant reads ``transcript`` aloud; its speech comes next."""
-    open_user(writer)
-    writer.text(READ_ALOUD_TEXT[language].format(transcript=transcript))
-    open_assistant(writer, speech=True)
+    ask_to_read(writer, transcript, language)
     writer.text(transcript)
+
+
+def ask_to_read(writer: PromptWriter, text: str, language: PromptLanguage) -> None:
+    """A request to read ``text`` aloud, up to the opening of the assistant's message."""
+    open_user(writer)
+    writer.text(READ_ALOUD_TEXT[language].format(transcript=text))
+    open_assistant(writer, speech=True)
 
 
 def open_user(writer: PromptWriter) -> None:

@@ -135,15 +135,22 @@ class PromptBuilder:
         return writer.finish()
 
     def reading(
-        self, text: str, voice: VoicePrompt | None = None, language: PromptLanguage = "en"
+        self,
+        text: str,
+        voice: VoicePrompt | None = None,
+        language: PromptLanguage = "en",
+        manner: str = "",
     ) -> tuple[Prompt, ...]:
         """Asks for a text to be read aloud: a prompt for each piece, to be fed one after another.
 
         The published form, without roles. A voice prompt stands before the first piece, either
-        as a system prompt or as an example that was read before.
+        as a system prompt or as an example that was read before. That form has no place for a
+        wish: with a ``manner`` the pieces are what an assistant says who was asked to read the
+        text in a conversation whose system prompt is ``manner``.
 
         Args:
-            language: of the sentence about the voice.
+            language: of the sentences about the voice and the reading.
+            manner: the text of a system prompt.
 
         Raises:
             ConversationError: ``nothing-to-read``, ``voice-transcript``.
@@ -155,7 +162,9 @@ class PromptBuilder:
         prompts, tokens = [], 0
         for number, piece in enumerate(pieces):
             writer = self.writer(used=tokens)
-            if number == 0 and voice is not None:
+            if number == 0 and manner:
+                self._write_request_to_read(writer, SystemPrompt(manner, voice), language, text)
+            elif number == 0 and voice is not None:
                 self._write_reading_voice(writer, voice, language)
             forms.open_reading(writer, piece)
             prompts.append(writer.finish())
@@ -244,6 +253,12 @@ class PromptBuilder:
         else:
             writer.text(_transcript(voice))
             writer.speech(self._voice(voice))
+
+    def _write_request_to_read(
+        self, writer: PromptWriter, system: SystemPrompt, language: PromptLanguage, text: str
+    ) -> None:
+        self._write_opening(writer, Conversation(system, language=language), speech=True)
+        forms.ask_to_read(writer, text, language)
 
     def write_voice(
         self,

@@ -16,6 +16,7 @@ from tests.browser.server import SWITCHES, Server, chromium, end, free_port, sta
 from tests.browser.visit import Visit
 from tests.support.media_files import tone, write_clip, write_sound, write_track
 
+CAMERA_MARK = 16
 # Expectations are about what happens, not how soon: two cores may be busy with more than the test.
 expect.set_options(timeout=20_000)
 
@@ -92,12 +93,16 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_y4m(path: Path, width: int = 320, height: int = 240, rate: int = 10) -> Path:
-    """A second of a bright bar that moves to the right, as a fake camera reads it."""
+    """A second of a bright bar that moves to the right, as a fake camera reads it.
+
+    In the upper left corner a white mark of CAMERA_MARK pixels stands still.
+    """
     content = f"YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420\n".encode()
     colours = np.full((2, height // 2, width // 2), 128, np.uint8)
     for number in range(rate):
         bright = np.full((height, width), 40, np.uint8)
         bright[:, number * width // rate :][:, : width // rate] = 220
+        bright[:CAMERA_MARK, :CAMERA_MARK] = 235
         content += b"FRAME\n" + bright.tobytes() + colours.tobytes()
     path.write_bytes(content)
     return path

@@ -6,13 +6,17 @@ has it no more, these tests say what it was.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from PIL import Image as Pillow
 from playwright.sync_api import expect
 
 from demos.base.theme import STYLES
+from tests.browser.conftest import CAMERA_MARK
 from tests.browser.server import Server
 from tests.browser.visit import Visit
 
@@ -78,3 +82,24 @@ def test_gradios_classes_say_dark_and_open(fake_server: Server, visitors: Come) 
     expect(visit.page.locator("#voice-role")).to_be_visible()
     visit.page.locator("#shade").click()
     assert not visit.page.evaluate("omniGradio.dark()")
+
+
+def test_a_picture_of_the_camera_is_not_mirrored(fake_server: Server, visitors: Come) -> None:
+    visit = visitors(fake_server, "image")
+    box = visit.part("pictures")
+    box.get_by_role("button", name="Capture from camera").click()
+    box.get_by_title("grant webcam access").click()
+    preview = box.locator("video")
+    visit.page.wait_for_function(
+        "document.querySelector('#image-pictures video').currentTime > 0.2"
+    )
+    assert preview.evaluate("video => getComputedStyle(video).transform") == "none"
+    box.get_by_role("button", name="capture photo").click()
+    shown = box.locator(".thumbnail-item img").first
+    expect(shown).to_be_visible(timeout=30_000)
+    taken = visit.page.request.get(shown.evaluate("image => image.src")).body()
+    pixels = np.asarray(Pillow.open(io.BytesIO(taken)).convert("L")).astype(float)
+    left, right = pixels[:CAMERA_MARK, :CAMERA_MARK], pixels[:CAMERA_MARK, -CAMERA_MARK:]
+    assert left.mean() > 150
+    assert right.mean() < 100
+    visit.nothing_wrong()

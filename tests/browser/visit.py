@@ -18,8 +18,6 @@ from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, exp
 
 from omni.events import SPEECH_RATE
 
-# A bubble's player that goes away while it is still fetching its sound; the fetch is what it stops.
-ABORTED = ("signal is aborted without reason", "The user aborted a request.")
 TURN_MS = 120_000  # an answer of the real model on a slow machine
 LISTEN = """
 window.heard = {};  // by player: peak, clock readings, when it first sounded, when it last did
@@ -151,8 +149,7 @@ class Visit:
             self.complaints.append(f"{message.text} {message.location}")
 
     def _page_error(self, error: Any) -> None:
-        if str(error) not in ABORTED:
-            self.complaints.append(f"page error: {error}")
+        self.complaints.append(f"page error: {error}")
 
     def _request(self, request: Any) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):

@@ -136,7 +136,9 @@ def test_scripts_have_their_own_conversations(
     assert len(engine.seen[-1].messages) == 1
 
 
-def test_transcribe_and_read_aloud(client: Callable[[], Client], question: Path) -> None:
+def test_transcribe_and_read_aloud(
+    client: Callable[[], Client], engine: FakeEngine, question: Path
+) -> None:
     text, stats = client().predict(audio=handle_file(question), api_name="/transcribe")
     assert text == "This is my question.wav"
     assert stats["text_tokens"] == 3
@@ -144,6 +146,8 @@ def test_transcribe_and_read_aloud(client: Callable[[], Client], question: Path)
     with wave.open(sound) as file:
         assert file.getnframes() == round(3 * CHUNK_S * SPEECH_RATE)
     assert stats["speech_s"] == pytest.approx(3 * CHUNK_S)
+    client().predict(text="so", system="Speak slowly.", api_name="/read_aloud")
+    assert engine.manners == ["", "Speak slowly."]
 
 
 def test_the_model(client: Callable[[], Client], engine: FakeEngine) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from omni.conversation import Conversation, Message, Text, VoicePrompt
-from omni.events import EngineEvent, Progress, TextDelta
+from omni.events import EngineEvent, Progress, TextDelta, TurnStats
 from omni.options import GenerationOptions
 from omni.requests import (
     PrepareRequest,
@@ -80,3 +80,8 @@ def test_options_may_be_a_change_of_the_checkpoints_own() -> None:
 
 
 PLAIN = GenerationOptions()
+
+
+def test_waiting_is_not_computing() -> None:
+    stats = TurnStats(total_s=10.0, waited_s=8.0, speech_s=4.0)
+    assert stats.real_time_factor == 0.5

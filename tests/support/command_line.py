@@ -73,7 +73,7 @@ class FakeEngine(RequestMethods):
             self.asked.append((request.path, request.options))
             return self.answer(False)
         assert isinstance(request, ReadAloudRequest)
-        self.asked.append((request.text, request.voice, request.options))
+        self.asked.append((request.text, request.voice, request.options, request.manner))
         return self.answer(True)
 
 

@@ -60,6 +60,7 @@ class FakeEngine(RequestMethods):
         self.adapters: list[str | None] = []  # that each turn has asked for
         self.default_options = GenerationOptions()
         self.ended: list[str] = []  # how each turn ended
+        self.manners: list[str] = []  # of each reading
         self.trained = False
         self.load_s = load_s
         self._lock = threading.Lock()
@@ -140,6 +141,7 @@ class FakeEngine(RequestMethods):
 
     def _read_aloud(self, request: ReadAloudRequest) -> Iterator[EngineEvent]:
         """A chunk of tone for each word."""
+        self.manners.append(request.manner)
         words = request.text.split()
         for index in range(len(words)):
             yield SpeechChunk(tone(index * CHUNK_S, CHUNK_S))

@@ -145,6 +145,7 @@ const omniLive = (() => {
     if (typeof data !== "string") {
       const answer = new DataView(data).getUint32(0, true);
       omniLiveLog.note(tab, "sound", { answer });
+      omniSounding.end(); // nothing else, while it speaks
       omniLivePlayer.play(player, answer, data.slice(4));
       return;
     }

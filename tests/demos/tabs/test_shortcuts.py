@@ -14,11 +14,12 @@ from demos.base.word_files import ENGLISH, PROMPT_LANGUAGES
 from demos.build import TABS, build
 from demos.tabs.chips import files
 from demos.tabs.examples import read_examples
+from demos.turns.chat import Thread
 from demos.turns.sessions import Sessions
 from omni.conversation import Audio, Image, Text, Video
 from tests.support.fake_engine import FakeEngine
 from tests.support.media_files import tone, write_sound
-from tests.support.page import handler, request, shown, values
+from tests.support.page import event, handler, request, shown, values
 from tests.support.root import ROOT
 
 FOLDER = ROOT / "examples"
@@ -47,9 +48,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def click(
     page: gr.Blocks, name: str, text: str = "", language: str = "en", **media: Any
 ) -> Iterator[dict[str, Any]]:
-    """Click a button; ``media``: values of the tab's inputs by the end of their id."""
+    """Click a button; ``media``: values of the tab's inputs by the end of their id, and thread."""
     tab = name.split("-")[0]
+    thread = media.pop("thread", Thread())
     named = {f"{tab}_{end}": value for end, value in ({"text": text} | media).items()}
+    named["thread"] = thread
     for changes in handler(page, name)(request(language=language), values(page, name, **named)):
         yield shown(tab, changes)
 
@@ -70,8 +73,7 @@ def test_a_chip_without_its_files_fills_the_text_box(
 
 
 def test_a_chip_with_its_files_runs_at_once(page: gr.Blocks, engine: FakeEngine) -> None:
-    pictures = [(str(FOLDER / name), None) for name in ("shapes.png", "stars.png")]
-    *_, last = click(page, "image-chip-compare", pictures=pictures)
+    *_, last = click(page, "image-chip-compare", pictures=two())
     *seen, asked = engine.seen[-1].messages[-1].parts
     assert [type(part) for part in seen] == [Image, Image]
     assert asked == Text(WORDS.prompt("en", "compare"))
@@ -101,6 +103,50 @@ def test_read_aloud_reads_the_text_box(
     (changes,) = click(page, "audio-chip-read-aloud", text="  ")
     assert told == [WORDS.say("en", "chip-type-first")]
     assert changes == {"text": gr.skip()}
+
+
+def test_reading_leaves_no_trace_in_the_conversation(page: gr.Blocks, engine: FakeEngine) -> None:
+    *_, last = click(page, "audio-chip-read-aloud", text="three short words")
+    read = last["thread"]
+    *_, last = click(page, "audio-chip-translate", text="I see a cat.", thread=read)
+    (asked,) = engine.seen[-1].messages
+    assert asked.parts == (Text("Translate into Chinese: I see a cat."),)
+    assert [entry.text for entry in last["thread"].entries][:1] == ["three short words"]
+
+
+def test_reading_heeds_the_system_prompt(page: gr.Blocks, engine: FakeEngine) -> None:
+    list(click(page, "audio-chip-read-aloud", text="plain"))
+    given = {"audio_text": "slow", "system_prompt": "Speak slowly."}
+    named = values(page, "audio-chip-read-aloud", **given)
+    list(handler(page, "audio-chip-read-aloud")(request(), named))
+    assert engine.manners == ["", "Speak slowly."]
+
+
+def test_what_was_read_is_read_again(page: gr.Blocks, engine: FakeEngine) -> None:
+    *_, last = click(page, "audio-chip-read-aloud", text="three short words", speak=False)
+    given = values(page, "audio_retry", thread=last["thread"], audio_speak=False)
+    *_, again = handler(page, "audio_retry")(request(), event(index=[0, 0]), given)
+    assert len(engine.manners) == 2
+    assert engine.seen == []
+    assert shown("audio", again)["thread"].entries[1].sound is not None
+
+
+def test_an_example_begins_a_conversation(page: gr.Blocks, engine: FakeEngine) -> None:
+    *_, last = click(page, "image-example-asked")
+    assert "new conversation" not in str(last["chat"])  # there was none before
+    *_, last = click(page, "image-example-asked", thread=last["thread"])
+    assert len(engine.seen[-1].messages) == 1
+    entries = last["thread"].entries
+    assert len(entries) == 4  # what was said before is still shown
+    assert entries[2].note == WORDS.say("en", "note-anew")
+    assert all(path.exists() for path in last["thread"].files())
+    *_, last = click(page, "image-chip-compare", pictures=two(), thread=last["thread"])
+    assert len(engine.seen[-1].messages) == 3  # and the example's own goes on
+
+
+def two() -> list[tuple[str, None]]:
+    """A gallery's value with two pictures."""
+    return [(str(FOLDER / name), None) for name in ("shapes.png", "stars.png")]
 
 
 def test_translate_takes_the_text_box_or_what_is_said(
@@ -171,6 +217,6 @@ def test_an_example_runs_with_one_click_in_the_persons_language(
 def test_examples_survive_a_session(page: gr.Blocks, tmp_path: Path) -> None:
     *_, last = click(page, "audio-example-capital")
     thread = last["thread"]
-    handler(page, "audio_clear")(request(), thread)
+    handler(page, "audio_clear")(request(), thread, 1)
     assert not any(path.exists() for path in thread.files())
     assert (FOLDER / "capital_en.wav").is_file()

@@ -165,7 +165,7 @@ def test_a_turn_empties_the_inputs_and_swaps_the_buttons(page: gr.Blocks) -> Non
 
 def test_clear_drops_what_the_engine_keeps_of_the_chat(page: gr.Blocks, engine: FakeEngine) -> None:
     list(ask(page, "hello"))
-    handler(page, "audio_clear")(request(), Thread())
+    handler(page, "audio_clear")(request(), Thread(), 1)
     assert engine.forgotten == engine.sessions[:1]
 
 
@@ -202,10 +202,21 @@ def test_clear_empties_the_chat_and_removes_its_files(page: gr.Blocks, sessions:
     thread = last["thread"]
     (sound,) = thread.files()
     assert sound.exists()
-    cleared = shown("audio", handler(page, "audio_clear")(request(), thread))
+    cleared = shown("audio", handler(page, "audio_clear")(request(), thread, 1))
     assert (cleared["chat"], cleared["player"], cleared["thread"]) == ([], None, Thread())
     assert cleared["recording"] is None
     assert not sound.exists()
+
+
+def test_what_was_asked_before_clear_and_comes_after_it_is_not_answered(
+    page: gr.Blocks, engine: FakeEngine, sessions: Sessions
+) -> None:
+    handler(page, "audio_clear")(request(), Thread(), 1)
+    assert not any("chat" in changes or "thread" in changes for changes in ask(page, "late"))
+    given = values(page, "audio_turn", audio_text="in time", audio_clears=1)
+    *_, last = handler(page, "audio_turn")(request(), given)
+    assert len(shown("audio", last)["thread"].entries) == 2
+    assert not sessions.get("browser").running("audio")
 
 
 def test_a_page_whose_files_are_gone_starts_anew(

@@ -349,3 +349,12 @@ def test_progress_tells_how_far_it_is() -> None:
 def test_numbers_that_are_not_there_are_not_told() -> None:
     end = TurnEnd(Message("assistant", ()), "end", TurnStats())
     assert stats_sentence(WORDS, "en", end) == ""
+
+
+def test_a_turn_that_is_nearly_over_is_waited_for(session: Session) -> None:
+    ending = session.turn("audio")
+    ending.__enter__()
+    threading.Timer(0.2, ending.__exit__, (None, None, None)).start()
+    *_, last = run(FakeEngine(), session, ask("echo hello"))
+    assert last.notice is None
+    assert last.said.strip() == "hello"

@@ -21,3 +21,6 @@ def test_tts(
     monkeypatch.setattr(sys, "stdin", io.StringIO("from a pipe"))
     assert run(engine, "tts", "-", "--out", "t.wav") == 0
     assert engine.asked[1][0] == "from a pipe"
+    assert engine.asked[1][3] == ""
+    assert run(engine, "tts", "so", "--out", "t.wav", "--system", "Speak slowly.") == 0
+    assert engine.asked[2][3] == "Speak slowly."

@@ -171,13 +171,21 @@ def test_the_frame_at_the_limit_is_heard_and_kept_unless_published(keep: bool) -
     options = replace(DEFAULT, audio=replace(GREEDY, max_new=2), keep_cut_token=keep)
     model, turn = start([*said("a"), SPEAK, A, B, END], options)
     events = list(turn)
-    assert words(events) == ["a", A, B, None, ["end"]]
+    assert words(events) == ["a", A, B, None, ["limit"]]
     assert turn.ids == (*PROMPT.ids, 97, SPEAK, *[PAD] * (1 + keep), SPOKEN)
     assert turn.ids == (*PROMPT.ids, *history(finished(events).parts))
     assert model.fed == [*PROMPT.ids, 97, SPEAK, -1, *[-2] * keep, SPOKEN]
 
 
 # ---- limits and the stop signal
+
+
+def test_a_text_that_the_limit_cuts_is_told_unless_it_goes_on() -> None:
+    options = replace(DEFAULT, first_text=replace(GREEDY, max_new=2))
+    cut = [*said("ab"), A, END_FRAME, END]
+    assert words(run(cut, options)) == ["ab", A, None, ["limit"]]
+    goes_on = [*said("ab"), A, END_FRAME, *said("c"), END, B, END_FRAME]
+    assert words(run(goes_on, options)) == ["ab", A, None, "c", B, None, ["end"]]
 
 
 def test_rounds_are_limited() -> None:

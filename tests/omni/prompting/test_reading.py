@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from omni.config import OmniConfig
+from omni.conversation import Conversation, Message, SystemPrompt, Text, VoicePrompt
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.reading import MAX_CHARACTERS, reading_pieces
 from omni.prompting.tokenizer import OmniTokenizer
@@ -44,6 +45,29 @@ def test_long_pieces_are_split_and_nothing_is_lost(text: str) -> None:
     assert "".join(pieces) == text
     assert max(map(len, pieces)) <= MAX_CHARACTERS
     assert min(map(len, pieces[:-1])) > MAX_CHARACTERS / 2
+
+
+def test_a_manner_asks_in_a_conversation(builder: PromptBuilder) -> None:
+    text = "Is it? Yes! It is; really: so"
+    first, *others = builder.reading(text, manner="Speak slowly.")
+    asked = Message("user", (Text(f"Read this aloud: {text}"),))
+    conversation = Conversation(SystemPrompt("Speak slowly."), (asked,))
+    plain = builder.reading(text)
+    assert first.ids == builder.build(conversation, speech=True).ids + plain[0].ids
+    assert [piece.ids for piece in others] == [piece.ids for piece in plain[1:]]
+
+
+def test_a_manner_and_a_voice(builder: PromptBuilder, media: Path) -> None:
+    for voice in (
+        VoicePrompt(media / "second.wav"),
+        VoicePrompt(media / "second.wav", "example", "Hi."),
+    ):
+        first, *_ = builder.reading("你好", voice, "zh", "请说慢一点。")
+        asked = Message("user", (Text("请朗读：你好"),))
+        system = SystemPrompt("请说慢一点。", voice)
+        whole = builder.build(Conversation(system, (asked,), "zh"), speech=True)
+        assert first.ids[: len(whole.ids)] == whole.ids
+        assert len(first.media) == len(whole.media) == 1
 
 
 def test_the_published_pieces(golden: GoldenSet, golden_tokenizer: Path) -> None:

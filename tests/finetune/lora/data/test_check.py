@@ -72,14 +72,14 @@ def test_broken_and_missing_files_are_told_by_line(folder: Path) -> None:
 
 
 def test_what_is_cut_too_long_or_there_twice_is_told(folder: Path) -> None:
-    long = talk("Hi", "Yes.")
+    long = talk("one two three " * 10, "Yes.")
     long["messages"] = [*long["messages"], *talk("And now?", "No.")["messages"]]  # type: ignore[misc]
     words = talk("word " * 300, "Yes.")
-    found = checked(folder, long, words, talk("Hi", "No."), talk("Hi", "No."), most=30)
+    found = checked(folder, long, words, talk("Hi", "No."), talk("Hi", "No."), most=50)
     assert found.cut == {"data.jsonl:1": 2}
     assert found.twice == {"data.jsonl:4": "data.jsonl:3"}
-    assert [row.line for row in found.bad] == [2] and "30 are read" in found.bad[0].reason
-    lines = "\n".join(report(found, 30))
+    assert [row.line for row in found.bad] == [2] and "50 are read" in found.bad[0].reason
+    lines = "\n".join(report(found, 50))
     assert "data.jsonl:1: without its first 2 messages" in lines
     assert "data.jsonl:4 is data.jsonl:3" in lines
 

@@ -1,0 +1,32 @@
+"""Clear at any moment of an answer: the page is empty and ready, and no bare error stands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.server import Server
+from tests.browser.visit import Visit
+
+Come = Callable[..., Visit]
+ERRORS = """() => [...document.querySelectorAll('.error, .toast-body')]
+    .filter((e) => e.checkVisibility()).map((e) => e.outerHTML.slice(0, 300))"""
+MOMENTS_MS = (0, 15, 40, 120, 300, 700)
+
+
+def test_clear_in_an_answer_shows_no_error(fake_server: Server, visitors: Come) -> None:
+    visit = visitors(fake_server)
+    seen = []
+    for question in ("slow", "long"):
+        for moment in MOMENTS_MS:
+            visit.ask(question)
+            visit.page.wait_for_timeout(moment)
+            visit.part("clear").click()
+            for _ in range(4):
+                visit.page.wait_for_timeout(100)
+                seen += [(question, moment, error) for error in visit.page.evaluate(ERRORS)]
+            expect(visit.part("send")).to_be_enabled()
+            expect(visit.bubbles("user")).to_have_count(0)
+    assert seen == []
+    visit.nothing_wrong()
