@@ -101,7 +101,7 @@ def measure(name: str, device: str, dtype: str, training: Training) -> Measured:
     held = 0 if device.startswith("cuda") else devices.held_bytes(device)
     loaded = load_random(name, device, dtype, bits, offload=False)
     model, config = loaded.model, loaded.config
-    shapes = _shapes(config)
+    shapes = shapes_of(config)
     size = model.model.norm.weight.element_size()
     training = replace(training, dtype_bytes=size)
     del loaded
@@ -115,19 +115,19 @@ def measure(name: str, device: str, dtype: str, training: Training) -> Measured:
     adapted = with_adapters(learner, options, name)
     trained = [weight for weight in adapted.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained)
-    batch = {key: value.to(model.device) for key, value in _batch(config, training).items()}
+    batch = {key: value.to(model.device) for key, value in batch_of(config, training).items()}
     adapted.train()
     devices.trim()
-    _reset(device)
+    reset(device)
     for _ in range(STEPS):
         adapted(**batch)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
     need = training_need(shapes, config, training)
-    return Measured(_peak(device) - held, need.training, sum(w.numel() for w in trained))
+    return Measured(peak(device) - held, need.training, sum(w.numel() for w in trained))
 
 
-def _batch(config: OmniConfig, training: Training) -> Batch:
+def batch_of(config: OmniConfig, training: Training) -> Batch:
     """Rows of text, then of speech."""
     generator = torch.Generator().manual_seed(0)
     audio = config.audio
@@ -154,19 +154,22 @@ def _batch(config: OmniConfig, training: Training) -> Batch:
     }
 
 
-def _shapes(config: OmniConfig) -> dict[str, tuple[int, ...]]:
+def shapes_of(config: OmniConfig) -> dict[str, tuple[int, ...]]:
+    """Of every tensor of a model, by name."""
     with torch.device("meta"):
         state = OmniForCausalLM(config).state_dict()
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _reset(device: str) -> None:
+def reset(device: str) -> None:
+    """Let :func:`peak` begin anew."""
     reset_peak(device)
     if not device.startswith("cuda"):
         _RESET.write_text("5", encoding="ascii")  # Linux: the peak begins anew
 
 
-def _peak(device: str) -> int:
+def peak(device: str) -> int:
+    """The most bytes since :func:`reset`: allocated on a GPU, resident on the CPU (Linux)."""
     if device.startswith("cuda"):
         return peak_bytes(device)
     line = next(x for x in _PEAK.read_text(encoding="ascii").splitlines() if x.startswith("VmHWM"))

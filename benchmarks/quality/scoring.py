@@ -1,6 +1,7 @@
 """When an answer counts as right.
 
-Knows: what a style must change (texts are compared by :mod:`finetune.measures.texts`). Does not know: models, who asks.
+Knows: what a style must change. Does not know: models, who asks; texts
+(:mod:`finetune.measures.texts`).
 """
 
 from __future__ import annotations

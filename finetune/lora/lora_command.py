@@ -7,12 +7,13 @@ asked to: torch is loaded then.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from finetune.flags import Commands, say
-from finetune.lora.options import ALL_BITS, MODES, LoraOptions
+from finetune.lora.options import ALL_BITS, MODES, LoraOptions, TrainingError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "quantization": ALL_BITS,
@@ -96,6 +97,12 @@ def run(flags: argparse.Namespace) -> int:
     options = LoraOptions(
         **{field.name: getattr(flags, field.name) for field in fields(LoraOptions)}
     )
+    if importlib.util.find_spec("peft") is None:
+        raise TrainingError(
+            "training-missing",
+            "Training needs packages that are not installed here: run "
+            "`pip install -r requirements-train.txt -c constraints.txt`.",
+        )
     from finetune.lora.base import is_first
     from finetune.lora.progress import duration
     from finetune.lora.run import RunFiles

@@ -70,12 +70,13 @@ def test_rows_are_read_as_they_were_drawn(tmp_path: Path) -> None:
     )
 
 
-def test_signs_are_held_out_by_picture_and_by_wording() -> None:
+def test_signs_are_held_out_by_place_and_by_wording() -> None:
     rows, held_out = list(pictures.rows(32)), list(pictures.rows(32, held_out=True))
-    for drawn, split in ((rows, "train"), (held_out, "test")):
+    for drawn, apart in ((rows, False), (held_out, True)):
         parts = [part for one in drawn for part in one.turns[0].parts]
-        scenes = [part.scene for part in parts if isinstance(part, Seen)]
-        assert len(scenes) == 32 and {scene.split for scene in scenes} == {split}
+        things = [part.scene.things[0] for part in parts if isinstance(part, Seen)]
+        assert len(things) == 32
+        assert all((thing.place in pictures.HELD_OUT_PLACES) == apart for thing in things)
     assert not {one.question for one in rows} & {one.question for one in held_out}
     assert {one.answer for one in rows} == {one.answer for one in held_out}
     assert len({one.answer for one in rows}) == 16
