@@ -137,9 +137,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     from omni.media.limits import SHARED, set_limits
 
     words = Words(flags.lang)
-    serve.check_model(flags.model)
-    for name in flags.adapter:
-        serve.check_adapter(name)
+    serve.check_files(flags.model, flags.adapter)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
     shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it
@@ -153,15 +151,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     atexit.register(sessions.close)
     signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    engine = Engine(
-        EngineSettings(
-            flags.model,
-            flags.quantization,
-            flags.device,
-            adapters=tuple(flags.adapter),
-            adapter=next(iter(flags.adapter), ""),
-        )
-    )
+    engine = Engine(settings(flags))
     library = owner_library() if options.private else None
     page = build(engine, sessions, words, library, owner=options.owner)
     address = served_at(page, words, options, port)
@@ -172,6 +162,17 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     if not (serve.is_loopback(host) or options.share or serve.on_space()):
         print(words.say(words.of(None), "no-microphone"))
     return engine, sessions
+
+
+def settings(flags: argparse.Namespace) -> EngineSettings:
+    """What to load; of several adapters the first one answers."""
+    return EngineSettings(
+        flags.model,
+        flags.quantization,
+        flags.device,
+        adapters=tuple(flags.adapter),
+        adapter=next(iter(flags.adapter), ""),
+    )
 
 
 def served_at(page: gr.Blocks, words: Words, options: ServeOptions, port: int | None) -> str:

@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 from argparse import Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -132,6 +132,13 @@ def check_model(name: str) -> None:
         return
     checkpoint = Checkpoint(folder, name)
     _ = checkpoint.config, checkpoint.weight_files
+
+
+def check_files(model: str, adapters: Iterable[str]) -> None:
+    """:func:`check_model`, and :func:`check_adapter` of each."""
+    check_model(model)
+    for name in adapters:
+        check_adapter(name)
 
 
 def check_adapter(name: str) -> None:
