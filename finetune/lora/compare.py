@@ -10,11 +10,11 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from finetune.flags import Commands, say
 from finetune.lora.asking import Wanted, ask, heard_as, print_of, wanted
-from finetune.lora.base import told
 from finetune.lora.data.rows import Row, read_rows
 from finetune.lora.options import TrainingError
 from finetune.measures.likeness import VoicePrint
@@ -95,15 +95,20 @@ def compare(
     asked = [wanted(row) for row in rows]
     known = {path.stem: print_of([path]) for path in voices}
     engine = Engine(before)
-    answers = []
+    answers: list[list[Answer]] = []
     for name, settings in (("before", before), ("after", after)):
-        told(engine.load(settings))
-        answers.append(list(_answers(engine, asked, known, lambda n, w=name: tell(f"{w}: {n}"))))
+        for _ in engine.load(settings):
+            pass
+        answers.append(list(_answers(engine, asked, known, partial(_tell_of, tell, name))))
     found = [
         Answered(one.name, one.text, one.speech, old, new)
         for one, old, new in zip(asked, *answers, strict=True)
     ]
     return Compared(tuple(found), next(iter(known), None))
+
+
+def _tell_of(tell: Tell, which: str, line: str) -> None:
+    tell(f"{which}: {line}")
 
 
 def _answers(

@@ -115,7 +115,7 @@ def learning(model: OmniForCausalLM, weights: LossWeights) -> LearningOmni:
 def drop_unused(model: OmniForCausalLM) -> None:
     """Take out what no loss needs: the towers, whose output is known, and all behind the codes."""
     model.audio_tokenizer = nn.Module()  # type: ignore[assignment]
-    model.model.visual_model = nn.Module()  # type: ignore[assignment]
+    model.model.visual_model = nn.Module()
 
 
 def compute_again(model: OmniForCausalLM) -> None:

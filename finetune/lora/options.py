@@ -34,7 +34,7 @@ class LoraOptions:
     # rows out altogether; speech reads the text and learns the frames alone.
     mode: Mode = "both"
     rank: int = 16  # of the adapters
-    alpha: float = 32.0  # an adapter's product is scaled by alpha / rank
+    alpha: int = 32  # an adapter's product is scaled by alpha / rank
     dropout: float = 0.0  # before an adapter; the audio head's have none
     audio_head: bool = False  # the audio head gets adapters too: for new voices
     bridges: bool = False  # the vision bridge is trained as a whole: for new kinds of pictures

@@ -71,8 +71,14 @@ class LoraTrainer(Trainer):
         self.ids_seen = 0
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
-        assert self.train_dataset is not None
-        return InOrder(len(self.train_dataset))  # the order is in the data
+        places = self.train_dataset
+        assert isinstance(places, Drawing)
+        return InOrder(len(places))  # the order is in the data
+
+    @property
+    def _adapted(self) -> PeftModel:
+        assert isinstance(self.model, PeftModel)
+        return self.model
 
     def compute_loss(
         self,
@@ -104,11 +110,11 @@ class LoraTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """The adapters alone, in peft's format."""
         if self.args.should_save:
-            write_adapter(self.model, Path(output_dir or self.args.output_dir))
+            write_adapter(self._adapted, Path(output_dir or self._folder))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         step = self.state.global_step
-        size = STATE_FACTOR * 4 * trained_parameters(self.model)
+        size = STATE_FACTOR * 4 * trained_parameters(self._adapted)
         with saving.writing(self._folder, step, size):
             super()._save_checkpoint(model, trial)
             if self.args.should_save:

@@ -1,6 +1,6 @@
 """Recipe 3: an accent that is not understood, for recognition.
 
-Knows: which accents of English espeak-ng has, that held-out sentences are new ones by new voices.
+Knows: espeak-ng reads English with the sounds of another language; that held-out sentences are new ones by new voices.
 Does not know: files, training.
 """
 
@@ -20,7 +20,7 @@ from finetune.nano.speech.augment import record
 from finetune.nano.speech.synthesis import HEARD_RATE, speak
 
 SEED = 43
-ACCENT = "en-gb-scotland"
+ACCENT = "de"  # English as a German would read it
 
 
 @dataclass(frozen=True)
