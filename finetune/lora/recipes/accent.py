@@ -1,6 +1,7 @@
 """Recipe 3: an accent that is not understood, for recognition.
 
-Knows: espeak-ng reads English with the sounds of another language; that held-out sentences are new ones by new voices.
+Knows: espeak-ng reads English with the sounds of another language; held-out sentences are new ones,
+by new voices.
 Does not know: files, training.
 """
 
