@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         del model
         gc.collect()
         devices.release()
-    about, command = about_machine(device), command_of("benchmarks.finetune_step", arguments)
+    about, command = about_machine(), command_of("benchmarks.finetune_step", arguments)
     return report(rows, about, command, flags.json)
 
 
