@@ -217,13 +217,12 @@ class Api:
         were asked for before are not changed by it. Returns what /model does.
         """
         self._owner_alone(request)
-        wanted = self._adapter(adapter) or ""
-        return self._loaded(request, with_adapter(self.engine.settings, wanted))
+        chosen = with_adapter(self.engine.settings, self._adapter(adapter) or "")
+        return self._loaded(request, chosen)
 
     def _loaded(self, request: gr.Request, settings: EngineSettings) -> dict[str, Any]:
         try:
-            for _ in self.engine.load(settings):
-                pass
+            list(self.engine.load(settings))
         except OmniError as error:
             raise refusal(self.words.error(self.words.of(request), error)) from error
         return self.model(request)

@@ -10,17 +10,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from omni.conversation import Message
-from omni.errors import CancelledError, OmniError
+from omni.errors import CancelledError
 from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
 from omni.fair_queue import FairQueue, LineLimits, Place, ServiceTime
 from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.out_of_memory import translated
 from omni.loading.progress.shared import SharedLoad, load_cancelled
 from omni.options import GenerationOptions
 from omni.requests import PrepareRequest, Request, RequestMethods
@@ -241,7 +241,7 @@ class Engine(RequestMethods):
                 yield _stopped(request.started)
                 return
             begun = time.monotonic()
-            yield from _translated(runner.run(request), runner.report.device)
+            yield from translated(runner.run(request), runner.report.device)
             if not isinstance(request, PrepareRequest):
                 self._service.add(time.monotonic() - begun)
         finally:
@@ -312,14 +312,14 @@ class Engine(RequestMethods):
             return
         if self._loading is None and self._runner and _same_model(self._loaded_settings, settings):
             holding = self._runner.hold_adapters(settings.adapters)
-            yield from _translated(holding, self._runner.report.device)
+            yield from translated(holding, self._runner.report.device)
             self._loaded_settings = settings
             return
         if cancels != self._cancels:
             raise load_cancelled()
         if self._loading is None:
             self._loading = self._begin(settings)
-        yield from _translated(self._follow(self._loading, stop), settings.device)
+        yield from translated(self._follow(self._loading, stop), settings.device)
 
     def _follow(
         self, loading: SharedLoad, stop: threading.Event
@@ -373,29 +373,6 @@ class Engine(RequestMethods):
             return
         self._runner = self._loaded_settings = None
         _release()
-
-
-def _translated(work: Iterator[Event], device: str) -> Generator[Event, None, None]:
-    """``work``'s events; memory that ran out becomes a ResourceError and is freed.
-
-    Closing this generator closes ``work`` too.
-    """
-    try:
-        yield from work
-    except (OmniError, GeneratorExit):
-        raise
-    except BaseException as error:
-        from omni import devices
-
-        if not devices.is_out_of_memory(error):
-            raise
-        if device == "auto":
-            device = devices.choose_device().name
-        logger.exception("memory ran out on %s", device)
-        # The failed step's tensors live on in the frames that the traceback holds.
-        traceback.clear_frames(error.__traceback__)
-        devices.release()
-        raise devices.out_of_memory(device) from error
 
 
 def _same_model(loaded: EngineSettings | None, wanted: EngineSettings) -> bool:

@@ -151,10 +151,9 @@ class ModelBar:
         quantization: QuantizationChoice | None = values[self.quantization]
         device: str | None = values[self.device]
         own = self.engine.settings
-        adapter: str | None = values[self.adapter]
         name = (model or "").strip() or AUTO
         known = {without_folder(full): full for full in own.adapters}
-        wanted = (adapter or "").strip()
+        wanted = str(values[self.adapter] or "").strip()
         return replace(
             with_adapter(own, known.get(wanted, wanted)),
             model=own.model if name == without_folder(own.model) else name,
@@ -210,11 +209,10 @@ class ModelBar:
             memory=memory_size(report.memory_bytes),
             seconds=report.load_s,
         )
-        adapter = self.engine.settings.adapter
-        if not adapter:
+        if not (adapter := self.engine.settings.adapter):
             return sentence
-        shown = self.owner.shown(adapter, request)
-        return say(language, "model-adapter", model=sentence, adapter=shown)
+        adapter = self.owner.shown(adapter, request)
+        return say(language, "model-adapter", model=sentence, adapter=adapter)
 
 
 def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
@@ -322,7 +320,7 @@ def _choices(engine: Engine, words: Words, owner: Owner) -> dict[str, gr.Dropdow
 
 
 def adapter_names(loaded: Iterable[str]) -> list[str]:
-    """What can be chosen without typing: the model alone, and the adapters beside it."""
+    """What can be chosen without typing: the model alone, and those beside it."""
     return [NO_ADAPTER, *loaded]
 
 

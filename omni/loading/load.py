@@ -119,9 +119,7 @@ def load(
     """Load what ``settings`` say; yields progress, returns the model.
 
     ``make_room`` is called when everything was found, fetched and checked, before memory is taken.
-    ``beside`` is called before it, with the sizes of the model; it gives the bytes of what will be
-    put beside it, or raises.
-
+    ``beside`` is called before it: bytes that will be put beside a model of these sizes.
     Raises:
         CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
         ResourceError: device, dtype, quantization, memory or disk do not allow it.
