@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 import gradio as gr
@@ -20,10 +21,11 @@ from gradio.components import Component
 
 from demos.base.events import refusal
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import Owner, without_folder
 from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
+from demos.tabs.spec import Keep
 from demos.tabs.tab import MAX_TURNS_AT_ONCE
 from demos.tabs.video import has_sound_to_hear
 from demos.turns.chat import Entry, Thread
@@ -96,10 +98,11 @@ class Api:
         Returns the answer's text (as far as it has come, while it is produced), the spoken answer
         as a WAV file (at the end), and the statistics of the turn (at the end).
         """
-        keep = keeper(self._session(request))
+        session = self._session(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-            parts = _message(keep, text, audio, images, video)
+        def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+            keep = keeper(session, stop)
+            parts = _message(keep, text, audio, images, video, stop)
             prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
             return parts, replace(prompt, voice=_voice(keep, voice, voice_text))
 
@@ -125,10 +128,11 @@ class Api:
 
         audio: the file. language: of errors, as in /chat. Returns the text and the statistics.
         """
-        keep = keeper(self._session(request))
+        session = self._session(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-            return _message(keep, "", audio, None, None), SystemPrompt()
+        def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+            keep = keeper(session, stop)
+            return _message(keep, "", audio, None, None, stop), SystemPrompt()
 
         for view in self._run(request, Thread(), Ask(prepare, False, language, task="transcribe")):
             yield view.said, statistics(view.end) if view.end else {}
@@ -149,11 +153,12 @@ class Api:
         same seed gives the same speech. system: how to say it, as in a system prompt ("Speak
         slowly."). Returns a WAV file and the statistics.
         """
-        keep = keeper(self._session(request))
+        session = self._session(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+        def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+            spoken = _voice(keeper(session, stop), voice, voice_text)
             prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
-            return (Text(text),), replace(prompt, voice=_voice(keep, voice, voice_text))
+            return (Text(text),), replace(prompt, voice=spoken)
 
         ask = Ask(prepare, True, language, change=_seeded(seed), task="read")
         *_, last = self._run(request, Thread(), ask)
@@ -164,19 +169,19 @@ class Api:
             raise gr.Error(answer.note)  # all that was asked for is lost
         return _path(answer.sound), _told(last.end, answer)
 
-    def model(self) -> dict[str, Any]:
+    def model(self, request: gr.Request) -> dict[str, Any]:
         """What is loaded, and what the next request runs with (it is loaded then)."""
         report, settings = self.engine.report, self.engine.settings
         loaded = asdict(report) if report else None
         if loaded:
-            loaded["checkpoint"] = self.owner.shown(loaded["checkpoint"])
+            loaded["checkpoint"] = self.owner.shown(loaded["checkpoint"], request)
         return {
             "loaded": loaded,
             "settings": asdict(settings)
             | {
-                "model": self.owner.shown(settings.model),
-                "adapter": self.owner.shown(settings.adapter) or NO_ADAPTER,
-                "adapters": list(map(self.owner.shown, settings.adapters)),
+                "model": self.owner.shown(settings.model, request),
+                "adapter": self.owner.shown(settings.adapter, request) or NO_ADAPTER,
+                "adapters": [self.owner.shown(name, request) for name in settings.adapters],
             },
             "busy": self.engine.busy,
         }
@@ -196,14 +201,13 @@ class Api:
         """
         self._owner_alone(request)
         model, device, own = model.strip(), device.strip(), self.engine.settings
-        language = self.words.of(request)
         settings = replace(
             own,
             model=model or own.model,
             quantization=quantization or own.quantization,
             device=device or own.device,
         )
-        return self._loaded(settings, language)
+        return self._loaded(request, settings)
 
     def use_adapter(self, request: gr.Request, adapter: str = "") -> dict[str, Any]:
         """Have an adapter answer from now on, for everybody; the model is not loaded again for it.
@@ -213,23 +217,22 @@ class Api:
         were asked for before are not changed by it. Returns what /model does.
         """
         self._owner_alone(request)
-        wanted = self._adapter(adapter) or ""
-        return self._loaded(with_adapter(self.engine.settings, wanted), self.words.of(request))
+        chosen = with_adapter(self.engine.settings, self._adapter(adapter) or "")
+        return self._loaded(request, chosen)
 
-    def _loaded(self, settings: EngineSettings, language: PageLanguage) -> dict[str, Any]:
+    def _loaded(self, request: gr.Request, settings: EngineSettings) -> dict[str, Any]:
         try:
-            for _ in self.engine.load(settings):
-                pass
+            list(self.engine.load(settings))
         except OmniError as error:
-            raise refusal(self.words.error(language, error)) from error
-        return self.model()
+            raise refusal(self.words.error(self.words.of(request), error)) from error
+        return self.model(request)
 
     def _adapter(self, given: str) -> str | None:
         """The name that the engine has for the one that a script calls ``given``; None: none."""
         name = given.strip()
         if name == NO_ADAPTER:
             return ""
-        known = {self.owner.shown(full): full for full in self.engine.settings.adapters}
+        known = {without_folder(full): full for full in self.engine.settings.adapters}
         return known.get(name, name) or None
 
     def unload_model(self, request: gr.Request) -> dict[str, Any]:
@@ -238,7 +241,7 @@ class Api:
         if self.engine.busy:
             raise refusal(self.words.say(self.words.of(request), "model-busy"))
         self.engine.unload()
-        return self.model()
+        return self.model(request)
 
     def _owner_alone(self, request: gr.Request) -> None:
         """Refuse before anything of what is asked for is looked at."""
@@ -254,7 +257,7 @@ class Api:
             yield view
 
     def _session(self, request: gr.Request) -> Session:
-        return self.sessions.get(request.session_hash)
+        return self.sessions.of(request)
 
 
 def statistics(end: TurnEnd) -> dict[str, Any]:
@@ -355,20 +358,21 @@ def _endpoint(
 
 
 def _message(
-    keep: Callable[[str], Path],
+    keep: Keep,
     text: str,
     audio: str | None,
     images: list[str] | None,
     video: str | None,
+    stop: Event,
 ) -> tuple[Part, ...]:
-    parts: list[Part] = [Image(keep(path)) for path in images or ()]
+    parts: list[Part] = [Image(keep(path, "picture")) for path in images or ()]
     if video:
-        clip = keep(video)
+        clip = keep(video, "clip")
         parts.append(Video(clip))
-        if has_sound_to_hear(clip):
+        if has_sound_to_hear(clip, stop):
             parts.append(Audio(clip))
     if audio:
-        parts.append(Audio(keep(audio)))
+        parts.append(Audio(keep(audio, "sound")))
     if text.strip():
         parts.append(Text(text.strip()))
     if not parts:
@@ -379,11 +383,13 @@ def _message(
     return tuple(parts)
 
 
-def _voice(keep: Callable[[str], Path], voice: str | None, says: str) -> VoicePrompt | None:
+def _voice(keep: Keep, voice: str | None, says: str) -> VoicePrompt | None:
     if not voice:
         return None
     transcript = says.strip()
-    return VoicePrompt(keep(voice), "example" if transcript else "system", transcript or None)
+    return VoicePrompt(
+        keep(voice, "sound"), "example" if transcript else "system", transcript or None
+    )
 
 
 def _seeded(seed: float | None) -> Callable[[GenerationOptions], GenerationOptions]:

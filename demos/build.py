@@ -6,22 +6,29 @@ Does not know: what is inside the panels and tabs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from demos.api import build_api
 from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
-from demos.base.gradio_internals import leave_no_empty_files
+from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_empty_files
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
+from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
-from demos.panels.header import CHOOSE_JS, build_header
-from demos.panels.model_bar import ModelBar, build_model_bar, connect_model_bar
+from demos.panels.header import CHOOSE_JS, build_header, skip_link
+from demos.panels.model_bar import (
+    ModelBar,
+    build_model_bar,
+    connect_model_bar,
+    speaks_slowly,
+)
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
@@ -30,6 +37,7 @@ from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
 from demos.tabs.video import VIDEO
 from demos.turns.sessions import Sessions
+from demos.turns.uploads import Uploads
 from demos.voices.build import BuiltVoice, build_voice_panel
 from demos.voices.library import VoiceLibrary
 
@@ -38,7 +46,6 @@ if TYPE_CHECKING:
 
 TITLE = "Omni"
 TABS = (AUDIO, VIDEO, IMAGE)
-OWNER = Owner()
 
 
 def build(
@@ -48,6 +55,7 @@ def build(
     library: VoiceLibrary | None = None,
     tabs: Sequence[TabSpec] = TABS,
     owner: Owner = OWNER,
+    note: str | None = None,
 ) -> gr.Blocks:
     """The page around one engine; every visitor gets a session of ``sessions``.
 
@@ -55,27 +63,39 @@ def build(
         library: where voices are kept; None: each session's own (see build_voice_panel).
         tabs: what the page offers, in this order.
         owner: who may change the model.
+        note: the word of what every visitor should know; None: nothing.
     """
     if not owner.private:
         words = words.for_others()
     leave_no_empty_files()
+    believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
+        skip_link(words)
         with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
-            voice = build_voice_panel(engine, sessions, words, library)
+            voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
         language = build_header(words)
+        if note is not None:
+            gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         bar = build_model_bar(engine, words, owner)
-        connect_model_bar(bar, parameters.follow)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, bar)
+        text_first = _text_first(engine, built)
+
+        def loaded(event: Event) -> None:
+            parameters.follow(event)
+            text_first(event.then)
+
+        connect_model_bar(bar, loaded)
+        text_first(page.load)
         gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
         page.load(bar.render_all, None, bar.all, api_name="model_status", **QUIET)
         voice.greet(page.load)
 
         def arrive(request: gr.Request) -> None:
-            sessions.get(request.session_hash).page = True
+            sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
         _connect_language(page, language, words, bar, voice, built)
@@ -84,7 +104,23 @@ def build(
             sessions.leave(request.session_hash)
 
         page.unload(leave)
+    page.before.append(
+        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
+    )
     return page
+
+
+def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:
+    """Connects an event: where speech takes longer than it lasts, it is spoken by choice alone."""
+    boxes = [tab.speak for tab in tabs]
+
+    def choose() -> list[Any]:
+        return [gr.update(value=False) if speaks_slowly(engine) else gr.skip() for _ in boxes]
+
+    def connect(event: Callable[..., Event]) -> None:
+        event(choose, None, boxes, queue=False, **QUIET)
+
+    return connect
 
 
 def _build_tabs(
@@ -93,6 +129,8 @@ def _build_tabs(
     """The tabs, with Live in those that have it."""
     live = LiveDesk()
     built = []
+    if not any(spec.live for spec in specs):
+        gr.Markdown(context.words.static("live-absent"), elem_classes=["hint"])
 
     def changed(turn: Event) -> None:  # a turn may have loaded the model
         bar.follow(turn)
@@ -101,10 +139,12 @@ def _build_tabs(
     with gr.Tabs(elem_id="tabs"):
         for spec in specs:
             tab = build_tab(spec, context, changed)
+            for asked in (tab.send.click, tab.text.submit):
+                asked(bar.begin_watch, None, bar.watch, queue=False, **QUIET)
             built.append(tab)
             if spec.live is not None:
                 build_live(tab, context, live, bar.follow, camera=spec.live == "camera")
-    page.beside += [live.route(), *context.voice_lines.routes()]
+    page.beside += [live.route(), *context.voice_lines.routes(), health_route(context.engine)]
     return built
 
 

@@ -11,7 +11,6 @@ import argparse
 import atexit
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -24,10 +23,11 @@ from typing import TYPE_CHECKING
 from demos.base.word_files import page_languages, read_words
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError, ResourceError
+from omni.fair_queue import LineLimits
 from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
-from omni.settings import QUANTIZATIONS
+from omni.settings import QUANTIZATIONS, positive
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STARTS_AT_ONCE = 5  # programs that may be after the same port
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 0  # exit codes
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -55,12 +55,25 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME_OR_FOLDER",
         help="what fine-tuning has learnt; may be repeated, the first one answers",
     )
+    add(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help="reduce larger pictures to so many pixels; default: the checkpoint's limit, on a CPU "
+        "what it reads in less than half a minute",
+    )
+    add("--keep-quantized", action="store_true", help="keep 8 or 4 bits on the disk when they load")
     add("--host", help="address to serve on (127.0.0.1: this machine alone; 0.0.0.0: the network)")
     add("--port", type=int, help="default: the first free one from 7860 on")
+    add("--https", action="store_true", help="serve https with a self-made certificate")
+    add("--ssl-certfile", metavar="FILE", help="serve https with this certificate (PEM)")
+    add("--ssl-keyfile", metavar="FILE", help="the key of the certificate (PEM)")
+    add("--root-path", default="", metavar="PATH", help="where a proxy serves the page, as /omni")
     add("--share", action="store_true", help="also make a public https link through gradio.live")
     add("--auth", action="append", default=[], metavar="USER:PASSWORD", help="ask for a login")
     add("--no-auth", action="store_true", help="no password, though the page is open to others")
     add("--let-visitors-load", action="store_true", help="visitors may change the model, too")
+    add("--keep-voices", action="store_true", help="keep saved voices, for all who reach the page")
     add(
         "--allow-host",
         action="append",
@@ -68,14 +81,41 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="a name under which a proxy serves this page; may be repeated; *: any",
     )
+    add(
+        "--wait-per-address",
+        type=_count,
+        default=LineLimits.address,
+        metavar="N",
+        help="requests that may wait from one address where others reach the page",
+    )
+    add("--replicas", type=_count, default=1, metavar="N", help="models side by side, a GPU each")
+    add(
+        "--daily-minutes",
+        type=_count,
+        metavar="N",
+        help="minutes of answering that an address has in 24 hours where others reach the page",
+    )
     languages = ("auto", *page_languages())
     add("--lang", choices=languages, default="auto", help="auto: the browser's language")
     add("--verbose", action="store_true", help="log what happens")
     return parser.parse_args(arguments)
 
 
+def _count(text: str) -> int:
+    """A flag's value that counts something.
+
+    Raises:
+        ValueError: it is no whole number above zero.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def program() -> int:
     """:func:`main` as the program: its end is an end also in the middle of turns."""
+    ending.heed(TERMINATED)
     return ending.run_program(main)
 
 
@@ -117,8 +157,8 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     named = os.environ.pop("GRADIO_SERVER_NAME", "")  # Gradio itself tries it as IPv4 alone
     host = flags.host or named
     host = host.strip().removeprefix("[").removesuffix("]")
-    port = environment_port()
-    port = port if flags.port is None else flags.port
+    port = whole_number("GRADIO_SERVER_PORT") if flags.port is None else flags.port
+    flags.share = flags.share or environment_share()
     prepare_places()
     prepare_network(own=[host] if host else ())
 
@@ -128,7 +168,8 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     check_version()
     from demos import serve
     from demos.base.languages import Words
-    from demos.build import build
+    from demos.build import TABS, build
+    from demos.hosting import zero
     from demos.turns.listeners import Listeners
     from demos.turns.room import SHARED_QUOTA
     from demos.turns.sessions import PAGE_LAG_S, Sessions, new_root, script_idle_s
@@ -137,6 +178,8 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     from omni.media.limits import SHARED, set_limits
 
     words = Words(flags.lang)
+    if zero.lent():
+        zero.begin()  # before anything looks for a GPU
     serve.check_files(flags.model, flags.adapter)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
@@ -149,30 +192,69 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
         set_limits(SHARED)
         sessions.quota = SHARED_QUOTA
     atexit.register(sessions.close)
-    signal.signal(signal.SIGTERM, terminated)
     os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
-    engine = Engine(settings(flags))
-    library = owner_library() if options.private else None
-    page = build(engine, sessions, words, library, owner=options.owner)
+    sessions.address_of = options.visitors.asks
+    engine = engine_of(flags)
+    library = owner_library() if options.private or options.keep_voices else None
+    tabs = [replace(tab, live=None) for tab in TABS] if zero.lent() else TABS
+    note = "shared-note" if options.share else None
+    page = build(engine, sessions, words, library, tabs, options.owner, note)
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
-    print(f"Ready: {address}", flush=True)
-    if warning := serve.warning(options, words):
-        print(warning, flush=True)
-    if not (serve.is_loopback(host) or options.share or serve.on_space()):
-        print(words.say(words.of(None), "no-microphone"))
+    announce(address, host, options, words, bool(page.share_url))
     return engine, sessions
 
 
-def settings(flags: argparse.Namespace) -> EngineSettings:
-    """What to load; of several adapters the first one answers."""
-    return EngineSettings(
+def announce(address: str, host: str, options: ServeOptions, words: Words, linked: bool) -> None:
+    """Say where the page is, who reaches it, and what its visitors will miss.
+
+    Args:
+        linked: whether there is a public link.
+    """
+    from demos import serve
+
+    language = words.of(None)
+    print(f"Ready: {address}", flush=True)
+    if options.share and not linked:
+        print(words.say(language, "share-failed"), flush=True)
+    if warning := serve.warning(options, words):
+        print(warning, flush=True)
+    https = options.certificate
+    if https is not None and https.made_here:
+        print(words.say(language, "own-certificate", fingerprint=https.fingerprint))
+    elif not (https or serve.is_loopback(host) or options.share or serve.on_space()):
+        print(words.say(language, "no-microphone"))
+
+
+def engine_of(flags: argparse.Namespace) -> Engine:
+    """The engine that the flags ask for; on a ZeroGPU Space with its model.
+
+    Raises:
+        OmniError: a variable, or there a model, that cannot be followed.
+    """
+    from demos.hosting import zero
+    from demos.hosting.allowance import Allowance, MeteredEngine, MeteredReplicas
+    from omni.replicas.engine import Replicas
+
+    settings = EngineSettings(
         flags.model,
         flags.quantization,
         flags.device,
+        keep_quantized=flags.keep_quantized,
+        max_pixels=flags.max_pixels,
         adapters=tuple(flags.adapter),
         adapter=next(iter(flags.adapter), ""),
     )
+    line = LineLimits(address=flags.wait_per_address)
+    if zero.lent():
+        return zero.engine(settings, line)
+    minutes = flags.daily_minutes or whole_number("OMNI_DAILY_MINUTES")
+    count = flags.replicas
+    if minutes and count > 1:
+        return MeteredReplicas(Allowance(minutes), settings, count, line)
+    if minutes:
+        return MeteredEngine(Allowance(minutes), settings, line=line)
+    return Replicas(settings, count, line) if count > 1 else Engine(settings, line=line)
 
 
 def served_at(page: gr.Blocks, words: Words, options: ServeOptions, port: int | None) -> str:
@@ -195,24 +277,29 @@ def served_at(page: gr.Blocks, words: Words, options: ServeOptions, port: int | 
     raise AssertionError("the last try returns or raises")
 
 
-def environment_port() -> int | None:
-    """The port that GRADIO_SERVER_PORT asks for.
+def whole_number(name: str) -> int | None:
+    """The number that a variable of the environment holds; None: it is not set.
 
     Raises:
         ResourceError: ``variable-number``.
     """
-    value = os.environ.get("GRADIO_SERVER_PORT", "").strip()
+    value = os.environ.get(name, "").strip()
     if not value:
-        os.environ.pop("GRADIO_SERVER_PORT", None)  # Gradio reads it as a number
+        os.environ.pop(name, None)  # Gradio reads some of them as numbers
         return None
     if not value.isdecimal():
         raise ResourceError(
             "variable-number",
             "The environment variable {name} must be a whole number, not {value}.",
-            name="GRADIO_SERVER_PORT",
+            name=name,
             value=value,
         )
     return int(value)
+
+
+def environment_share() -> bool:
+    """Whether GRADIO_SHARE asks for a public link; Gradio itself looks at it where nobody says."""
+    return os.environ.get("GRADIO_SHARE", "").strip().lower() in ("true", "1", "yes")
 
 
 def upload_folder() -> Path | None:
@@ -256,12 +343,6 @@ def sentence(language: str, error: OmniError) -> str:
     return said.format(**error.params) if said else str(error)
 
 
-def terminated(*_: object) -> None:
-    """End the program, once: what follows while it tidies up is not heard."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(0)
-
-
 def end(engine: Engine, sessions: Sessions) -> None:
     """Whatever is under way stops; no new turn begins."""
     if threading.current_thread() is threading.main_thread():
@@ -274,7 +355,7 @@ def wait() -> None:
     """Until the program is interrupted or told to end."""
     never = threading.Event()
     while not never.wait(ending.SIGNAL_S):
-        pass
+        ending.obey(TERMINATED)
 
 
 def refuse(sentence: str) -> int:

@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 from argparse import Namespace
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,18 +22,23 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from demos.base import theme
+from demos.base.compressed import Compressed
 from demos.base.gradio_internals import (
     end_silent_connections,
     keep_uploads_apart,
+    light_sessions,
     rest_queue,
+    watch_uploads,
 )
 from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names
 from demos.base.languages import Words
-from demos.base.owner import Owner
-from demos.base.page import routes_beside
+from demos.base.owner import Owner, Visitors
+from demos.base.page import doors_of, routes_beside
 from demos.base.safe_headers import SafeHeaders
+from demos.hosting.certificate import Certificate, given, made
 from omni.errors import OmniError
 from omni.loading.adapters.files import find_adapter
 from omni.loading.checkpoint import Checkpoint
@@ -43,13 +48,20 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 FIRST_PORT = 7860
 PORTS_TRIED = 100
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name; omni.loading.hub would import torch
+# owner/name or owner/name@revision; omni.loading.hub would import the Hub's client.
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+HOSTS_VARIABLE = "OMNI_ALLOW_HOST"  # environment: names as for --allow-host, with commas between
+_ROOT = re.compile(r"(https?://[^/\s?#]+)?(/[^\s?#/]+)*")
 MAX_UPLOAD = "500mb"
 MAX_THREADS = 128  # of handlers: more than turns may wait, so that everything else goes on
+SESSIONS_KEPT = 1000  # of what stands in a page; the oldest go when there are more
 SILENT_S = 30.0  # without a sign of the other side: the connection is dead
 USER = "omni"  # of a login that was made up
 PASSWORD_BYTES = 12  # of chance in its password
 QUEUE_REST_S = 0.01  # between Gradio's looks into its empty queue
+# Of the environment: user:password, several with spaces between. Other than the flag's, it stands
+# in no list of processes; a container and a Space keep it as a secret.
+AUTH_VARIABLE = "OMNI_AUTH"
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +86,9 @@ class ServeOptions:
     allow_hosts: tuple[str, ...] = ()
     visitors_load: bool = False
     made_up: bool = False
+    root_path: str = ""  # under which a proxy serves the page: /omni, or a whole address
+    certificate: Certificate | None = None  # None: http
+    keep_voices: bool = False  # saved voices stay, for all who reach the page
 
     @property
     def private(self) -> bool:
@@ -88,7 +103,13 @@ class ServeOptions:
     @property
     def owner(self) -> Owner:
         """Who may change the model."""
-        return Owner(self.private, self.visitors_load)
+        return Owner(self.private, self.visitors_load, self.keep_voices)
+
+    @property
+    def visitors(self) -> Visitors:
+        """How visitors are told apart by their addresses."""
+        behind = self.share or bool(self.allow_hosts) or on_space()
+        return Visitors(not self.private, behind, inner=self.share or on_space())
 
 
 def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
@@ -97,17 +118,40 @@ def options_of(flags: Namespace, host: str, port: int) -> ServeOptions:
     Raises:
         ServeError: a login of another form.
     """
+    certificate = given(flags.ssl_certfile, flags.ssl_keyfile)
+    if flags.https and certificate is None:
+        certificate = made(host)
+    logins = flags.auth or os.environ.get(AUTH_VARIABLE, "").split()
     options = ServeOptions(
         host,
         port,
         flags.share,
-        tuple(map(login, flags.auth)),
-        tuple(flags.allow_host),
+        tuple(map(login, logins)),
+        (*flags.allow_host, *named_hosts()),
         flags.let_visitors_load,
+        root_path=root_of(flags.root_path),
+        certificate=certificate,
+        keep_voices=flags.keep_voices,
     )
     if options.auth or flags.no_auth or on_space() or not options.open:
         return options
     return replace(options, auth=((USER, secrets.token_urlsafe(PASSWORD_BYTES)),), made_up=True)
+
+
+def root_of(text: str) -> str:
+    """The path, or the whole address, under which a proxy serves the page.
+
+    Raises:
+        ServeError: ``root-path``.
+    """
+    root = (text or os.environ.get("GRADIO_ROOT_PATH", "")).strip().rstrip("/")
+    if root and not _ROOT.fullmatch(root):
+        raise ServeError(
+            "root-path",
+            "--root-path must look like /omni or https://example.org/omni, not {value}.",
+            value=text,
+        )
+    return root
 
 
 def warning(options: ServeOptions, words: Words) -> str:
@@ -153,6 +197,11 @@ def check_adapter(name: str) -> None:
         pass
 
 
+def named_hosts() -> tuple[str, ...]:
+    """What the environment adds to ``--allow-host``: where nobody can give flags, as on a Space."""
+    return tuple(filter(None, map(str.strip, os.environ.get(HOSTS_VARIABLE, "").split(","))))
+
+
 def on_space() -> bool:
     """Whether this runs as a Hugging Face Space, whose proxy must reach the server."""
     return "SPACE_ID" in os.environ
@@ -174,7 +223,7 @@ def login(text: str) -> tuple[str, str]:
     """
     user, colon, password = text.partition(":")
     if not (user and colon and password):
-        raise ServeError("login-form", "--auth must look like user:password.")
+        raise ServeError("login-form", "--auth and OMNI_AUTH must look like user:password.")
     return user, password
 
 
@@ -236,11 +285,18 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
     page.queue(default_concurrency_limit=4)
     rest_queue(page, QUEUE_REST_S)
     keep_uploads_apart()
-    hosts = hosts_of(options)
+    light_sessions()
+    watch_uploads()
+    hosts, certificate = hosts_of(options), options.certificate
+    behind = partial(_behind_the_door, hosts, options.visitors, doors_of(page))
     _, address, shared = page.launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
+        root_path=options.root_path,
+        ssl_certfile=str(certificate.file) if certificate else None,
+        ssl_keyfile=str(certificate.key) if certificate else None,
+        ssl_verify=False,  # of the page's look at itself, when it starts
         auth=list(options.auth) or None,
         i18n=words.i18n(),
         theme=theme.theme(),
@@ -250,6 +306,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         max_threads=MAX_THREADS,
+        state_session_capacity=SESSIONS_KEPT,
         run_history=False,
         ssr_mode=False,
         mcp_server=False,
@@ -258,7 +315,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         inbrowser=False,
         quiet=True,
         prevent_thread_lock=True,
-        app_kwargs={"lifespan": partial(_behind_the_door, hosts), "routes": routes_beside(page)},
+        app_kwargs={"lifespan": behind, "routes": routes_beside(page)},
     )
     end_silent_connections(page, SILENT_S)
     if not isinstance(page.app.middleware_stack, SafeHeaders):
@@ -271,19 +328,29 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
 
 def hosts_of(options: ServeOptions) -> Hosts:
     """The names under which the page is reached; that of a share link is known once it is there."""
-    given = {options.host, *options.allow_hosts}
-    if on_space():
-        given |= {os.environ.get("SPACE_HOST", ""), ".hf.space"}
+    named = {options.host, *options.allow_hosts}
+    if "//" in options.root_path:
+        named.add(host_of(urlsplit(options.root_path).netloc))
+    if on_space():  # with a domain of one's own the variable names several
+        named |= {*os.environ.get("SPACE_HOST", "").split(","), ".hf.space"}
     local = is_loopback(options.host) and not on_space()
-    return Hosts(local, names(given))
+    return Hosts(local, names(named))
 
 
 @asynccontextmanager
-async def _behind_the_door(hosts: Hosts, app: Starlette) -> AsyncIterator[None]:
+async def _behind_the_door(
+    hosts: Hosts,
+    visitors: Visitors,
+    doors: Sequence[Callable[[ASGIApp], ASGIApp]],
+    app: Starlette,
+) -> AsyncIterator[None]:
     """Put the checks of every request before all that Gradio does, its answers to CORS too."""
     inside = app.middleware_stack
     assert inside is not None  # what runs this
-    quiet = NoTraces(inside, log=log.info)
-    guarded = SameOrigin(SlowGuesses(quiet, log=log.warning), hosts)
+    for door in doors:
+        inside = door(inside)
+    quiet = NoTraces(Compressed(inside), log=log.info)
+    slowed = SlowGuesses(quiet, log=log.warning, address=visitors.address)
+    guarded = SameOrigin(slowed, hosts)
     app.middleware_stack = SafeHeaders(guarded, on_space())
     yield

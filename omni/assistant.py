@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from omni import devices
+from omni import devices, threads
 from omni.conversation import (
     Audio,
     Conversation,
@@ -40,13 +40,18 @@ from omni.events import (
     TurnEnd,
     TurnStats,
 )
+from omni.generation.between_layers import stopping
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
 from omni.loading.adapters.files import find_adapter
 from omni.loading.adapters.shelf import Shelf, bytes_of
 from omni.loading.load import LoadedModel
+from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.phases import Phases
+from omni.loading.progress.warming import warm
 from omni.media.limits import DecodingStopped
+from omni.model import pace
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.trimming import fitting
@@ -70,34 +75,90 @@ HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
 def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
-    """See :func:`omni.loading.load.load`; with the adapters of the settings."""
+    """See :func:`omni.loading.load.load`; with the adapters of the settings, and what a first turn
+    alone would wait for is done, too.
+    """
+    started, phases = time.perf_counter(), Phases()
     folders = {}
     for name in settings.adapters:
         folders[name] = yield from find_adapter(name)
-    loaded = yield from loading.load(settings, make_room, lambda config: bytes_of(folders, config))
-    assistant = Assistant(loaded, settings)
+    loading_it = loading.load(settings, make_room, lambda config: bytes_of(folders, config))
+    loaded = yield from phases.follow(loading_it)
+    assistant = yield from phases.follow(in_background(partial(_warmed, loaded, settings)))
     yield from assistant.hold_adapters(settings.adapters)
+    report = replace(
+        assistant.report,
+        memory_bytes=devices.held_bytes(loaded.report.device),
+        load_s=time.perf_counter() - started,
+        phases=phases.seconds,
+    )
+    assistant.loaded = replace(assistant.loaded, report=report)
     return assistant
+
+
+def _warmed(loaded: LoadedModel, settings: EngineSettings, report: Report) -> Assistant:
+    """An assistant on ``loaded`` that has answered once."""
+
+    def waiting() -> None:
+        """Whether anybody still waits for it."""
+        report(Progress("warm", 0, 0))
+
+    assistant = Assistant(loaded, settings, waiting)
+    warm(loaded.model, loaded.model.model.layers, assistant.run, report)
+    assistant.be(patient(loaded, settings, waiting))  # what is measured is warm by now
+    return assistant
+
+
+def patient(
+    loaded: LoadedModel, settings: EngineSettings, waiting: Callable[[], None] = lambda: None
+) -> LoadedModel:
+    """``loaded`` with pictures of a size that is read in a time that a person waits.
+
+    On a CPU the size follows from the speed that is measured here, for all but small models; what
+    ``settings`` say goes before it. ``waiting`` is called between two measurements.
+    """
+    report, pixels = loaded.report, settings.max_pixels
+    slow = report.device == "cpu" and 4 * report.parameters > devices.SMALL_MODEL_BYTES
+    if slow:
+        measured = pace.measure(loaded.model, waiting)
+        report = replace(report, speech_s=measured.speech_s)
+        pixels = pixels or pace.most_pixels(loaded.config, measured)
+    config = loaded.config if pixels is None else pace.within(loaded.config, pixels)
+    report = replace(report, max_pixels=config.visual.max_pixels)
+    return replace(loaded, config=config, report=report)
 
 
 class Assistant:
     """Serves requests, one at a time. What the next turn of a session can use is kept."""
 
-    def __init__(self, loaded: LoadedModel, settings: EngineSettings | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        settings: EngineSettings | None = None,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Args:
+        settings: what was asked for, as far as turns are concerned.
+        waiting: called now and then while memory is laid out anew; what it raises ends that.
+        """
         settings = settings or EngineSettings()
-        self.loaded = loaded
-        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
+        self.be(loaded)
         self._session_cache = SessionCache(settings.session_bytes)
         self._shelf = Shelf(loaded.model)
         self._adapter_of: dict[str, str] = {}  # with which a session's last turn was answered
         if loaded.model.device.type == "cpu":
-            loaded.model.audio_head.pack()
+            loaded.model.audio_head.pack(waiting)
         self._loop = GenerationLoop(
             loaded.model,
             loaded.tokenizer,
             session_cache=self._session_cache,
             capture=settings.compile != "off",
         )
+
+    def be(self, loaded: LoadedModel) -> None:
+        """From now on the same model with other limits."""
+        self.loaded = loaded
+        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
 
     @property
     def report(self) -> LoadReport:
@@ -115,10 +176,12 @@ class Assistant:
         Raises:
             CheckpointError: ``adapter-absent``, the request names an adapter that is not there.
         """
+        threads.COUNT.settle()
         self._use_adapter(request)
         try:
-            yield from self._served(request)
-        except DecodingStopped:  # in the middle of a long file
+            with stopping(self.loaded.model, request.stop):
+                yield from self._served(request)
+        except DecodingStopped:  # in the middle of a long file, or of a long pass
             stats = TurnClock(request.started).stopped()
             yield TurnEnd(Message("assistant", ()), "stopped", stats)
 
@@ -162,6 +225,20 @@ class Assistant:
     def _captured_anew(self) -> None:
         if self._loop.captured is not None:
             self._loop.captured.forget()
+
+    def keep(self) -> Generator[Progress, None, None]:
+        """Keep the quantized weights on the disk; nothing happens where there are none.
+
+        May be called from any thread, also while a request is served.
+
+        Raises:
+            BusyError: they are being written already.
+            ResourceError: the disk is too small, full or read-only.
+        """
+        if self.loaded.keepable is None:
+            return
+        yield from self.loaded.keepable.keep()
+        self.loaded = replace(self.loaded, report=replace(self.loaded.report, kept=True))
 
     def _turn(self, request: TurnRequest) -> Generator[EngineEvent, None, None]:
         options = self._within(chosen(request.options, self.default_options))

@@ -286,7 +286,7 @@ def read_object(path: Path) -> dict[str, Any]:
         CheckpointError: the file holds no JSON object.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a mark
     except ValueError as error:
         raise _no_object(path) from error
     if not isinstance(values, dict):

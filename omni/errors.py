@@ -40,6 +40,10 @@ class BusyError(OmniError):
     """So much is under way already that nothing can join it."""
 
 
+class CancelledError(OmniError):
+    """What somebody waited for was cancelled by somebody who may."""
+
+
 def gigabytes(size: int) -> str:
     """``size`` bytes in GB (10**9 bytes), one decimal, for a sentence."""
     return f"{size / 1e9:.1f}"

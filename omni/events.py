@@ -58,15 +58,24 @@ class SpeechChunk:
     samples: np.ndarray
 
 
+# wait: others are served first; then the phases of a load in their order; encode: media to model
+# inputs. Where weights are quantized, read and quantize take turns and count the same bytes.
+# keep: they are quantized and written to the disk, before a load reads them from there.
+Stage: TypeAlias = Literal[
+    "wait", "check", "download", "keep", "read", "quantize", "warm", "encode"
+]
+LOADING: tuple[Stage, ...] = ("check", "download", "keep", "read", "quantize", "warm")
+
+
 @dataclass(frozen=True)
 class Progress:
-    """Long work under way. Stage ``wait``: others are served first, ``total`` of them."""
+    """Long work under way; told at least twice a second, if need be with the same numbers."""
 
-    stage: Literal["wait", "download", "load", "encode"]  # encode: media to model inputs
+    stage: Stage  # of ``wait``, the numbers are people
     done: float  # so much of the work is done
     total: float  # so much there is; 0 when unknown
     unit: Literal["bytes", "items"] = "items"  # of both numbers
-    wait_s: float | None = None  # of stage ``wait``: seconds it will take; None: nobody knows
+    left_s: float | None = None  # seconds until this stage is over; None: nobody knows
 
 
 @dataclass(frozen=True)

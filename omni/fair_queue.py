@@ -5,8 +5,9 @@ in one thread and released in another (a generator is resumed wherever its consu
 that waits can be given up.
 Does not know: what is guarded.
 
-Whoever has several places does not hold up who comes later with their first one: places are in
-rounds, and in a round everybody has one.
+Places are in rounds, and in a round every address has one: neither somebody with several requests
+nor an address with several people holds up who comes later with their first one. Of an address's
+people, everybody is served once before anybody is twice.
 """
 
 from __future__ import annotations
@@ -23,14 +24,37 @@ class LineLimits:
 
     waiting: int = 32  # in all
     each: int = 2  # of one person's session
+    address: int = 16  # of all who share an address, where addresses tell people apart
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks for something."""
+
+    session: str
+    # Where they come from, which may be a whole school; None: addresses do not tell people apart.
+    address: str | None = None
 
 
 class Place:
     """Somebody's place in the queue."""
 
-    def __init__(self, owner: str | None = None, round_number: int = 0) -> None:
+    def __init__(self, owner: Asker | None = None, round_number: int = 0, turn: int = 0) -> None:
+        """Args:
+        round_number: in which round of all addresses it is served.
+        turn: the how many-th of its session, among those of its address.
+        """
         self.owner = owner
         self.round = round_number
+        self.turn = turn
+
+    def near(self, asker: Asker) -> bool:
+        """Whether it is of the same address, or of the same session where that is not known."""
+        if self.owner is None:
+            return False
+        if asker.address is None or self.owner.address is None:
+            return self.owner.session == asker.session
+        return self.owner.address == asker.address
 
 
 class FairQueue:
@@ -52,32 +76,60 @@ class FairQueue:
             self._places.append(place)
         return place
 
-    def join(self, owner: str | None) -> Place:
+    def join(self, owner: Asker | None) -> Place:
         """Join the queue where it is ``owner``'s turn; None: of nobody who is known.
 
         Raises:
-            BusyError: too many wait, or too many of ``owner``'s.
+            BusyError: too many wait, or too many of ``owner``'s or of their address.
         """
         with self._changed:
-            waiting = self._places[1:]
-            if len(waiting) >= self._limits.waiting:
-                raise BusyError(
-                    "queue-full",
-                    "Too many people are waiting ({waiting}): try again in a minute.",
-                    waiting=len(waiting),
-                )
-            own = [p for p in self._places if p.owner == owner] if owner is not None else []
-            if len([p for p in own if p in waiting]) >= self._limits.each:
-                raise BusyError(
-                    "queue-full-own",
-                    "{each} of your requests are waiting already: wait for one of them or stop it.",
-                    each=self._limits.each,
-                )
+            self._check(owner)
+            near = [p for p in self._places if owner is not None and p.near(owner)]
             served = self._places[0].round if self._places else 0
-            place = Place(owner, own[-1].round + 1 if own else served)
+            own = [p for p in near if owner and p.owner and p.owner.session == owner.session]
+            turn = own[-1].turn + 1 if own else min((p.turn for p in near), default=0)
+            place = Place(owner, near[-1].round + 1 if near else served, turn)
             later = (n for n, p in enumerate(self._places) if n and p.round > place.round)
             self._places.insert(next(later, len(self._places)), place)
+            self._share([*near, place])
         return place
+
+    def _check(self, owner: Asker | None) -> None:
+        """Refuse one who may not wait, too."""
+        waiting, limits = self._places[1:], self._limits
+        if len(waiting) >= limits.waiting:
+            raise BusyError(
+                "queue-full",
+                "Too many people are waiting ({waiting}): try again in a minute.",
+                waiting=len(waiting),
+            )
+        owners = [place.owner for place in waiting if place.owner is not None]
+        if owner is None:
+            return
+        if sum(other.session == owner.session for other in owners) >= limits.each:
+            raise BusyError(
+                "queue-full-own",
+                "{each} of your requests are waiting already: wait for one of them or stop it.",
+                each=limits.each,
+            )
+        if owner.address is None:
+            return
+        if sum(other.address == owner.address for other in owners) >= limits.address:
+            raise BusyError(
+                "queue-full-address",
+                "{count} requests from your network are waiting already: try again in a minute.",
+                count=limits.address,
+            )
+
+    def _share(self, near: list[Place]) -> None:
+        """Put the places of one address, which keep where they stand in the line, into an order in
+        which each of its people is served once before anybody is twice.
+        """
+        stand = [n for n, place in enumerate(self._places) if n and place in near]
+        rounds = [self._places[n].round for n in stand]
+        in_turn = sorted((self._places[n] for n in stand), key=lambda place: place.turn)
+        for n, number, place in zip(stand, rounds, in_turn, strict=True):
+            self._places[n], place.round = place, number
 
     def position(self, place: Place) -> int:
         """How many are served before ``place``; 0: it is served now."""

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from omni.conversation import Conversation, VoicePrompt
 from omni.events import EngineEvent, Progress
+from omni.fair_queue import Asker
 from omni.options import GenerationOptions
 
 # Options, or how to change the checkpoint's own (known once it is loaded); None: just those.
@@ -29,7 +30,7 @@ class _Asked:
     # When set, the work ends within one step with what there is.
     stop: threading.Event = field(default_factory=threading.Event)
     # Who asks: nobody's requests hold up those of others. None: somebody who is not known.
-    owner: str | None = None
+    owner: Asker | None = None
     # Reading of time.perf_counter from which the statistics count: when it was asked.
     started: float = field(default_factory=time.perf_counter)
     # Which of the loaded adapters answers; empty: the model alone; None: as the engine is set when
@@ -101,7 +102,7 @@ class RequestMethods(ABC):
         options: OptionsChoice = None,
         stop: threading.Event | None = None,
         session: str | None = None,
-        owner: str | None = None,
+        owner: Asker | None = None,
         adapter: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Answer the conversation's last message: TextDelta, SpeechChunk, Progress, then TurnEnd.
@@ -132,7 +133,11 @@ class RequestMethods(ABC):
         )
 
     def prepare(
-        self, conversation: Conversation, stop: threading.Event, session: str
+        self,
+        conversation: Conversation,
+        stop: threading.Event,
+        session: str,
+        owner: Asker | None = None,
     ) -> Iterator[Progress]:
         """Read what a spoken turn of ``session`` will follow, so that it need not be read then.
 
@@ -141,7 +146,7 @@ class RequestMethods(ABC):
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        events = self.run(PrepareRequest(conversation, session, stop=stop))
+        events = self.run(PrepareRequest(conversation, session, stop=stop, owner=owner))
         return (event for event in events if isinstance(event, Progress))
 
     def transcribe(
@@ -149,7 +154,7 @@ class RequestMethods(ABC):
         path: Path,
         stop: threading.Event | None = None,
         options: GenerationOptions | None = None,
-        owner: str | None = None,
+        owner: Asker | None = None,
         adapter: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Write down what a sound file says: TextDelta and Progress, then TurnEnd.
@@ -167,7 +172,7 @@ class RequestMethods(ABC):
         stop: threading.Event | None = None,
         voice: VoicePrompt | None = None,
         options: GenerationOptions | None = None,
-        owner: str | None = None,
+        owner: Asker | None = None,
         manner: str = "",
         adapter: str | None = None,
     ) -> Iterator[EngineEvent]:

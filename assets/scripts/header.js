@@ -33,6 +33,10 @@ const omniHeader = (() => {
       document.cookie = `omni_language=${language}; path=/; max-age=31536000; ${where}`;
       turn(language);
     },
+    /** To the text box of the tab that is shown. */
+    skip() {
+      omniPage.shown(`[id$="-text"] ${omniGradio.SELECTORS.textBox}`)?.focus();
+    },
     shade() {
       shade = omniGradio.dark() ? "light" : "dark";
       omniPage.keep(SHADE, shade);

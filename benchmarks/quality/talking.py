@@ -32,6 +32,7 @@ from omni.conversation import (
 from omni.conversation import Part as Given
 from omni.engine import Engine
 from omni.events import EngineEvent, SpeechChunk, TextDelta, TurnEnd, TurnStats
+from omni.listening.reference_check import trust
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING
 
@@ -78,7 +79,7 @@ class Talker:
 
     def read(self, text: str, seed: int, voice: Path | None = None) -> Answer:
         """A text read aloud, perhaps in the voice of a recording."""
-        prompt = VoicePrompt(voice) if voice else None
+        prompt = trusted(voice) if voice else None
         options = replace(READING, seed=seed)
         return collected(self._engine.read_aloud(text, voice=prompt, options=options))
 
@@ -128,8 +129,15 @@ def conversation(
     voice: Path | None = None,
 ) -> Conversation:
     """A conversation that begins with these parts."""
-    prompt = SystemPrompt(system, VoicePrompt(voice) if voice else None)
+    prompt = SystemPrompt(system, trusted(voice) if voice else None)
     return Conversation(prompt, (Message("user", tuple(parts)),), language)
+
+
+def trusted(voice: Path) -> VoicePrompt:
+    """A recording of held-out data as a voice, also a shorter one than people may give."""
+    if voice.is_file():
+        trust(voice)
+    return VoicePrompt(voice)
 
 
 def collected(turn: Iterable[EngineEvent]) -> Answer:

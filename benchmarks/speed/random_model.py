@@ -64,9 +64,14 @@ ADDED_PLACES = {
 class RandomWeights:
     """Draws tensors by name and shape, each from the same stock of normal values."""
 
-    def __init__(self, never_drawn: tuple[int, ...] = ()) -> None:
-        """``never_drawn``: rows of the text head that score zero, far below the best."""
-        self._pool = torch.randn(POOL, generator=torch.Generator().manual_seed(SEED))
+    def __init__(self, never_drawn: tuple[int, ...] = (), device: str = "cpu") -> None:
+        """
+        Args:
+            never_drawn: rows of the text head that score zero, far below the best.
+            device: where they are drawn: on a GPU in no time, and the same.
+        """
+        self._pool = torch.randn(POOL, generator=torch.Generator().manual_seed(SEED)).to(device)
+        self._scaled: dict[tuple[float, torch.dtype], Tensor] = {}  # the pool times a deviation
         self._never_drawn = list(never_drawn)
         self._offset = 0
 
@@ -74,7 +79,8 @@ class RandomWeights:
         """Unit gain for matrices and kernels, one for norms' scales, zero for other vectors."""
         if len(shape) < 2:
             scale = name.endswith("weight") or "alpha" in name
-            tensor = torch.full(shape, 1.0 if scale else 0.0, dtype=dtype)
+            device = self._pool.device
+            tensor = torch.full(shape, 1.0 if scale else 0.0, dtype=dtype, device=device)
             if name == "audio_head.heads.0.bias":
                 tensor[-1] = NEVER
             return tensor
@@ -84,12 +90,15 @@ class RandomWeights:
         return tensor
 
     def _normal(self, shape: torch.Size, std: float, dtype: torch.dtype) -> Tensor:
-        tensor = torch.empty(shape, dtype=dtype)
+        tensor = torch.empty(shape, dtype=dtype, device=self._pool.device)
         flat = tensor.view(-1)
+        if (std, dtype) not in self._scaled:
+            self._scaled[std, dtype] = (self._pool * std).to(dtype)
+        scaled = self._scaled[std, dtype]
         filled = 0
         while filled < len(flat):
-            piece = self._pool[self._offset : self._offset + len(flat) - filled]
-            flat[filled : filled + len(piece)] = piece * std
+            piece = scaled[self._offset : self._offset + len(flat) - filled]
+            flat[filled : filled + len(piece)] = piece
             filled += len(piece)
             self._offset = (self._offset + len(piece)) % POOL
         return tensor
@@ -144,11 +153,11 @@ def tokenizer_for(config: OmniConfig) -> OmniTokenizer:
     if config.vocab_size < TEXT_IDS:
         return OmniTokenizer.from_folder(NANO_FOLDER)
     with tempfile.TemporaryDirectory() as folder:
-        _write_vocabulary(Path(folder))
+        write_vocabulary(Path(folder))
         return OmniTokenizer.from_folder(folder)
 
 
-def _write_vocabulary(folder: Path) -> None:
+def write_vocabulary(folder: Path) -> None:
     """256 bytes, then words of letters alone, then the added tokens."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
@@ -206,7 +215,9 @@ def load_random(
         offload,
     )
     special = tokenizer.special
-    weights = RandomWeights((special.end_of_text, special.audiogen_start))
+    never = (special.end_of_text, special.audiogen_start)
+    where = placement.places[""] if choice.name.startswith("cuda") else "cpu"
+    weights = RandomWeights(never, where)
     slices: Any = {
         key: RandomSlice(weights, key, shape, dtype_choice.dtype) for key, shape in shapes.items()
     }
@@ -239,6 +250,13 @@ def load_random(
 def random_vocoder(config: VocoderConfig, weights: RandomWeights) -> HiFTVocoder:
     """The vocoder, float32, weight norm multiplied out; a hum of about 160 Hz."""
     vocoder = HiFTVocoder(config)
+    vocoder.load_state_dict(vocoder_state(config, weights))
+    return vocoder.fold_weight_norm().eval()
+
+
+def vocoder_state(config: VocoderConfig, weights: RandomWeights) -> dict[str, Tensor]:
+    """The tensors of such a vocoder as its file has them."""
+    vocoder = HiFTVocoder(config)
     state = {
         name: weights.draw(name, tensor.shape, tensor.dtype)
         for name, tensor in vocoder.state_dict().items()
@@ -252,4 +270,4 @@ def random_vocoder(config: VocoderConfig, weights: RandomWeights) -> HiFTVocoder
     with torch.no_grad():
         vocoder.f0_predictor.classifier.bias.fill_(160.0)
         vocoder.conv_post.weight_g.mul_(0.1)
-    return vocoder.fold_weight_norm().eval()
+    return vocoder.state_dict()

@@ -161,7 +161,7 @@ def _whole(value: Any, name: str, depth: int = 0) -> Any:
     if depth > DEEPEST:
         raise GivenError("value-deep", "{name} has too many lists within each other.", name=name)
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole_text(value)
     if isinstance(value, list):
         return [_whole(item, name, depth + 1) for item in value]
     if isinstance(value, dict):
@@ -170,6 +170,11 @@ def _whole(value: Any, name: str, depth: int = 0) -> Any:
             for key, item in value.items()
         }
     return value
+
+
+def whole_text(text: str) -> str:
+    """Text without half characters (lone surrogates), which no file and no page can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _name(block: Block | None, public: bool) -> str:

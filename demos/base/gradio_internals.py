@@ -10,11 +10,14 @@ is collected in assets/ in the same way.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -121,6 +124,46 @@ def keep_uploads_apart() -> None:
         setattr(route_utils, "GradioUploadFile", Upload)  # noqa: B010 - a class, for mypy
 
 
+_uploading: ContextVar[list[Any] | None] = ContextVar("uploading", default=None)
+
+
+@contextmanager
+def uploading() -> Iterator[list[Any]]:
+    """The temporary files that an upload is written to while this lasts. One that came to its end
+    was renamed; what is still there under the name that it has here is of no use to anybody.
+    """
+    files: list[Any] = []
+    token = _uploading.set(files)
+    try:
+        yield files
+    finally:
+        _uploading.reset(token)
+
+
+def watch_uploads() -> None:
+    """Let :func:`uploading` know of uploads, from the next one on; doing it again changes nothing.
+
+    Gradio removes the files of just those uploads that it refuses itself.
+    """
+    from gradio import route_utils
+
+    class Parser(route_utils.GradioMultiPartParser):
+        async def parse(self) -> Any:
+            """Gradio's."""
+            files = _uploading.get()
+            if files is not None:  # the list grows while it is filled
+                self._files_to_close_on_error = files
+            try:
+                return await super().parse()
+            except BaseException:
+                if self.upload_progress is not None and self.upload_id is not None:
+                    self.upload_progress.set_done(self.upload_id)  # nobody waits for more of it
+                raise
+
+    if route_utils.GradioMultiPartParser.__name__ != Parser.__name__:
+        setattr(route_utils, "GradioMultiPartParser", Parser)  # noqa: B010 - a class, for mypy
+
+
 def leave_no_empty_files() -> None:
     """Have Gradio's file inputs make no empty temporary file for every file that they get, which
     nobody uses or removes. Doing it again changes nothing.
@@ -130,6 +173,51 @@ def leave_no_empty_files() -> None:
     unused = SimpleNamespace(NamedTemporaryFile=lambda **_: SimpleNamespace(name=""))
     for module in (file, upload_button):
         vars(module)["tempfile"] = unused
+
+
+def believe_files_without_ffprobe() -> None:
+    """Have Gradio hand out sound and clips also where no program ffprobe is (imageio-ffmpeg brings
+    ffmpeg alone). It asks it whether browsers can play a file, and takes a file that cannot be
+    asked about for one that can; only that nobody is there to be asked is a fault to it. Doing it
+    again changes nothing.
+    """
+    from gradio import processing_utils
+    from gradio._vendor.ffmpy import FFExecutableNotFoundError
+
+    def believing(ask: Callable[[str], bool]) -> Callable[[str], bool]:
+        @functools.wraps(ask)
+        def playable(path: str) -> bool:
+            try:
+                return ask(path)
+            except FFExecutableNotFoundError:
+                return True
+
+        return playable
+
+    for name in ("audio_is_playable", "video_is_playable"):
+        ask = getattr(processing_utils, name)
+        if not hasattr(ask, "__wrapped__"):
+            setattr(processing_utils, name, believing(ask))
+
+
+def light_sessions() -> None:
+    """Have Gradio keep less of each session: half a megabyte is a description of every component,
+    from which it makes links to a state of the page (this page has none of these), and it stays
+    until thousands of others have come. Doing it again changes nothing.
+    """
+    from gradio import state_holder
+
+    class Light(state_holder.SessionState):
+        def __init__(self, blocks: Any) -> None:
+            # Descriptions are made of what is among ``blocks``.
+            super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks=()))  # type: ignore[arg-type]
+
+        def __setitem__(self, key: int, value: Any) -> None:
+            super().__setitem__(key, value)
+            self.config_values.clear()
+
+    if state_holder.SessionState.__name__ != Light.__name__:
+        setattr(state_holder, "SessionState", Light)  # noqa: B010 - a class, for mypy
 
 
 def unheard(page: gr.Blocks) -> dict[str, object]:

@@ -21,6 +21,8 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -127,7 +129,7 @@ class SameOrigin:
 class NoTraces:
     """Keeps requests that no page sends out of the log, where Gradio lets them end as a fault.
 
-    They have been answered by then. Faults of any other kind go on.
+    They have been answered by then, or the answer ends here. Faults of any other kind go on.
     """
 
     def __init__(self, app: ASGIApp, log: Callable[[str], None]) -> None:
@@ -136,17 +138,31 @@ class NoTraces:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        unfinished = False
+
+        async def watched(message: Message) -> None:
+            nonlocal unfinished
+            if message["type"].startswith("http.response."):
+                unfinished = bool(message.get("more_body", message["type"].endswith("start")))
+            await send(message)
+
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, watched)
         except Exception as error:
             if not forged(error):
                 raise
             self._log(f"a request that no page sends: {scope.get('path')}")
+            if unfinished:
+                await send({"type": "http.response.body"})
 
 
 def forged(error: BaseException) -> bool:
-    """Whether a fault comes of an event that does not exist, or of text that is none."""
-    if isinstance(error, (UnicodeEncodeError, RecursionError)):
+    """Whether a fault comes of an event or a session that does not exist, of text that is none, or
+    of a visitor who left in the middle of an upload.
+    """
+    if isinstance(error, (UnicodeEncodeError, RecursionError, ClientDisconnect)):
+        return True
+    if isinstance(error.__cause__, HTTPException):  # a refusal in the middle of an answer
         return True
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -165,6 +181,7 @@ class SlowGuesses:
         longest_s: float = 300.0,
         log: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        address: Callable[[Headers, str], str] = lambda headers, client: client,
     ) -> None:
         """
         Args:
@@ -173,10 +190,11 @@ class SlowGuesses:
             longest_s: that anybody has to wait.
             log: gets a line for each wrong password.
             clock: seconds.
+            address: of whoever stands behind a request, from its headers and its connection.
         """
         self.app = app
         self._path, self._free, self._longest_s = path, free, longest_s
-        self._log, self._clock = log, clock
+        self._log, self._clock, self._address = log, clock, address
         self._lock = threading.Lock()
         self._wrong: dict[str, tuple[int, float]] = {}  # address: how often, until when it waits
 
@@ -186,7 +204,8 @@ class SlowGuesses:
         if not (guess and scope["path"].rstrip("/").endswith(self._path)):
             await self.app(scope, receive, send)
             return
-        address = (scope.get("client") or ("?", 0))[0]
+        client = (scope.get("client") or ("?", 0))[0]
+        address = self._address(Headers(scope=scope), client)
         wait = self.wait_s(address)
         if wait > 0:
             sentence = SLOW_DOWN.format(seconds=int(wait) + 1)

@@ -68,7 +68,11 @@ class Words:
         """The sentence of an error; its own, which is English, where nobody has translated it."""
         errors = {} if language == ENGLISH else self._file(language).errors
         sentence = errors.get(error.code)
-        said = str(error) if sentence is None else sentence.format(**error.params)
+        given = {
+            name: self.error(language, value) if isinstance(value, OmniError) else value
+            for name, value in error.params.items()
+        }
+        said = str(error) if sentence is None else sentence.format(**given)
         return without_paths(said, error.params.values()) if self.names_alone else said
 
     def for_others(self) -> Words:

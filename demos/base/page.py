@@ -6,12 +6,14 @@ Knows: that there are events and routes, what is an expected refusal. Does not k
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.state_holder import SessionState
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from demos.base.events import refusal
 from demos.base.given import check_event, checked, unusable
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 class Page(gr.Blocks):
     """``beside``: routes for the same server. Gradio's login does not protect them: they must.
+    ``before``: what every request passes, the first of them last; each makes an ASGI app of one.
 
     What a request cannot be given, and whatever of ours is refused, reaches whoever asked as a
     sentence, and the log not at all; what nobody expected stands in the log, once.
@@ -32,6 +35,7 @@ class Page(gr.Blocks):
         super().__init__(*arguments, **options)
         self.words = words
         self.beside: list[BaseRoute] = []
+        self.before: list[Callable[[ASGIApp], ASGIApp]] = []
 
     async def process_api(
         self, block_fn: BlockFunction | int, *arguments: Any, **options: Any
@@ -74,6 +78,11 @@ class Page(gr.Blocks):
 def routes_beside(page: gr.Blocks) -> list[BaseRoute]:
     """The routes of ours to serve with ``page``."""
     return page.beside if isinstance(page, Page) else []
+
+
+def doors_of(page: gr.Blocks) -> list[Callable[[ASGIApp], ASGIApp]]:
+    """What requests to ``page`` pass, the first of them last."""
+    return page.before if isinstance(page, Page) else []
 
 
 def _one(request: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from demos.base.word_files import PageLanguage, PromptLanguage
 from demos.turns.chat import Entry, Thread
+from demos.turns.kept_files import remove_folders
 from demos.turns.room import told
 from demos.turns.sessions import Session
 from demos.turns.turn import keep_sound
@@ -22,6 +23,8 @@ from omni.conversation import Message, Part, SystemPrompt
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.dialogue.exchange import Exchange
 from omni.dialogue.question import Question, write_question
+from omni.events import TurnEnd, TurnStats
+from omni.media.limits import DecodingStopped
 from omni.options import GenerationOptions
 
 if TYPE_CHECKING:
@@ -58,18 +61,33 @@ class Work:
         """Make the answer in this thread; the last item reported is a TurnEnd or an error."""
         setup = self.setup
         try:
-            try:
-                parts = write_question(question, self.session.new_file)
-            except OSError as error:
-                raise told(error) from error
+            parts = self._written(question)
             report(Prepared(parts))
             asked = self.thread.plus(Entry(Message("user", parts)))
             conversation = asked.conversation(setup.system, setup.prompt_language)
-            owner = self.session.folder.name
+            owner = self.session.asker
             for event in self.engine.turn(conversation, self._options, self.stop, setup.key, owner):
                 report(event)
+        except DecodingStopped:  # before the engine was asked
+            report(TurnEnd(Message("assistant", ()), "stopped", TurnStats()))
         except Exception as error:  # becomes a sentence in the chat, see demos.live.session
             report(error)
+
+    def _written(self, question: Question) -> tuple[Part, ...]:
+        """The question's parts, its files in the session; nothing of them stays if that fails."""
+        made: list[Path] = []
+
+        def new_file(name: str, size: int) -> Path:
+            made.append(self.session.new_file(name, size))
+            return made[-1]
+
+        try:
+            return write_question(question, new_file, self.stop)
+        except BaseException as error:
+            remove_folders([file.parent for file in made])
+            if isinstance(error, OSError):
+                raise told(error) from error
+            raise
 
     def _options(self, own: GenerationOptions) -> GenerationOptions:
         return replace(self.setup.change(own), speech=True)

@@ -13,6 +13,7 @@ SOUND_WAITING_S = 10.0  # of sound that waits to be heard; a page sends a second
 MESSAGES_WAITING = 2_000  # of any kind; a page sends about 30 a second
 PICTURES_A_SECOND = 2.0  # a page sends one
 PICTURES_AT_ONCE = 12.0
+JPEG = b"\xff\xd8\xff"  # how one begins
 MEDIA = (wire.Sound, wire.Picture)
 
 
@@ -53,7 +54,8 @@ class Gate:
             return True
         more = self._pictures + (now - self._pictured) * PICTURES_A_SECOND
         self._pictures, self._pictured = min(more, PICTURES_AT_ONCE), now
-        if not self._camera or len(message.jpeg) > LARGEST_FRAME or self._pictures < 1:
+        ours = message.jpeg.startswith(JPEG) and len(message.jpeg) <= LARGEST_FRAME
+        if not (self._camera and ours) or self._pictures < 1:
             return False
         self._pictures -= 1
         return True

@@ -112,10 +112,10 @@ class LivePanel:
             gr.Warning(sentence)
             yield {self.tab.status: sentence}
             return
-        session = self.shared.sessions.get(request.session_hash)
+        session = self.shared.sessions.of(request)
         try:
             await self._until_over(session)
-            with session.turn(self.tab.spec.name) as stop, self.desk.seat() as free:
+            with session.turn(self.tab.spec.name) as stop, self.desk.seat(session.address) as free:
                 if not free:
                     sentence = words.say(language, "live-full", count=MAX_LIVE)
                     gr.Warning(sentence)
@@ -136,7 +136,7 @@ class LivePanel:
 
     def end(self, request: gr.Request) -> None:
         """Stop."""
-        self.shared.sessions.get(request.session_hash).stop(self.tab.spec.name)
+        self.shared.sessions.of(request).stop(self.tab.spec.name)
 
     def _live(self, session: Session, language: PageLanguage, values: Values) -> Live:
         """A live session with what stands in the panels."""

@@ -24,8 +24,10 @@ from demos.live.session import Live
 
 PATH = "/live"
 MAX_LIVE = 16  # sessions at once
+MAX_LIVE_EACH = 8  # of them from one address, where addresses tell people apart
 PROTOCOL = "omni-live"
 TICKET_LIFETIME_S = 20.0
+GOODBYE_S = 5.0  # for a session to end and say why
 POLICY_VIOLATION = 1008  # WebSocket close code
 
 
@@ -34,17 +36,23 @@ class LiveDesk:
 
     def __init__(self) -> None:
         self._tickets: TicketDesk[Live] = TicketDesk()
-        self._seats = threading.Semaphore(MAX_LIVE)
+        self._lock = threading.Lock()
+        self._taken: list[str | None] = []  # from where, for each session
 
     @contextlib.contextmanager
-    def seat(self) -> Iterator[bool]:
-        """A place for one session while it lasts; False: all are taken."""
-        free = self._seats.acquire(blocking=False)
+    def seat(self, address: str | None = None) -> Iterator[bool]:
+        """A place for one session while it lasts; False: all are taken, or all of an address."""
+        with self._lock:
+            own = self._taken.count(address) if address is not None else 0
+            free = len(self._taken) < MAX_LIVE and own < MAX_LIVE_EACH
+            if free:
+                self._taken.append(address)
         try:
             yield free
         finally:
             if free:
-                self._seats.release()
+                with self._lock:
+                    self._taken.remove(address)
 
     def ticket(self, live: Live, origin: str | None = None) -> str:
         """A new ticket for the connection of ``live``; ``origin``: of the page that gets it."""
@@ -94,6 +102,8 @@ async def _talk(socket: WebSocket, live: Live) -> None:
     reader = asyncio.create_task(_read(socket, live))
     try:
         await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+        if reader.done() and not reader.cancelled() and reader.result():
+            await asyncio.wait({writer}, timeout=GOODBYE_S)  # it still says why
     finally:
         live.end("lost")  # without effect if it is over already
         for task in (reader, writer):
@@ -115,16 +125,16 @@ async def _write(socket: WebSocket, outbox: asyncio.Queue[wire.Down]) -> None:
                 return
 
 
-async def _read(socket: WebSocket, live: Live) -> None:
-    """Until the page is gone or sends what no page of ours sends."""
+async def _read(socket: WebSocket, live: Live) -> bool:
+    """Until the page is gone, or sends what no page of ours sends: then True."""
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             live.end("lost")
-            return
+            return False
         data = message.get("bytes") if message.get("bytes") is not None else message.get("text")
         try:
             live.take(wire.read(data or ""))
         except wire.WireError:
             live.end("failed")
-            return
+            return True

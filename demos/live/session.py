@@ -147,7 +147,9 @@ class Live:
                 self._items.put(_Loading(progress))
             # What the first question will follow is read before it is asked.
             said = self.thread.conversation(self.setup.system, self.setup.prompt_language)
-            for progress in self._engine.prepare(said, self._ending, self.setup.key):
+            for progress in self._engine.prepare(
+                said, self._ending, self.setup.key, self._session.asker
+            ):
                 self._items.put(_Loading(progress))
             self._items.put(_Loading(None))
         except Exception as error:  # becomes a sentence, see _loading

@@ -12,6 +12,13 @@ from demos.base.theme import logo_svg
 
 CHOOSE_JS = "(language) => { omniHeader.choose(language); return language; }"
 SHADE_JS = "() => { omniHeader.shade(); }"
+SKIP_JS = "() => { omniHeader.skip(); }"
+
+
+def skip_link(words: Words) -> None:
+    """The first thing that the keyboard reaches: past the panel and the tabs, to the text box."""
+    skip = gr.Button(words.static("skip"), size="sm", elem_id="skip", elem_classes=["skip"])
+    skip.click(None, None, None, js=SKIP_JS, api_visibility="private")
 
 
 def build_header(words: Words) -> gr.Radio:

@@ -6,10 +6,11 @@ Does not know: layout, how a turn runs (demos.turns.turn).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from threading import Event
 from weakref import WeakKeyDictionary
 
 import gradio as gr
@@ -19,15 +20,15 @@ from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.word_files import PageLanguage
 from demos.panels.parameters import Change
 from demos.playback.player import VOICE_LINE, chunk
-from demos.tabs.spec import Media, Tab, TabContext
+from demos.tabs.spec import Keep, Media, Tab, TabContext
 from demos.turns.chat import Task, Thread, retyped
+from demos.turns.given_media import MediumKind, check_given
 from demos.turns.sessions import Session
-from demos.turns.turn import Ask, View, run_turn, until_over
+from demos.turns.turn import Ask, Prepare, View, run_turn, until_over
 from demos.voices.panel import VoiceChoice
 from omni.conversation import Part, SystemPrompt, Text
 from omni.errors import ConversationError, MediaError
-
-Prepare: TypeAlias = Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
+from omni.media.limits import DecodingStopped
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Actions:
             yield self._unchanged(given.thread)
             return
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+        def prepare(_: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
             return asked, given.voice.system_prompt()
 
         shorter = replace(given, thread=given.thread.before(index))
@@ -227,10 +228,10 @@ class Actions:
 
     def _prepare_inputs(self, request: gr.Request, given: TurnInputs, text: str) -> Prepare:
         """Makes the message's parts and the system prompt; runs in the turn's own thread."""
-        keep = keeper(self._session(request))
+        session = self._session(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
-            parts = tuple(self.tab.spec.parts(given.media, keep))
+        def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+            parts = tuple(self.tab.spec.parts(given.media, keeper(session, stop), stop))
             if text:
                 parts += (Text(text),)
             if not parts:
@@ -287,7 +288,7 @@ class Actions:
         return until_over(self._session(request), self.tab.spec.name)
 
     def _session(self, request: gr.Request) -> Session:
-        return self.context.sessions.get(request.session_hash)
+        return self.context.sessions.of(request)
 
     def _language(self, request: gr.Request) -> PageLanguage:
         return self.context.words.of(request)
@@ -301,15 +302,18 @@ def entry_index(index: int | Sequence[int]) -> int:
     return index if isinstance(index, int) else index[0]
 
 
-def keeper(session: Session) -> Callable[[str], Path]:
-    """Copies uploads into the session.
+def keeper(session: Session, stop: Event | None = None) -> Keep:
+    """Copies uploads into the session, if they are what they have to be.
 
-    The function raises MediaError ``upload-gone`` when the upload is not there any more.
+    The function raises MediaError ``upload-gone`` when the upload is not there any more, those of
+    :func:`demos.turns.given_media.check_given`, and DecodingStopped when ``stop`` is set.
     """
 
-    def keep(upload: str) -> Path:
+    def keep(upload: str, kind: MediumKind) -> Path:
+        if stop is not None and stop.is_set():
+            raise DecodingStopped
         try:
-            return session.keep(Path(upload))
+            return session.keep(Path(upload), partial(check_given, kind=kind, stop=stop))
         except FileNotFoundError as error:
             raise MediaError(
                 "upload-gone",

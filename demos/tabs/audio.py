@@ -6,6 +6,7 @@ Knows: its input. Does not know: everything that the tabs share (demos.tabs.tab)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Event
 
 import gradio as gr
 from gradio.components import Component
@@ -27,8 +28,8 @@ def _inputs(words: Words) -> Mapping[str, Component]:
     }
 
 
-def _parts(media: Media, keep: Keep) -> tuple[Part, ...]:
-    return (Audio(keep(media["sound"])),) if media["sound"] else ()
+def _parts(media: Media, keep: Keep, stop: Event) -> tuple[Part, ...]:
+    return (Audio(keep(media["sound"], "sound")),) if media["sound"] else ()
 
 
 AUDIO = TabSpec(

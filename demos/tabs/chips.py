@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from threading import Event
 
 import gradio as gr
 
@@ -73,7 +74,7 @@ def chip_handler(actions: Actions, chip: Chip) -> Callable[[gr.Request, Values],
 def _read(actions: Actions, request: gr.Request, given: TurnInputs) -> Iterator[Changes]:
     """Read what stands in the text box aloud."""
 
-    def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+    def prepare(_: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
         return (Text(given.text),), given.voice.system_prompt()
 
     ask = actions.ask(request, given, prepare, given.text)

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -105,9 +106,9 @@ def example_handler(
         given = actions.given(values)
         words = context.words
         variant = example.variants[words.prompt_language(words.of(request))]
-        session = context.sessions.get(request.session_hash)
+        session = context.sessions.of(request)
 
-        def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+        def prepare(_: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
             parts = variant.parts(lambda name: _copied(session, name))
             return parts, given.voice.system_prompt()
 

@@ -6,6 +6,7 @@ Knows: its inputs. Does not know: everything that the tabs share (demos.tabs.tab
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Event
 
 import gradio as gr
 from gradio.components import Component
@@ -44,10 +45,11 @@ def spoken_question(tab: str, words: Words) -> gr.Audio:
     )
 
 
-def _parts(media: Media, keep: Keep) -> tuple[Part, ...]:
-    parts: list[Part] = [Image(keep(path)) for path, _caption in media["pictures"] or ()]
+def _parts(media: Media, keep: Keep, stop: Event) -> tuple[Part, ...]:
+    given = media["pictures"] or ()
+    parts: list[Part] = [Image(keep(path, "picture")) for path, _caption in given]
     if media["question"]:
-        parts.append(Audio(keep(media["question"])))
+        parts.append(Audio(keep(media["question"], "sound")))
     return tuple(parts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import gradio as gr
@@ -17,6 +18,7 @@ from demos.base.languages import Words
 from demos.panels.parameters import Parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.turns.chat import Task
+from demos.turns.given_media import MediumKind
 from demos.turns.sessions import Sessions
 from demos.voices.panel import VoicePanel
 from omni.conversation import Part
@@ -24,7 +26,8 @@ from omni.conversation import Part
 if TYPE_CHECKING:
     from omni.engine import Engine
 
-Keep: TypeAlias = Callable[[str], Path]  # an upload's path -> the session's own copy
+# An upload's path and what it has to be -> the session's own copy.
+Keep: TypeAlias = Callable[[str, MediumKind], Path]
 Media: TypeAlias = Mapping[str, Any]  # the values of a tab's media inputs, by their names
 LiveInput: TypeAlias = Literal["microphone", "camera"]
 
@@ -64,7 +67,8 @@ class TabSpec:
 
     name: str  # of the tab for the browser, sessions and endpoints
     inputs: Callable[[Words], Mapping[str, Component]]  # makes the media inputs, by their names
-    parts: Callable[[Media, Keep], tuple[Part, ...]]  # what they hold as parts of a message
+    # What they hold as parts of a message; the signal ends the work.
+    parts: Callable[[Media, Keep, Event], tuple[Part, ...]]
     chips: tuple[Chip, ...] = ()
     examples: str | None = None  # its key in examples/examples.yaml; None: it has none
     live: LiveInput | None = None  # what a conversation without pressing takes; None: there is none

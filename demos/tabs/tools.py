@@ -25,6 +25,7 @@ from demos.tabs.spec import TabContext
 from demos.tabs.video import is_audible
 from demos.turns.chat import Thread
 from demos.turns.export import read_conversation, write_conversation, write_message
+from demos.turns.kept_files import remove_upload
 from demos.turns.room import told
 from demos.turns.turn import until_over
 from omni.conversation import Audio, Image, Video
@@ -110,7 +111,7 @@ def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | Non
         if not thread.entries:
             gr.Info(context.words.say(context.words.of(request), "chat-is-empty"))
             return None
-        session = context.sessions.get(request.session_hash)
+        session = context.sessions.of(request)
         name = f"conversation-{time.strftime('%Y%m%d-%H%M%S')}.zip"
         try:
             with session.writing(name, sizes(thread.files())) as path:
@@ -131,7 +132,7 @@ def save_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread
         rows, row = thread.rows(), int(event.row)
         if not 0 <= row < len(rows):
             return None
-        session = context.sessions.get(request.session_hash)
+        session = context.sessions.of(request)
         made: list[Path] = []
 
         def place(name: str) -> Path:
@@ -155,7 +156,7 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
     context = actions.context
 
     def load(request: gr.Request, upload: str, thread: Thread) -> Changes:
-        session, language = context.sessions.get(request.session_hash), context.words.of(request)
+        session, language = context.sessions.of(request), context.words.of(request)
         if not until_over(session, actions.tab.spec.name):
             gr.Warning(context.words.say(language, "turn-busy"))
             return actions.show(request, thread, thread)
@@ -164,6 +165,9 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
         except (OmniError, OSError) as error:
             warned(context, request, error)
             return actions.show(request, thread, thread)
+        finally:
+            if session.folder not in Path(upload).parents:  # nothing of ours: it was unpacked
+                remove_upload(Path(upload))
         return actions.show(request, thread, now)
 
     return load

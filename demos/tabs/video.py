@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Event
 
 import gradio as gr
 from gradio.components import Component
@@ -37,24 +38,27 @@ def _inputs(words: Words) -> Mapping[str, Component]:
     }
 
 
-def _parts(media: Media, keep: Keep) -> tuple[Part, ...]:
+def _parts(media: Media, keep: Keep, stop: Event) -> tuple[Part, ...]:
     parts: list[Part] = []
     if media["clip"]:
-        path = keep(media["clip"])
+        path = keep(media["clip"], "clip")
         parts.append(Video(path))
-        if media["with_sound"] and has_sound_to_hear(path):
+        if media["with_sound"] and has_sound_to_hear(path, stop):
             parts.append(Audio(path))
     if media["question"]:
-        parts.append(Audio(keep(media["question"])))
+        parts.append(Audio(keep(media["question"], "sound")))
     return tuple(parts)
 
 
-def has_sound_to_hear(clip: Path) -> bool:
+def has_sound_to_hear(clip: Path, stop: Event | None = None) -> bool:
     """Whether a clip has a sound track that is to be heard; one that cannot be read is.
 
     A clip without, or with a silent one, is not an error: its pictures are what was sent. Of one
     that cannot be read the engine says so (:class:`omni.events.MediaNote`), and what is wrong with
     the pictures is told when they are read.
+
+    Raises:
+        DecodingStopped: ``stop`` was set.
     """
     from omni.media.container import has_sound
 
@@ -63,19 +67,19 @@ def has_sound_to_hear(clip: Path) -> bool:
             return False
     except MediaError:
         return False
-    return _heard(clip, unreadable=True)
+    return _heard(clip, unreadable=True, stop=stop)
 
 
 def is_audible(sound: Path) -> bool:
     """Whether a sound file can be read and has something to hear."""
-    return _heard(sound, unreadable=False)
+    return _heard(sound, unreadable=False, stop=None)
 
 
-def _heard(file: Path, unreadable: bool) -> bool:
-    from omni.media.audio import check_audible, read_waveform
+def _heard(file: Path, unreadable: bool, stop: Event | None) -> bool:
+    from omni.media.audio import check_audible, read_sound
 
     try:
-        check_audible(read_waveform(file), file.name)
+        check_audible(read_sound(file, stop=stop).samples, file.name)
     except MediaError as error:
         return unreadable and error.code not in NOTHING_HEARD
     return True

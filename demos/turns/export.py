@@ -23,6 +23,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias
 
+from demos.base.given import whole_text
 from demos.turns.chat import TASKS, Entry, Thread
 from demos.turns.unpacking import BoundedZip, TooLarge, ZipBounds, open_zip
 from omni.conversation import Audio, Image, Message, Part, Speech, Text, Video
@@ -202,7 +203,7 @@ class _Reader:
 
     def _table(self) -> dict[str, Any]:
         data = self.archive.read(TABLE, MAX_TABLE_BYTES)
-        table = json.loads(data.decode("utf-8"))
+        table = json.loads(data.decode("utf-8-sig"))
         if table["format"] != FORMAT:
             raise ValueError("another format")
         if table["version"] != VERSION:
@@ -244,13 +245,14 @@ class _Reader:
         self.check(medium)
         return medium
 
-    def _file(self, name: str) -> Path:
+    def _file(self, name: Any) -> Path:
         """The file ``name`` of the zip, unpacked within the limits."""
+        name = _string(name)
         if name in self._read:
             return self._read[name]
         if len(self._read) == MAX_FILES:
             raise _too_large()
-        path = self.new_file(PurePosixPath(_string(name)).name)
+        path = self.new_file(PurePosixPath(name).name)
         self.archive.extract(name, path)
         self._read[name] = path
         return path
@@ -259,7 +261,7 @@ class _Reader:
 def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a text was expected")
-    return value
+    return whole_text(value)
 
 
 def _too_large() -> ConversationError:

@@ -19,12 +19,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from demos.turns.kept_files import (
+    Kept,
+    changed_at,
+    link_or_copy,
+    remove_folders,
+    remove_upload,
+)
 from demos.turns.room import Quota, bytes_in, check_room, check_session, told, whole_file
+from omni.fair_queue import Asker
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +58,6 @@ class SessionOver(FileNotFoundError):
     """The session has ended, and its folder is gone."""
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """The copy of an upload, and when the upload was last changed (nanoseconds)."""
-
-    copy: Path
-    changed: int
-
-
 class Session:
     """One browser session: its folder (made when first needed) and the turns that are running."""
 
@@ -78,16 +78,22 @@ class Session:
         self._quota = quota or Quota()
         self.folder = root / secrets.token_urlsafe(16)
         self.ended = False
+        self.address: str | None = None  # where its person comes from, if that tells people apart
         self.last_seen = time.monotonic()
         self.page = False  # whether a page shows it, which says when it goes
         self._lock = threading.Lock()
-        self._kept: dict[Path, _Kept] = {}
+        self._kept: dict[Path, Kept] = {}
         self._turns: dict[str, threading.Event] = {}
         self._last: dict[str, Callable[[], None]] = {}
 
     def key(self, tab: str) -> str:
         """The name of what is kept elsewhere for the chat of ``tab``; nobody can guess it."""
         return f"{self.folder.name}-{tab}"
+
+    @property
+    def asker(self) -> Asker:
+        """Who stands in the line for it."""
+        return Asker(self.folder.name, self.address)
 
     def at_end(self, key: str, do: Callable[[], None]) -> None:
         """Have ``do`` called when the session has ended, once for each ``key``."""
@@ -122,10 +128,13 @@ class Session:
         with whole_file(self.new_file(name, size)) as path:
             yield path
 
-    def keep(self, upload: Path) -> Path:
+    def keep(self, upload: Path, check: Callable[[Path], None] | None = None) -> Path:
         """Copy an uploaded file into the folder, under its own name, and return the copy.
 
         The same upload is copied once (a voice prompt goes with every turn).
+
+        Args:
+            check: looks at an upload before it is copied, and raises what is wrong with it.
 
         Raises:
             FileNotFoundError: the upload is gone.
@@ -133,16 +142,18 @@ class Session:
         """
         with self._lock:
             known = self._kept.get(upload)
-            changed = upload.stat().st_mtime_ns if known is None else _changed(upload, known)
+            changed = upload.stat().st_mtime_ns if known is None else changed_at(upload, known)
             if known is not None and known.changed == changed and known.copy.exists():
                 return known.copy
             size = upload.stat().st_size
+            if check is not None:
+                check(upload)
             if self._everybody in upload.parents:  # it is counted there already
                 check_session(self.folder, self._quota, size)
                 size = 0
             with self.writing(upload.name, size) as copy:
-                _link_or_copy(upload, copy)
-            self._kept[upload] = _Kept(copy, changed)
+                link_or_copy(upload, copy)
+            self._kept[upload] = Kept(copy, changed)
         return copy
 
     @contextmanager
@@ -198,9 +209,9 @@ class Session:
         """Remove files of this session's folder, once the page no longer shows them."""
         folders = [file.parent for file in files if file.parent.parent == self.folder]
         if not self._lag_s:
-            _remove_folders(folders)
+            remove_folders(folders)
         elif folders:
-            timer = threading.Timer(self._lag_s, _remove_folders, [folders])
+            timer = threading.Timer(self._lag_s, remove_folders, [folders])
             timer.daemon = True  # the whole root goes when the process ends
             timer.start()
 
@@ -212,7 +223,7 @@ class Session:
             do()
         shutil.rmtree(self.folder, ignore_errors=True)
         for upload, kept in self._kept.items():
-            _remove_upload(upload, kept.changed)
+            remove_upload(upload, kept.changed)
 
 
 class Sessions:
@@ -239,6 +250,8 @@ class Sessions:
         """
         self.root = root
         self.quota = quota or Quota()
+        # The address behind a request, where addresses tell people apart.
+        self.address_of: Callable[[Any], str | None] = lambda request: None
         self._folders = root / "sessions"
         self._grace_s = grace_s
         self._lag_s = lag_s
@@ -264,6 +277,12 @@ class Sessions:
                 )
             session.last_seen = time.monotonic()
             return session
+
+    def of(self, request: Any) -> Session:
+        """:meth:`get` for a request of Gradio's, whose address is noted."""
+        session = self.get(request.session_hash)
+        session.address = self.address_of(request)
+        return session
 
     def leave(self, key: str | None) -> None:
         """The tab was closed or lost its connection: stop its turns, remove it after the grace."""
@@ -297,7 +316,7 @@ class Sessions:
         for upload in self._uploads():
             try:
                 if upload.lstat().st_mtime < oldest:
-                    _remove_upload(upload)
+                    remove_upload(upload)
             except FileNotFoundError:  # sent in the meantime
                 continue
         for folder in self._upload_folders():
@@ -366,34 +385,3 @@ def new_root(place: Path | None = None) -> Path:
         if process.isdecimal() and not psutil.pid_exists(int(process)):
             shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{_ROOT_PREFIX}{psutil.Process().pid}-", dir=place))
-
-
-def _changed(upload: Path, known: _Kept) -> int:
-    """When an upload was last changed; one that is gone did not change since it was copied."""
-    try:
-        return upload.stat().st_mtime_ns
-    except FileNotFoundError:
-        return known.changed
-
-
-def _remove_folders(folders: list[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
-
-
-def _remove_upload(upload: Path, changed: int | None = None) -> None:
-    """Remove an upload, unless someone has uploaded the same content again since ``changed``."""
-    try:
-        if changed is not None and upload.stat().st_mtime_ns != changed:
-            return
-        upload.unlink()
-        upload.parent.rmdir()  # Gradio gives every content a folder of its own
-    except OSError:  # gone already, or the folder holds another name for the same content
-        return

@@ -16,10 +16,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -30,7 +31,18 @@ from demos.turns.sessions import Session, TurnBusy
 from omni.conversation import DEFAULT_SYSTEM_TEXT, Audio, Message, Part, SystemPrompt, Text
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
 from omni.errors import OmniError
-from omni.events import SPEECH_RATE, EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.events import (
+    SPEECH_RATE,
+    EngineEvent,
+    Progress,
+    SpeechChunk,
+    TextDelta,
+    TurnEnd,
+    TurnStats,
+)
+from omni.fair_queue import Asker
+from omni.loading.progress.sentence import sentence
+from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 
@@ -51,6 +63,9 @@ ANSWER_NAME = "answer.wav"
 OVER_S = 1.0  # a turn whose end the page has seen is over within this
 
 
+Prepare: TypeAlias = Callable[[threading.Event], tuple[tuple[Part, ...], SystemPrompt]]
+
+
 def unchanged(options: GenerationOptions) -> GenerationOptions:
     """The checkpoint's own options."""
     return options
@@ -60,8 +75,9 @@ def unchanged(options: GenerationOptions) -> GenerationOptions:
 class Ask:
     """What a person gave for one turn."""
 
-    # Makes the message's parts and the system prompt; it may read files.
-    prepare: Callable[[], tuple[tuple[Part, ...], SystemPrompt]]
+    # Makes the message's parts and the system prompt; it may read files, and ends with
+    # DecodingStopped when the signal is set.
+    prepare: Prepare
     speech: bool  # whether the answer is to be spoken
     language: PageLanguage  # of the page's sentences
     text: str = ""  # given back to the text box if the turn fails
@@ -99,7 +115,7 @@ class _Turn:
     words: Words
     thread: Thread
     key: str  # under which the engine keeps what the chat's next turn can use
-    owner: str  # whose place it takes in the line: the session's
+    owner: Asker  # whose place it takes in the line
     line: VoiceLine | None = None
     so_far: AnswerSoFar = field(default_factory=AnswerSoFar)
     unplayed: list[np.ndarray] = field(default_factory=list)  # sound that no view has brought yet
@@ -166,7 +182,7 @@ def run_turn(
             ask, thread = _begun_anew(ask, thread, words)
             session.at_end(key, partial(engine.forget, key))
             yield from _run(
-                engine, session, _Turn(ask, words, thread, key, session.folder.name, line), stop
+                engine, session, _Turn(ask, words, thread, key, session.asker, line), stop
             )
     except TurnBusy:
         sentence = words.say(ask.language, "turn-busy")
@@ -196,8 +212,12 @@ def _begun_anew(ask: Ask, thread: Thread, words: Words) -> tuple[Ask, Thread]:
 def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -> Iterator[View]:
     turn.status = turn.say("thinking")
     items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+    # The thread goes on as part of the request: a ZeroGPU Space books its time on the visitor's.
     worker = threading.Thread(
-        target=_work, args=(engine, turn, stop, items), name="omni-turn", daemon=True
+        target=copy_context().run,
+        args=(_work, engine, turn, stop, items),
+        name="omni-turn",
+        daemon=True,
     )
     worker.start()
     try:
@@ -227,12 +247,14 @@ def _work(
 ) -> None:
     """The worker thread: prepare, generate, report everything."""
     try:
-        parts, system = turn.ask.prepare()
+        parts, system = turn.ask.prepare(stop)
         items.put(Prepared(parts))
         for event in _events(engine, turn, parts, system, stop):
             if turn.line is not None and isinstance(event, SpeechChunk):
                 turn.line.push(event.samples)  # past all that the screen waits for
             items.put(event)
+    except DecodingStopped:  # before the engine was asked
+        items.put(TurnEnd(Message("assistant", ()), "stopped", TurnStats()))
     except Exception as error:  # shown to the person by the consumer, see _last_view
         items.put(error)
     finally:
@@ -360,19 +382,7 @@ def keep_sound(
 
 def progress_sentence(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with how much of it is done."""
-    key = f"progress-{progress.stage}"
-    if progress.stage == "wait":
-        if progress.wait_s is None:
-            return words.say(language, key, ahead=int(progress.total))
-        seconds = max(math.ceil(progress.wait_s), 1)
-        return words.say(language, f"{key}-s", ahead=int(progress.total), seconds=seconds)
-    if not progress.total or progress.stage == "encode":
-        return words.say(language, key)
-    if progress.unit == "bytes":
-        amount = f"{progress.done / 1e9:.1f} / {progress.total / 1e9:.1f} GB"
-    else:
-        amount = f"{100 * progress.done / progress.total:.0f} %"
-    return f"{words.say(language, key)} {amount}"
+    return sentence(progress, partial(words.say, language))
 
 
 def stats_sentence(words: Words, language: PageLanguage, end: TurnEnd) -> str:

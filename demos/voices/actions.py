@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,17 +20,19 @@ import gradio as gr
 
 from demos.base.browser_values import Changes, Values
 from demos.base.languages import Words
+from demos.base.owner import OWNER, Owner
 from demos.base.word_files import PageLanguage, PromptLanguage, in_language
 from demos.panels.model_bar import untrained_key
+from demos.turns.given_media import check_given
 from demos.turns.sessions import Session, Sessions, TurnBusy
 from demos.turns.turn import progress_sentence
-from demos.voices.archive import export_voices, import_voices
+from demos.voices.archive import check_archive, export_voices, import_voices
 from demos.voices.catalog import Catalog, Role
 from demos.voices.library import SavedVoice, Use, VoiceLibrary
 from demos.voices.panel import NONE, VoicePanel
 from omni.errors import OmniError
 from omni.events import Progress, TextDelta
-from omni.listening.reference_check import check_voice
+from omni.listening.reference_check import check_voice, trust
 from omni.prompting.system_text import VOICE_SENTENCE, system_text
 
 if TYPE_CHECKING:
@@ -46,8 +49,8 @@ SAMPLE_NAME = "voice.wav"
 class VoiceActions:
     """The event handlers of the panel.
 
-    ``library``: where the machine's owner keeps voices; None: each session has a library of its
-    own, for a while.
+    ``library``: where the machine's owner keeps voices, for nobody but them; None: nobody has it.
+    Whoever else comes has a library of their session's, for a while.
     """
 
     panel: VoicePanel
@@ -56,12 +59,14 @@ class VoiceActions:
     words: Words
     catalog: Catalog
     library: VoiceLibrary | None = None
+    owner: Owner = OWNER
 
     def render(self, request: gr.Request) -> Changes:
         """What a page that was just opened shows, in the person's language."""
         language = self.words.of(request)
-        key = "voice-library-owner" if self.library else "voice-library-session"
-        problems = self.catalog.problems if self.library else ()  # they name the owner's folders
+        own = self._kept_for(request) is not None
+        key = "voice-library-owner" if own else "voice-library-session"
+        problems = self.catalog.problems if own else ()  # they name the owner's folders
         sentences = [self.words.error(language, problem) for problem in problems]
         return {
             self.panel.role: gr.update(choices=self._roles(language)),
@@ -105,9 +110,10 @@ class VoiceActions:
             return gone
         session = self._session(request)
         try:
-            voice, wav = self._library_of(session).get(name)
+            voice, wav = self._library_of(request).get(name)
             with session.writing(f"{voice.name}.wav", wav.stat().st_size) as copy:
                 copy.write_bytes(wav.read_bytes())
+            trust(copy)  # what is in a library was checked
         except (OmniError, OSError) as error:
             names = gr.update(choices=self._saved(request), value=NONE)
             sentence = self._refused(language, error)
@@ -132,9 +138,10 @@ class VoiceActions:
         if not upload:
             return {**numbered, panel.checked_file: None, panel.checked_note: ""}
         try:
-            sample = check_voice(session.keep(Path(upload)))
+            sample = check_voice(session.keep(Path(upload), partial(check_given, kind="sound")))
             with session.writing(SAMPLE_NAME) as path:
                 sample.save(path)
+            trust(path)
             usable = self.words.say(language, "voice-usable", seconds=sample.seconds)
         except (OmniError, OSError) as error:
             sentence = self._refused(language, error)
@@ -163,7 +170,7 @@ class VoiceActions:
         try:
             with session.turn(TASK) as stop:
                 said = ""
-                for event in self.engine.transcribe(Path(reference), stop):
+                for event in self.engine.transcribe(Path(reference), stop, owner=session.asker):
                     if stop.is_set():
                         break
                     if isinstance(event, TextDelta):
@@ -199,7 +206,7 @@ class VoiceActions:
         again = chosen and chosen.casefold() == (name or "").strip().casefold()
         try:
             voice = SavedVoice(name or "", (transcript or "").strip(), use)
-            library = self._library_of(self._session(request))
+            library = self._library_of(request)
             saved = library.save(voice, Path(reference), chosen if again else None).name
         except (OmniError, OSError) as error:
             return {panel.library_note: self._refused(language, error)}
@@ -211,7 +218,7 @@ class VoiceActions:
         if not chosen:
             return {panel.library_note: refusal(self.words.say(language, "voice-choose-first"))}
         try:
-            new = self._library_of(self._session(request)).rename(chosen, name or "")
+            new = self._library_of(request).rename(chosen, name or "")
         except (OmniError, OSError) as error:
             return {panel.library_note: self._refused(language, error)}
         return self._library_changed(request, new, "voice-was-renamed", old=chosen, name=new)
@@ -222,7 +229,7 @@ class VoiceActions:
         if not chosen:
             return {panel.library_note: refusal(self.words.say(language, "voice-choose-first"))}
         try:
-            self._library_of(self._session(request)).delete(chosen)
+            self._library_of(request).delete(chosen)
         except (OmniError, OSError) as error:
             return {panel.library_note: self._refused(language, error)}
         return self._library_changed(request, NONE, "voice-was-deleted", name=chosen)
@@ -233,7 +240,7 @@ class VoiceActions:
         name = f"voices-{time.strftime('%Y%m%d-%H%M%S')}.zip"
         try:
             with session.writing(name) as path:
-                export_voices(self._library_of(session), path)
+                export_voices(self._library_of(request), path)
         except (OmniError, OSError) as error:
             return {panel.library_note: self._refused(language, error), panel.export_file: None}
         return {panel.export_file: str(path)}
@@ -242,7 +249,9 @@ class VoiceActions:
         """Add the voices of an exported file."""
         language, session = self.words.of(request), self._session(request)
         try:
-            names = import_voices(self._library_of(session), session.keep(Path(upload)))
+            names = import_voices(
+                self._library_of(request), session.keep(Path(upload), check_archive)
+            )
         except (OmniError, OSError) as error:
             return {self.panel.library_note: self._refused(language, error)}
         return self._library_changed(request, chosen, "voice-was-imported", names=", ".join(names))
@@ -292,15 +301,20 @@ class VoiceActions:
         return [*found, (self.words.say(language, "voice-named-none"), NONE)]
 
     def _saved(self, request: gr.Request) -> list[tuple[str, str]]:
-        names = self._library_of(self._session(request)).names()
+        names = self._library_of(request).names()
         none = self.words.say(self.words.of(request), "voice-saved-none")
         return [(none, NONE), *((name, name) for name in names)]
 
-    def _library_of(self, session: Session) -> VoiceLibrary:
-        return self.library or VoiceLibrary(session.folder / "voices")
+    def _library_of(self, request: gr.Request) -> VoiceLibrary:
+        kept = self._kept_for(request)
+        return kept or VoiceLibrary(self._session(request).folder / "voices")
+
+    def _kept_for(self, request: gr.Request) -> VoiceLibrary | None:
+        """The owner's library, if it is the owner who asks."""
+        return self.library if self.library and self.owner.has_voices(request) else None
 
     def _session(self, request: gr.Request) -> Session:
-        return self.sessions.get(request.session_hash)
+        return self.sessions.of(request)
 
     def _refused(self, language: PageLanguage, error: Exception) -> str:
         if isinstance(error, OmniError):

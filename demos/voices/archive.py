@@ -13,7 +13,8 @@ import re
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,13 @@ import soundfile
 from demos.turns.unpacking import BoundedZip, TooLarge, ZipBounds, open_zip
 from demos.voices.library import MAX_VOICES, SavedVoice, VoiceLibrary, saved_voice
 from omni.errors import VoiceError
-from omni.listening.reference_check import MAX_SECONDS, MIN_SECONDS, RATE, VoiceSample
+from omni.listening.reference_check import (
+    MAX_SECONDS,
+    MIN_SECONDS,
+    RATE,
+    VoiceSample,
+    check_again,
+)
 
 FORM, VERSION, TABLE = "omni-voices", 1, "voices.json"
 MAX_ARCHIVE = 300_000_000  # bytes
@@ -32,6 +39,7 @@ MAX_NAMES = 2 * MAX_VOICES + 50  # of files in it; more than the voices if it wa
 MAX_UNPACKED_S = 30.0  # of the clock
 MAX_TABLE = 2_000_000  # bytes, unpacked
 MAX_WAV = round(MAX_SECONDS * RATE) * 2 + 4096  # bytes, unpacked: 16 bits a sample and a header
+BOUNDS = ZipBounds(MAX_NAMES, MAX_ARCHIVE, MAX_WAV, MAX_UNPACKED_S)
 _WAV_NAME = re.compile(r"voice-\d{3}\.wav")
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
@@ -57,13 +65,26 @@ def export_voices(library: VoiceLibrary, path: Path) -> None:
             archive.write(wav, name)
 
 
+def check_archive(path: Path) -> None:
+    """Refuse what is no archive, or one that is too large, by its size and its zip's table.
+
+    Raises:
+        VoiceError: ``voice-archive``.
+    """
+    with _told(), open_zip(path, BOUNDS):
+        pass
+
+
 def import_voices(library: VoiceLibrary, path: Path) -> list[str]:
     """Add an archive's voices, all or none; their names (numbered where one is taken).
 
     Raises:
-        VoiceError: ``voice-archive``, ``voice-library-full``, ``voice-disk``.
+        VoiceError: ``voice-archive``, ``voice-archive-refused``, ``voice-library-full``,
+            ``voice-disk``, ``voice-busy``.
     """
     voices = _read(path)
+    for voice, sample in voices:
+        _check(voice.name, sample.samples)
     if len(library.names()) + len(voices) > MAX_VOICES:
         raise VoiceError(
             "voice-library-full",
@@ -85,13 +106,33 @@ def import_voices(library: VoiceLibrary, path: Path) -> list[str]:
     return saved
 
 
+def _check(name: str, samples: np.ndarray) -> None:
+    """Refuse what would be refused as a new recording, too."""
+    try:
+        check_again(samples)
+    except VoiceError as error:
+        if error.code == "voice-busy":
+            raise
+        raise VoiceError(
+            "voice-archive-refused",
+            "The voice {name} of this file cannot be used, and nothing was added. {reason}",
+            name=name,
+            reason=error,
+        ) from error
+
+
 def _read(path: Path) -> list[tuple[SavedVoice, VoiceSample]]:
     """Everything in an archive, checked."""
-    bounds = ZipBounds(MAX_NAMES, MAX_ARCHIVE, MAX_WAV, MAX_UNPACKED_S)
+    with _told(), open_zip(path, BOUNDS) as archive:
+        table = json.loads(_member(archive, TABLE, MAX_TABLE).decode("utf-8-sig"))
+        return [_voice(archive, row) for row in _rows(table)]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with an archive as one sentence."""
     try:
-        with open_zip(path, bounds) as archive:
-            table = json.loads(_member(archive, TABLE, MAX_TABLE))
-            return [_voice(archive, row) for row in _rows(table)]
+        yield
     except TooLarge as error:
         raise _refused(f"more than {MAX_ARCHIVE // 1_000_000} MB would come out of it") from error
     except _BROKEN as error:

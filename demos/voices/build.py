@@ -23,6 +23,7 @@ from demos.base.browser_values import (
 from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event, Listener
 from demos.base.languages import Words
+from demos.base.owner import OWNER, Owner
 from demos.turns.sessions import Sessions
 from demos.voices.actions import VoiceActions
 from demos.voices.catalog import Catalog, Role, read_catalog
@@ -72,19 +73,24 @@ def made(panel: VoicePanel) -> list[Component]:
 
 
 def build_voice_panel(
-    engine: Engine, sessions: Sessions, words: Words, library: VoiceLibrary | None = None
+    engine: Engine,
+    sessions: Sessions,
+    words: Words,
+    library: VoiceLibrary | None = None,
+    owner: Owner = OWNER,
 ) -> BuiltVoice:
     """Lay the panel out where the caller is, and connect it.
 
     Args:
         library: where voices are kept for good; None (others than the machine's owner can reach
             the page): each session keeps its own until it ends.
+        owner: whose the library is.
     """
     catalog = read_catalog()
     for problem in catalog.problems:
         log.warning("%s", problem)
     panel = lay_out_voice_panel(words)
-    actions = VoiceActions(panel, engine, sessions, words, catalog, library)
+    actions = VoiceActions(panel, engine, sessions, words, catalog, library, owner)
     _connect(panel, actions)
     return BuiltVoice(panel, actions)
 

@@ -20,6 +20,7 @@ from typing import Literal, TypeAlias, get_args
 
 import platformdirs
 
+from demos.base.given import whole_text
 from omni.errors import VoiceError
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ class VoiceLibrary:
             if folder.name.startswith(_UNFINISHED) or not (folder / WAV).is_file():
                 continue
             try:
-                found[folder] = saved_voice(json.loads(card.read_text(encoding="utf-8")))
+                found[folder] = saved_voice(json.loads(card.read_text(encoding="utf-8-sig")))
             except (OSError, ValueError) as error:
                 log.warning("the voice in %s cannot be read: %s", folder, error)
         return found
@@ -192,7 +193,7 @@ def saved_voice(card: object) -> SavedVoice:
     if len(transcript) > MAX_TRANSCRIPT:
         raise ValueError("the transcript is too long")
     try:
-        return SavedVoice(clean_name(name), transcript, use)
+        return SavedVoice(clean_name(whole_text(name)), whole_text(transcript), use)
     except VoiceError as error:
         raise ValueError(str(error)) from error
 

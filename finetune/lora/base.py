@@ -18,9 +18,9 @@ from omni import devices
 from omni.config import OmniConfig
 from omni.events import Progress
 from omni.loading import load
-from omni.loading.background import in_background
 from omni.loading.checkpoint import Checkpoint
 from omni.loading.placement import choose_model
+from omni.loading.progress.background import in_background
 from omni.loading.quantization import check_available
 from omni.model.omni import OmniForCausalLM
 from omni.prompting.tokenizer import OmniTokenizer

@@ -6,6 +6,7 @@ Knows: streams, files, the progress bar, the line of numbers. Does not know: fla
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from errno import EISDIR, ENOENT
@@ -17,14 +18,10 @@ from omni.cli.sound import SpeechFile, check_ending, is_pipe, is_stdout
 from omni.conversation import Text
 from omni.engine import Engine
 from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.loading.ending import obey
+from omni.loading.progress.sentence import sentence
 
-STAGES = {
-    "wait": "waiting",
-    "download": "downloading",
-    "load": "loading",
-    "encode": "reading media",
-}
-
+LINE_S = 10.0  # where nothing can be drawn, between two lines about the same stage
 NOTES = {
     "damaged": "A part of {name} was damaged and could not be heard.",
     "unheard": "The sound of {name} could not be read: only its pictures were seen.",
@@ -34,6 +31,11 @@ NOTES = {
 def say(text: str, end: str = "\n") -> None:
     """Tell the person something that is not the result."""
     print(text, end=end, file=sys.stderr, flush=True)
+
+
+def size(number: int) -> str:
+    """Bytes for a person: GB, or MB below one of them."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 
 def check_place(path: Path) -> None:
@@ -57,6 +59,7 @@ def load(engine: Engine) -> None:
     """Load before the first turn, so that the checkpoint's own defaults are known."""
     with closing(Bar()) as bar:
         for progress in engine.load():
+            obey()
             bar.show(progress)
     report = engine.report
     if report is not None and not report.trained:
@@ -76,6 +79,7 @@ def follow(events: Iterator[EngineEvent], out: Path | None, label: str = "") -> 
         if sound is not None:
             stack.enter_context(sound)
         for event in events:
+            obey()
             if isinstance(event, Progress):
                 bar.show(event)
                 continue
@@ -121,32 +125,44 @@ def summary(end: TurnEnd, sound: SpeechFile | None) -> str:
 
 
 class Bar:
-    """A progress bar on stderr, for one stage at a time."""
+    """What is under way, with a bar where it is known how much there is; one line on stderr.
+
+    Where stderr is no terminal: a line for each stage, and one now and then.
+    """
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
-        self._stage = ""
+        self._stage, self._said = "", ""
+        self._said_at = 0.0
 
     def show(self, progress: Progress) -> None:
         """Draw ``progress``."""
-        if progress.stage != self._stage:
+        if sys.stderr.isatty():
+            self._draw(progress)
+            return
+        line, now = sentence(progress), time.monotonic()
+        if line == self._said or (progress.stage == self._stage and now - self._said_at < LINE_S):
+            return
+        self._stage, self._said, self._said_at = progress.stage, line, now
+        say(line)
+
+    def _draw(self, progress: Progress) -> None:
+        measured = progress.total > 0 and progress.stage != "wait"
+        if self._bar is not None and measured != (self._bar.total is not None):
             self.close()
-            self._stage = progress.stage
-            counted = progress.unit == "bytes"
+        if self._bar is None:
             self._bar = tqdm(
-                desc=STAGES[progress.stage],
-                total=progress.total or None,
-                unit="B" if counted else "",
-                unit_scale=counted,
+                total=progress.total if measured else None,
+                bar_format="{desc} |{bar:20}|" if measured else "{desc}",
                 file=sys.stderr,
                 leave=False,
             )
-        assert self._bar is not None
-        self._bar.total = progress.total or None
-        self._bar.update(progress.done - self._bar.n)
+        if measured:
+            self._bar.total, self._bar.n = progress.total, min(progress.done, progress.total)
+        self._bar.set_description_str(sentence(progress))  # draws it, too
 
     def close(self) -> None:
         """Remove it; the next progress draws a new one."""
         if self._bar is not None:
             self._bar.close()
-            self._bar, self._stage = None, ""
+            self._bar = None

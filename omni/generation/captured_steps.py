@@ -104,16 +104,16 @@ class CapturedSteps:
         """The run is over."""
         self._lock.release()
 
-    def forget(self) -> None:
-        """Capture everything anew: the layers do something else now. Only between runs."""
-        self._steps.clear()
-        self._depth_loops.clear()
-
     def reserve(self, count: int) -> None:
         """Room for ``count`` more positions, and for a whole window around them."""
         window = _window(self.past.length + count)
         if self.past.reserve(window - self.past.length):
             self._steps.clear()  # they look where the memory was
+
+    def forget(self) -> None:
+        """Drops what was captured, so that it is captured again or, without ``works``, run."""
+        self._steps.clear()
+        self._depth_loops.clear()
 
     def step(self, embeds: Tensor) -> Tensor:
         """One embedding (1, 1, hidden) to its hidden state (1, hidden), good until the next."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,11 +18,15 @@ import numpy as np
 
 from omni.errors import MediaError, VoiceError
 from omni.listening.settings import FRAME, FRAME_S, RATE  # RATE is also what the model hears
+from omni.listening.speech_found import has_speech
+from omni.media.files import readable_file
+from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 
 MIN_SECONDS = 3.0  # after trimming: shorter ones hold too little of a voice
 MAX_SECONDS = 30.0  # one piece of the audio encoder
 MIN_SPEECH_S = 2.0
+KNOWN = 256  # references that are not looked at again with every turn
 PLACES = 8  # checks at once in this process, one of them under way
 LONGEST_LOOKED_AT_S = 300.0  # more is not even decoded
 SPEECH_PROBABILITY = 0.5
@@ -45,6 +50,18 @@ _places = threading.BoundedSemaphore(PLACES)
 SpeechDetector: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Slack:
+    """How far from the bounds a recording may be."""
+
+    seconds: float = 0.0  # shorter or longer, and with so much less speech
+    db: float = 0.0  # quieter
+    clipped: float = 1.0  # times as many samples near the highest
+
+
+NONE, AGAIN = Slack(), Slack(seconds=0.5, db=3.0, clipped=1.5)
+
+
 @dataclass(frozen=True, eq=False)
 class VoiceSample:
     """A usable recording of a voice, trimmed and levelled."""
@@ -66,6 +83,24 @@ class VoiceSample:
         write_wav(path, self.samples, RATE)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A file as it was when its voice was found to be usable."""
+
+    path: Path
+    changed: int  # nanoseconds
+    size: int
+
+    @classmethod
+    def of(cls, path: Path) -> _Known:
+        file = readable_file(path)
+        state = file.stat()
+        return cls(file, state.st_mtime_ns, state.st_size)
+
+
+_usable: set[_Known] = set()
+
+
 def check_voice(path: Path, detector: SpeechDetector | None = None) -> VoiceSample:
     """Read a recording and make it a reference.
 
@@ -78,23 +113,84 @@ def check_voice(path: Path, detector: SpeechDetector | None = None) -> VoiceSamp
             ``voice-long``, ``voice-much-longer``, ``voice-quiet``, ``voice-clipped``,
             ``voice-busy``.
     """
+    with _turn_in_line():
+        return _sample(_waveform(path), detector)
+
+
+def check_reference(path: Path, stop: threading.Event | None = None) -> None:
+    """Refuse a recording that :func:`check_voice` refuses, whoever gives it to a model.
+
+    One file is looked at once, and one that was made from a usable recording not at all
+    (:func:`trust`).
+
+    Args:
+        stop: ends the look.
+
+    Raises:
+        MediaError, VoiceError: as of :func:`check_voice`, but for ``voice-busy``.
+        DecodingStopped: ``stop`` was set.
+    """
+    if _Known.of(path) in _usable:
+        return
+    _sample(_waveform(path, stop), None, stop)
+    trust(path)
+
+
+def check_again(samples: np.ndarray, detector: SpeechDetector | None = None) -> None:
+    """Refuse a reference from elsewhere, cut and levelled there, that never was usable.
+
+    What was just usable when it was cut still is: its ends may be found a little later now.
+
+    Args:
+        samples: float32 (samples,) at RATE.
+        detector: as of :func:`check_voice`.
+
+    Raises:
+        VoiceError: as of :func:`check_voice`.
+    """
+    with _turn_in_line():
+        _sample(samples, detector, slack=AGAIN)
+
+
+def trust(path: Path) -> None:
+    """A file is a reference that was checked: it need not be looked at (again)."""
+    if len(_usable) >= KNOWN:
+        _usable.clear()
+    _usable.add(_Known.of(path))
+
+
+def _waveform(path: Path, stop: threading.Event | None = None) -> np.ndarray:
+    """What is heard in a recording; no more of it is decoded than can be looked at."""
     from omni.media.audio import check_audible, read_sound
 
-    with _turn_in_line():
-        try:
-            waveform = read_sound(path, RATE, most_s=LONGEST_LOOKED_AT_S).samples
-        except MediaError as error:
-            if error.code != "audio-too-long":
-                raise
-            raise VoiceError(
-                "voice-much-longer",
-                "This recording is longer than {minutes} minutes, and at most {most} s can be "
-                "used: cut out a part with clear speech.",
-                minutes=round(LONGEST_LOOKED_AT_S / 60),
-                most=round(MAX_SECONDS),
-            ) from error
-        check_audible(waveform, path.name)
-        return usable_voice(waveform, detector or speech_probabilities)
+    try:
+        waveform = read_sound(path, RATE, stop, most_s=LONGEST_LOOKED_AT_S).samples
+    except MediaError as error:
+        if error.code != "audio-too-long":
+            raise
+        raise VoiceError(
+            "voice-much-longer",
+            "This recording is longer than {minutes} minutes, and at most {most} s can be "
+            "used: cut out a part with clear speech.",
+            minutes=round(LONGEST_LOOKED_AT_S / 60),
+            most=round(MAX_SECONDS),
+        ) from error
+    check_audible(waveform, path.name)
+    return waveform
+
+
+def _sample(
+    waveform: np.ndarray,
+    detector: SpeechDetector | None,
+    stop: threading.Event | None = None,
+    slack: Slack = NONE,
+) -> VoiceSample:
+    """:func:`usable_voice`; where no detector is given, by what tells speech from music, too."""
+    if detector is None:
+        if not has_speech(waveform, stop):
+            raise _no_speech()
+        detector = partial(speech_probabilities, stop=stop)
+    return usable_voice(waveform, detector, slack)
 
 
 @contextmanager
@@ -110,33 +206,41 @@ def _turn_in_line() -> Iterator[None]:
         _places.release()
 
 
-def usable_voice(waveform: np.ndarray, detector: SpeechDetector) -> VoiceSample:
+def usable_voice(
+    waveform: np.ndarray, detector: SpeechDetector, slack: Slack = NONE
+) -> VoiceSample:
     """See :func:`check_voice`; ``waveform``: float32 (samples,) at RATE."""
     waveform = waveform - waveform.mean()
     speech = _speech_frames(waveform, detector)
     if not speech.any():
-        raise VoiceError(
-            "voice-no-speech",
-            "No speech was found in this recording: record one person talking, without music.",
-        )
+        raise _no_speech()
     first, last = np.flatnonzero(speech)[[0, -1]]
     margin = round(MARGIN_S * RATE)
     start = max(0, int(first) * FRAME - margin)
     end = min(waveform.size, (int(last) + 1) * FRAME + margin)
-    _check_length((end - start) / RATE, float(speech.sum()) * FRAME_S)
+    _check_length((end - start) / RATE, float(speech.sum()) * FRAME_S, slack)
     talking = waveform[np.repeat(speech, FRAME)[: waveform.size]]
-    level = _check_level(talking)
+    level = _check_level(talking, slack)
     trimmed = waveform[start:end]
     gain = min(10 ** (SPEECH_DB / 20) / level, PEAK / float(np.abs(trimmed).max()))
     return VoiceSample(_faded(trimmed * np.float32(gain)), float(speech.sum()) * FRAME_S)
 
 
-def speech_probabilities(frames: np.ndarray) -> np.ndarray:
-    """The probability of speech, (frames,), for float32 (frames * FRAME,); by silero-vad."""
+def speech_probabilities(frames: np.ndarray, stop: threading.Event | None = None) -> np.ndarray:
+    """The probability of speech, (frames,), for float32 (frames * FRAME,); by silero-vad.
+
+    Raises:
+        DecodingStopped: ``stop`` was set.
+    """
     from omni.listening.voice_activity import SileroVoiceActivity
 
     activity = SileroVoiceActivity()
-    return np.array([activity(frame) for frame in frames.reshape(-1, FRAME)])
+    found = []
+    for frame in frames.reshape(-1, FRAME):
+        if stop is not None and stop.is_set():
+            raise DecodingStopped
+        found.append(activity(frame))
+    return np.array(found)
 
 
 def _speech_frames(waveform: np.ndarray, detector: SpeechDetector) -> np.ndarray:
@@ -151,10 +255,10 @@ def _speech_frames(waveform: np.ndarray, detector: SpeechDetector) -> np.ndarray
     return speech
 
 
-def _check_length(seconds: float, speech_s: float) -> None:
-    if seconds > MAX_SECONDS:
+def _check_length(seconds: float, speech_s: float, slack: Slack) -> None:
+    if seconds > MAX_SECONDS + slack.seconds:
         raise _too_long(seconds)
-    if seconds < MIN_SECONDS:
+    if seconds < MIN_SECONDS - slack.seconds:
         raise VoiceError(
             "voice-short",
             "Without the silence around it this recording has {seconds} s of speech, and a voice "
@@ -162,7 +266,7 @@ def _check_length(seconds: float, speech_s: float) -> None:
             seconds=round(seconds, 1),
             least=round(MIN_SECONDS),
         )
-    if speech_s < MIN_SPEECH_S:
+    if speech_s < MIN_SPEECH_S - slack.seconds:
         raise VoiceError(
             "voice-little-speech",
             "There is just {seconds} s of speech in this recording: record one with fewer pauses.",
@@ -170,10 +274,10 @@ def _check_length(seconds: float, speech_s: float) -> None:
         )
 
 
-def _check_level(talking: np.ndarray) -> float:
+def _check_level(talking: np.ndarray, slack: Slack) -> float:
     """The root mean square of the speech, float32 (samples,)."""
     level = float(np.sqrt(np.mean(talking**2)))
-    if 20 * np.log10(level) < QUIET_DB:
+    if 20 * np.log10(level) < QUIET_DB - slack.db:
         raise VoiceError(
             "voice-quiet",
             "This recording is too quiet: go closer to the microphone or turn it up, then record "
@@ -181,13 +285,20 @@ def _check_level(talking: np.ndarray) -> float:
         )
     # The extreme itself may be an overshoot of resampling or of a codec: a few samples more.
     height = np.quantile(np.abs(talking), 0.999)
-    if np.mean(np.abs(talking) > CLIPPED_NEAR * height) > CLIPPED_SHARE:
+    if np.mean(np.abs(talking) > CLIPPED_NEAR * height) > slack.clipped * CLIPPED_SHARE:
         raise VoiceError(
             "voice-clipped",
             "This recording is distorted, it was too loud for the microphone: turn it down or "
             "go further away, then record again.",
         )
     return level
+
+
+def _no_speech() -> VoiceError:
+    return VoiceError(
+        "voice-no-speech",
+        "No speech was found in this recording: record one person talking, without music.",
+    )
 
 
 def _too_long(seconds: float) -> VoiceError:

@@ -24,6 +24,7 @@ INDEX_FILE = "model.safetensors.index.json"
 VOCODER_FILES = ("hift.safetensors", "hift.pt")
 VOCODER_FOLDERS = (".", "cosy24k_vocoder", "third_party/cosy24k_vocoder")
 MODEL_TYPE = "omni"
+SNAPSHOTS = "snapshots"  # the folder of versions of a model in the Hub's cache
 POINTER = b"version https://git-lfs"  # how a file begins that Git LFS has not fetched
 READ_SUFFIXES = {".json", ".txt", ".safetensors", ".pt"}
 DEPTHS = {  # counts of layers in config.json
@@ -44,6 +45,7 @@ class TensorInfo:
 
     dtype: str
     shape: tuple[int, ...]
+    size: int = 0  # bytes in the file
 
     @property
     def elements(self) -> int:
@@ -61,6 +63,11 @@ class Checkpoint:
         """
         self.folder = cached_version(folder)
         self.name = name
+
+    @property
+    def revision(self) -> str:
+        """The commit on the Hub whose files these are; "" where the folder is no cached version."""
+        return self.folder.name if self.folder.parent.name == SNAPSHOTS else ""
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -274,7 +281,11 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
                 raise _broken(path)
             header = json.loads(file.read(length))
         tensors = {
-            name: TensorInfo(entry["dtype"], tuple(entry["shape"]))
+            name: TensorInfo(
+                entry["dtype"],
+                tuple(entry["shape"]),
+                entry["data_offsets"][1] - entry["data_offsets"][0],
+            )
             for name, entry in header.items()
             if name != "__metadata__"
         }
@@ -321,11 +332,11 @@ def cached_version(folder: Path) -> Path:
 
     That of ``main``, else the newest one; every other folder is itself.
     """
-    snapshots = folder / "snapshots"
+    snapshots = folder / SNAPSHOTS
     if (folder / "config.json").is_file() or not snapshots.is_dir():
         return folder
     try:
-        main = snapshots / (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        main = snapshots / (folder / "refs" / "main").read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError):
         main = snapshots
     if main != snapshots and main.is_dir():

@@ -6,6 +6,10 @@ Does not know: what the threads do, who tells them to stop.
 The interpreter tears a thread out of whatever it does when the process ends. Inside of torch that
 aborts the process ("terminate called without an active exception"), and so threads are waited for,
 and where one is still there the process ends without the interpreter's own end.
+
+A signal ends the program by an exception in the main thread. Where that thread is just inside of a
+``__del__`` or a callback of the garbage collector, the interpreter prints the exception and goes on
+as if nothing had been asked: so what was asked for is kept, and :func:`obey` asks again.
 """
 
 from __future__ import annotations
@@ -35,6 +39,41 @@ def wait_for_threads(seconds: float = WAIT_S) -> bool:
             return False
         ours[0].join(left)
     return True
+
+
+_asked: list[int] = []  # the signals that asked for the end
+
+
+def heed(terminated: int) -> None:
+    """From now on SIGINT raises KeyboardInterrupt and SIGTERM, once, SystemExit; only for the main
+    thread. Who was started deaf to SIGINT (``nohup``, a shell's ``&``) stays so.
+
+    Args:
+        terminated: the exit code of SIGTERM.
+    """
+
+    def end(number: int, _: object) -> None:
+        again = number in _asked
+        _asked.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not again:
+            sys.exit(terminated)
+
+    _asked.clear()
+    signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, end)
+
+
+def obey(terminated: int = TERMINATED) -> None:
+    """Raise what a signal asked for, if the exception of its handler was lost; to be called
+    between any two pieces of work of the main thread. ``terminated``: as of :func:`heed`.
+    """
+    if signal.SIGTERM in _asked:
+        sys.exit(terminated)
+    if _asked:
+        raise KeyboardInterrupt
 
 
 def undisturbed() -> None:

@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 
 from omni.errors import CheckpointError, ResourceError, gigabytes
 from omni.events import Progress
-from omni.loading.background import Report, in_background
+from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.pace import Pace
 
 VOCODER_REPOSITORY = "FunAudioLLM/CosyVoice2-0.5B"  # Apache-2.0
 VOCODER_FILE = "hift.pt"
@@ -41,11 +42,14 @@ CHECKPOINT_FILES = (
     f"cosy24k_vocoder/{VOCODER_FILE}",
     f"third_party/cosy24k_vocoder/{VOCODER_FILE}",
 )
+# Closing waits so long for the client: it looks up when bytes come, and they may not come.
+STOP_S = 0.5
 FILES_AT_ONCE = 2  # few, because files that were begun are lost when the download is interrupted
 REVISION = "main"  # which version of a repository; the cache finds it again without a network
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
-_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+# owner/name, and behind an @ a branch, a tag or a commit.
+_NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,22 @@ class Wanted:
 
 
 def is_repository(name: str) -> bool:
-    """Whether ``name`` is spelled like a repository on the Hub (owner/name)."""
+    """Whether ``name`` is spelled like a model on the Hub: owner/name, owner/name@revision."""
     return _NAME.fullmatch(name) is not None
+
+
+def parted(name: str) -> tuple[str, str]:
+    """The repository and the revision of a name that :func:`is_repository` knows."""
+    found = _NAME.fullmatch(name)
+    return (found["repository"], found["revision"] or REVISION) if found else (name, REVISION)
 
 
 def fetch(
     repository: str, patterns: Iterable[str] = CHECKPOINT_FILES, revision: str = REVISION
 ) -> Generator[Progress, None, Path]:
-    """Fetch a repository's files into the Hub's cache; return their folder.
+    """Fetch a repository's files into the Hub's cache; return their folder, named by the commit.
+
+    All files are of one commit: the client asks which one ``revision`` is before it fetches any.
 
     Files that are already there are not fetched again, a broken connection is taken up where it
     broke, and without a network a complete cached copy is used. Closing the generator stops the
@@ -77,7 +89,7 @@ def fetch(
     """
     wanted = Wanted(repository, tuple(patterns), revision)
     try:
-        return (yield from in_background(lambda report: _snapshot(wanted, report)))
+        return (yield from in_background(lambda report: _snapshot(wanted, report), STOP_S))
     except HFValidationError as error:
         raise CheckpointError(
             "hub-name",
@@ -89,7 +101,7 @@ def fetch(
         RuntimeError,
         httpx.HTTPError,
     ) as error:  # the client's errors, and those of its own downloader
-        found = _of_the_disk(error) or _of_the_hub(repository, error)
+        found = _of_the_disk(error) or _of_the_hub(wanted, error)
         if found is None:
             raise
         raise found from error
@@ -119,8 +131,9 @@ def _of_the_disk(error: BaseException) -> ResourceError | None:
     return None
 
 
-def _of_the_hub(repository: str, error: BaseException) -> CheckpointError | None:
+def _of_the_hub(wanted: Wanted, error: BaseException) -> CheckpointError | None:
     """What the Hub, or the way to it, says."""
+    repository = wanted.repository
     causes = list(_causes(error))
     refusals = [getattr(getattr(e, "response", None), "status_code", 0) for e in causes]
     if any(isinstance(e, GatedRepoError) for e in causes) or 403 in refusals:
@@ -130,8 +143,15 @@ def _of_the_hub(repository: str, error: BaseException) -> CheckpointError | None
             "and log in with `hf auth login`.",
             name=repository,
         )
-    missing = (RepositoryNotFoundError, RevisionNotFoundError)
-    if any(isinstance(e, missing) for e in causes) or 401 in refusals:
+    if any(isinstance(e, RevisionNotFoundError) for e in causes):
+        return CheckpointError(
+            "hub-revision",
+            "The model {name} on the Hugging Face Hub has no version {revision}: give a branch, a "
+            "tag or a commit of its page behind the @, or leave it out.",
+            name=repository,
+            revision=wanted.revision,
+        )
+    if any(isinstance(e, RepositoryNotFoundError) for e in causes) or 401 in refusals:
         return CheckpointError(
             "hub-not-found",
             "There is no model {name} on the Hugging Face Hub, or it needs a login: check the "
@@ -165,8 +185,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _snapshot(wanted: Wanted, report: Report) -> Path:
+    report(Progress("check", 0, 0))  # what is there, what is to be fetched
     total = _plan(wanted)
-    report(Progress("download", 0, total, "bytes"))
+    if total:
+        report(Progress("download", 0, total, "bytes"))
     folder = huggingface_hub.snapshot_download(
         wanted.repository,
         revision=wanted.revision,
@@ -220,6 +242,7 @@ def _reporting_bar(report: Report, total: int) -> type[tqdm]:
     threads share; their own totals grow as files begin, so ``total`` is used.
     """
     lock = threading.Lock()
+    pace = Pace()
     ahead = 0.0
 
     class ReportingBar(tqdm):
@@ -236,6 +259,6 @@ def _reporting_bar(report: Report, total: int) -> type[tqdm]:
                     return
                 ahead = min(self.n, total) if total else self.n
                 done = ahead
-            report(Progress("download", done, total, "bytes"))
+            report(Progress("download", done, total, "bytes", pace.left_s(done, total)))
 
     return ReportingBar

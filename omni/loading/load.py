@@ -9,31 +9,37 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers.utils import logging as transformers_logging
 
 from omni import devices
 from omni.config import OmniConfig
 from omni.errors import CheckpointError
 from omni.events import SPEECH_RATE, Progress
 from omni.loading import hub
-from omni.loading.background import Report, in_background
 from omni.loading.checkpoint import Checkpoint, check_pointer, find_vocoder
 from omni.loading.defaults import GenerationDefaults
+from omni.loading.kept.checkpoint import QuantizedCheckpoint, bits_to_run, open_checkpoint
+from omni.loading.kept.keeping import Keepable, keepable_load, taken
 from omni.loading.nano import nano_folder
 from omni.loading.offload import carry_out
 from omni.loading.placement import DeviceMap, Placement, choose_model, place
 from omni.loading.plans import Plan
-from omni.loading.quantization import Quantization, check_available, quantization_config
+from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.reading import Reading, each_tensor
+from omni.loading.quantization import (
+    QUANTIZED_PREFIX,
+    Quantization,
+    check_available,
+    config_to_load,
+    laid_out,
+)
 from omni.loading.values import WeightFiles, check_numbers
 from omni.model.audio.flow import FlowOptions
 from omni.model.audio.mel_stream import MelStreamOptions
@@ -48,6 +54,7 @@ from omni.settings import NANO, EngineSettings, LoadReport
 from omni.speech.decoder import SpeechOptions
 
 logger = logging.getLogger(__name__)
+CHECKS = 3  # of files, of sizes, of the tokenizer
 VOCODER_VARIABLE = "OMNI_VOCODER"  # environment: the vocoder's file, or the folder that has it
 
 
@@ -62,6 +69,7 @@ class LoadedModel:
     defaults: GenerationDefaults
     report: LoadReport
     speech: SpeechOptions = field(default_factory=SpeechOptions)
+    keepable: Keepable | None = None  # None: there are no quantized weights to keep
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +91,24 @@ def find(name: str) -> Generator[Progress, None, Found]:
         ResourceError: the disk is too small for it.
     """
     checkpoint = yield from find_checkpoint(name)
-    checkpoint.check_pointers()
-    config = read_config(checkpoint)
-    tokenizer = OmniTokenizer.from_folder(checkpoint.folder)
-    tokenizer.special.check(config)
+    config, tokenizer = yield from in_background(lambda report: _check(checkpoint, report))
     vocoder_file = yield from find_vocoder_file(checkpoint)
     check_pointer(vocoder_file)
     vocoder_config = matching_vocoder_config(checkpoint, vocoder_file, config)
     return Found(checkpoint, config, tokenizer, vocoder_file, vocoder_config)
+
+
+def _check(checkpoint: Checkpoint, report: Report) -> tuple[OmniConfig, OmniTokenizer]:
+    """The checks of everything but the vocoder; a report before each of them."""
+    report(Progress("check", 0, CHECKS))
+    checkpoint.check_pointers()
+    report(Progress("check", 1, CHECKS))
+    config = read_config(checkpoint)
+    report(Progress("check", 2, CHECKS))
+    tokenizer = OmniTokenizer.from_folder(checkpoint.folder)
+    tokenizer.special.check(config)
+    report(Progress("check", CHECKS, CHECKS))
+    return config, tokenizer
 
 
 def load(
@@ -101,9 +119,7 @@ def load(
     """Load what ``settings`` say; yields progress, returns the model.
 
     ``make_room`` is called when everything was found, fetched and checked, before memory is taken.
-    ``beside`` is called before it, with the sizes of the model; it gives the bytes of what will be
-    put beside it, or raises.
-
+    ``beside`` is called before it: bytes that will be put beside a model of these sizes.
     Raises:
         CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
         ResourceError: device, dtype, quantization, memory or disk do not allow it.
@@ -116,6 +132,7 @@ def load(
     found = yield from find(name)
     checkpoint = found.checkpoint
     extra = beside(found.config)
+    quantization = bits_to_run(checkpoint, settings.quantization, device.name)
 
     make_room()
     choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
@@ -126,13 +143,16 @@ def load(
         device.name,
         choice.dtype,
         found.vocoder_file.stat().st_size + extra,
-        settings.quantization,
+        quantization,
         settings.offload,
     )
     logger.info("%s: %s", name, placement.sentence)
+    keepable = keepable_load(checkpoint, found.vocoder_file, placement, choice.dtype)
+    found = yield from _from_kept(found, keepable, settings.keep_quantized)
     model, vocoder, speech = yield from _read(found, placement, choice.dtype)
     report = LoadReport(
         checkpoint=name,
+        revision=checkpoint.revision,
         parameters=checkpoint.parameters() + _parameters(vocoder),
         dtype=choice.name,
         dtype_reason=choice.reason,
@@ -141,24 +161,44 @@ def load(
         quantization=placement.plan.quantization,
         plan=placement.plan.name,
         memory_reason=placement.sentence,
+        planned_bytes=placement.need,
         speech_dtype=speech.name,
         speech_dtype_reason=speech.reason,
         memory_bytes=devices.held_bytes(device.name),
         load_s=time.perf_counter() - started,
         trained=checkpoint.defaults.trained,
+        kept=found.checkpoint is not checkpoint,
+        keep_bytes=keepable.bytes if keepable else 0,
     )
     options = speech_options(placement.plan, settings.flow_steps)
+    own = checkpoint.defaults
     return LoadedModel(
-        model, vocoder, found.tokenizer, found.config, checkpoint.defaults, report, options
+        model, vocoder, found.tokenizer, found.config, own, report, options, keepable
     )
+
+
+def _from_kept(
+    found: Found, keepable: Keepable | None, make: bool
+) -> Generator[Progress, None, Found]:
+    """``found`` with the weights that are kept of it, if there are any that are good."""
+    kept = yield from taken(keepable, make)
+    try:
+        return replace(found, checkpoint=kept, config=read_config(kept)) if kept else found
+    except CheckpointError as error:  # of the right sizes, and yet spoilt
+        logger.warning("%s (`omni cache rm` removes what is kept.)", error)
+        return found
 
 
 def _read(
     found: Found, placement: Placement, dtype: torch.dtype
 ) -> Generator[Progress, None, tuple[OmniForCausalLM, VocoderModel, devices.DtypeChoice]]:
     """Model and vocoder in their places, and the dtype of codes to mel."""
-    model = yield from in_background(
-        lambda report: load_weights(
+
+    def read(
+        report: Report,
+    ) -> tuple[OmniForCausalLM, VocoderModel, devices.DtypeChoice]:
+        """In the background."""
+        model = load_weights(
             found.checkpoint,
             found.config,
             dtype,
@@ -166,11 +206,13 @@ def _read(
             placement.plan.quantization,
             report,
         )
-    )
-    speech = settle(model, placement, dtype)
-    vocoder = load_vocoder(found.vocoder_file, found.vocoder_config).requires_grad_(False)
-    check_numbers(vocoder.state_dict(), found.vocoder_file)
-    return model, vocoder.to(placement.places[""]), speech
+        laid_out(model, report)
+        speech = settle(model, placement, dtype)
+        vocoder = load_vocoder(found.vocoder_file, found.vocoder_config).requires_grad_(False)
+        check_numbers(vocoder.state_dict(), found.vocoder_file)
+        return model, vocoder.to(placement.places[""]), speech
+
+    return (yield from in_background(read))
 
 
 def settle(model: OmniForCausalLM, placement: Placement, dtype: torch.dtype) -> devices.DtypeChoice:
@@ -199,12 +241,13 @@ def find_checkpoint(name: str) -> Generator[Progress, None, Checkpoint]:
     """
     if name == NANO:
         folder = yield from in_background(lambda report: nano_folder())
-        return Checkpoint(folder, name)
+        return open_checkpoint(folder, name)
     path = Path(name).expanduser()
     if path.exists() or not hub.is_repository(name):
-        return Checkpoint(path, name)
-    folder = yield from hub.fetch(name)
-    return Checkpoint(folder, name)
+        return open_checkpoint(path, name)
+    repository, revision = hub.parted(name)
+    folder = yield from hub.fetch(repository, revision=revision)
+    return open_checkpoint(folder, name)
 
 
 def read_config(checkpoint: Checkpoint) -> OmniConfig:
@@ -310,9 +353,14 @@ def load_weights(
         CheckpointError: transformers found something to miss that the headers did not tell, or
             values that are no model's.
     """
-    with _reporting(report):
-        files = WeightFiles(checkpoint.weight_files)
-        model, left = tensors_to_model(files.slices, config, dtype, placed, quantization)
+    total = sum(info.size for info in checkpoint.tensors.values())
+    stored = checkpoint if isinstance(checkpoint, QuantizedCheckpoint) else None
+    quantizes = quantization != "none" and not stored
+    reading = Reading(total, QUANTIZED_PREFIX if quantizes else None, report)
+    with each_tensor(reading.look_up):
+        files = WeightFiles(checkpoint.weight_files, reading.read)
+        tensors = stored.as_loaded(files.slices, dtype) if stored else files.slices
+        model, left = tensors_to_model(tensors, config, dtype, placed, quantization)
     if left:
         raise CheckpointError(
             "weights-incomplete",
@@ -339,44 +387,13 @@ def tensors_to_model(
         state_dict=tensors,
         dtype=dtype,
         device_map=placed,
-        quantization_config=quantization_config(quantization, dtype, offload),
+        quantization_config=config_to_load(config, quantization, dtype, offload),
         output_loading_info=True,
     )
     model, info = loaded
     left = {what: names for what, names in info.items() if names}
     use_fast_products(model)
     return model.requires_grad_(False).eval(), left
-
-
-@contextmanager
-def _reporting(report: Report) -> Iterator[None]:
-    """Turn transformers' progress bars of this thread into reports."""
-    thread = threading.get_ident()
-
-    def hook(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """The bar that was asked for; of this thread: its items, each reported."""
-        iterable = args[0] if args else options.get("iterable")
-        if iterable is None or threading.get_ident() != thread:
-            return factory(*args, **options)
-        return _reported(iterable, report)
-
-    if not hasattr(transformers_logging, "set_tqdm_hook"):  # old transformers: no progress then
-        yield
-        return
-    before = transformers_logging.set_tqdm_hook(hook)
-    try:
-        yield
-    finally:
-        transformers_logging.set_tqdm_hook(before)
-
-
-def _reported(items: Iterable[Any], report: Report) -> Iterator[Any]:
-    items = list(items)
-    for done, item in enumerate(items):
-        report(Progress("load", done, len(items)))
-        yield item
-        devices.trim()  # quantizing leaves holes in the heap
-    report(Progress("load", len(items), len(items)))
 
 
 def _parameters(module: nn.Module) -> int:

@@ -6,16 +6,22 @@ Knows: module names, what quantizing each costs and saves. Does not know: files,
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from omni.errors import ResourceError
+from omni.events import Progress
 from omni.settings import QUANTIZATIONS, QuantizationChoice
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BitsAndBytesConfig
+    from torch import nn
+    from transformers import BitsAndBytesConfig, PretrainedConfig
 
+Report: TypeAlias = Callable[[Progress], None]
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 BITS: tuple[Quantization, ...] = ("none", "8bit", "4bit")
 
@@ -86,8 +92,7 @@ def quantization_config(
         return None
     from transformers import BitsAndBytesConfig
 
-    # One warning for every product, saying that inputs are rounded to float16.
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    be_quiet()
     precise = list(PRECISE_MODULES)
     if quantization == "8bit":
         return BitsAndBytesConfig(
@@ -105,6 +110,58 @@ def quantization_config(
     )
 
 
+def be_quiet() -> None:
+    """Keep bitsandbytes from warning of what nobody can change here."""
+    for name in (
+        "bitsandbytes.autograd._functions",  # at every product: inputs are rounded to float16
+        "bitsandbytes.backends.cpu.ops",  # once: an optional package of kernels is not installed
+    ):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def stored_config(quantization: Quantization, dtype: torch.dtype) -> dict[str, Any]:
+    """``quantization_config`` of a config.json whose weights are in few bits already."""
+    config = quantization_config(quantization, dtype)
+    assert config is not None
+    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def config_to_load(
+    config: PretrainedConfig, quantization: Quantization, dtype: torch.dtype, offload: bool
+) -> BitsAndBytesConfig | None:
+    """What ``from_pretrained`` needs; None also where the files of ``config`` are in few bits.
+
+    Then what this load wants is put into ``config``; what the weights are (kind of 4 bits, whether
+    scales are quantized) stays as the files have it.
+    """
+    wanted = quantization_config(quantization, dtype, offload)
+    stored = getattr(config, "quantization_config", None)
+    if wanted is None or stored is None:
+        return wanted
+    values: dict[str, Any] = json.loads(wanted.to_json_string(use_diff=False))
+    names = (
+        "bnb_4bit_compute_dtype",
+        "llm_int8_skip_modules",
+        "llm_int8_enable_fp32_cpu_offload",
+        "llm_int8_threshold",
+    )
+    config.quantization_config = dict(stored) | {name: values[name] for name in names}
+    return None
+
+
 def is_quantized(name: str, dimensions: int) -> bool:
     """Whether the tensor ``name`` of a checkpoint is stored in few bits after loading."""
     return name.startswith(QUANTIZED_PREFIX) and name.endswith(".weight") and dimensions == 2
+
+
+def laid_out(model: nn.Module, report: Report = lambda progress: None) -> None:
+    """Do now what a CPU would do with the weights at their first use; ``report`` may end it."""
+    if "bitsandbytes" not in sys.modules:  # nothing is in few bits
+        return
+    from omni.model.layers import cpu_layout
+
+    waiting = cpu_layout.waiting(model)
+    for done, layer in enumerate(waiting):
+        report(Progress("warm", done, len(waiting)))
+        cpu_layout.lay_out(layer)

@@ -1,13 +1,16 @@
 """The values of weight files, looked at as they are read: a model of NaN or zeros says nothing.
 
-Knows: tensors that are read when they are indexed. Does not know: what a model does with them.
+Knows: tensors that are read when they are indexed, in pieces, each told when it is read.
+Does not know: what a model does with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import safe_open
@@ -18,6 +21,12 @@ LOOKED_AT = {torch.float32, torch.bfloat16, torch.float16, torch.float64}
 # These carry every answer: of the other matrices a few may be zero, as untrained parts are.
 NEEDED = ("embed_tokens.weight", "lm_head.weight")
 MOST_ZEROS = 0.5  # of the matrices
+PIECE_BYTES = 64_000_000  # read at once; a slow disk gives them within a second
+# Of safetensors' dtypes; all others have their bits in their name (F32, BF16, U8, F8_E4M3).
+BITS = {"BOOL": 8}
+
+# Called with a tensor's name and the bytes of it that were read; what it raises ends the reading.
+Told: TypeAlias = Callable[[str, int], None]
 
 
 class WeightFiles:
@@ -27,8 +36,9 @@ class WeightFiles:
     holds much more than the model; and a file that changes later cannot crash it.
     """
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], told: Told = lambda name, size: None) -> None:
         self.slices: dict[str, Any] = {}
+        self.told = told
         self._broken: list[str] = []
         self._zeros: list[str] = []
         self._matrices = 0
@@ -37,16 +47,23 @@ class WeightFiles:
             for name in opened.keys():  # noqa: SIM118 - not a mapping
                 self.slices[name] = _Slice(name, opened.get_slice(name), self)
 
-    def look(self, name: str, tensor: torch.Tensor) -> None:
-        """Remember what is wrong with a tensor; one pass, a small part of reading it."""
-        if tensor.dtype not in LOOKED_AT or not tensor.numel():
-            return
-        low, high = torch.aminmax(tensor)  # both are NaN if one value is
-        if not (torch.isfinite(low) and torch.isfinite(high)):
-            self._broken.append(name)
-        if tensor.ndim > 1:
+    def look(self, name: str, pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """``pieces`` of a tensor, and remember what is wrong with it.
+
+        One pass while they are in the CPU's cache, a small part of reading them.
+        """
+        dimensions, zeros = 0, True
+        for piece in pieces:
+            if piece.dtype in LOOKED_AT and piece.numel():
+                dimensions = piece.ndim
+                low, high = torch.aminmax(piece)  # both are NaN if one value is
+                if not (torch.isfinite(low) and torch.isfinite(high)):
+                    self._broken.append(name)
+                zeros = zeros and bool(low == 0) and bool(high == 0)
+            yield piece
+        if dimensions > 1:
             self._matrices += 1
-            if low == 0 and high == 0:
+            if zeros:
                 self._zeros.append(name)
 
     def check(self, folder: Path) -> None:
@@ -104,6 +121,32 @@ class _Slice:
         return str(self._inner.get_dtype())
 
     def __getitem__(self, index: Any) -> torch.Tensor:
-        tensor: torch.Tensor = self._inner[index]
-        self._files.look(self._name, tensor)
-        return tensor
+        shape = self.get_shape()
+        rows = self._rows(shape) if index is Ellipsis and shape else 0
+        if not 0 < rows < (shape[0] if shape else 0):
+            (tensor,) = self._pieces([index])
+            return tensor
+        count = shape[0]
+        places = [slice(at, min(at + rows, count)) for at in range(0, count, rows)]
+        whole: torch.Tensor | None = None
+        for place, piece in zip(places, self._pieces(places), strict=True):
+            if whole is None:
+                whole = torch.empty(shape, dtype=piece.dtype)
+            whole[place] = piece
+        assert whole is not None
+        return whole
+
+    def _pieces(self, places: list[Any]) -> Iterator[torch.Tensor]:
+        """What is at ``places``, read, told and looked at one after the other."""
+        self._files.told(self._name, 0)  # a reading that was given up ends before the disk is asked
+        pieces = (self._inner[place] for place in places)
+        for piece in self._files.look(self._name, pieces):
+            self._files.told(self._name, piece.nbytes)
+            yield piece
+
+    def _rows(self, shape: list[int]) -> int:
+        """How many rows are read at once."""
+        dtype = self.get_dtype()
+        bits = BITS.get(dtype) or int(re.sub(r"^[A-Z]+|_.*", "", dtype) or 8)
+        row = math.prod(shape[1:]) * bits // 8
+        return max(1, PIECE_BYTES // max(row, 1))

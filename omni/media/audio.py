@@ -7,6 +7,7 @@ Does not know: the model that hears them, prompts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from omni.config import AudioConfig
 from omni.errors import MediaError
 from omni.media.files import readable_file
-from omni.media.limits import Watch, limits
+from omni.media.limits import DecodingStopped, Watch, limits
 from omni.media.mel import log_mel, mel_frames
 from omni.media.sound_blocks import DECODER_ERRORS, SoundBlock, sound_blocks
 
@@ -81,21 +82,40 @@ def read_sound(
         DecodingStopped: ``stop`` was set.
     """
     file = readable_file(path)
-    try:
+    with _told(file.name):
         longest = min(limits().seconds, limits().seconds if most_s is None else most_s)
         sound = _waveform(file, rate, Watch(file.name, stop), longest)
-    except DECODER_ERRORS as error:
-        raise MediaError(
-            "audio-unreadable",
-            "{name} could not be read as sound, it is broken or something else: "
-            "use wav, mp3, flac, ogg, m4a or webm.",
-            name=file.name,
-        ) from error
     if sound.samples.size * MODEL_RATE < MIN_SAMPLES * rate:
         raise MediaError(
             "audio-too-short", "{name} is too short to hear: record it again.", name=file.name
         )
     return sound
+
+
+def check_sound(path: Path | str, stop: Event | None = None) -> None:
+    """Refuse what is no sound, or of too many channels, by its first samples.
+
+    Raises:
+        MediaError: as of :func:`read_sound`, as far as they tell.
+        DecodingStopped: ``stop`` was set.
+    """
+    file = readable_file(path)
+    with _told(file.name), closing(sound_blocks(file, Watch(file.name, stop))) as blocks:
+        next(blocks, None)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What a decoder says of the file called ``name`` as a sentence."""
+    try:
+        yield
+    except DECODER_ERRORS as error:
+        raise MediaError(
+            "audio-unreadable",
+            "{name} could not be read as sound, it is broken or something else: "
+            "use wav, mp3, flac, ogg, m4a or webm.",
+            name=name,
+        ) from error
 
 
 def read_waveform(path: Path | str, rate: int = MODEL_RATE) -> np.ndarray:
@@ -117,7 +137,9 @@ def check_audible(waveform: np.ndarray, name: str) -> None:
         )
 
 
-def audio_pieces(waveform: np.ndarray, config: AudioConfig) -> list[AudioPiece]:
+def audio_pieces(
+    waveform: np.ndarray, config: AudioConfig, stop: Event | None = None
+) -> list[AudioPiece]:
     """Cut sound into pieces of ``max_audio_seconds`` and compute their log-mel.
 
     A rest of fewer than ``n_fft`` samples and pieces too short for a code are dropped, so the
@@ -125,10 +147,16 @@ def audio_pieces(waveform: np.ndarray, config: AudioConfig) -> list[AudioPiece]:
 
     Args:
         waveform: float32 (samples,) at ``config.sampling_rate``.
+        stop: when set, the work ends.
+
+    Raises:
+        DecodingStopped: ``stop`` was set.
     """
     samples = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
     pieces = []
     for start, length in split_lengths(samples.numel(), config):
+        if stop is not None and stop.is_set():
+            raise DecodingStopped
         encoder_length, bridge_length = code_lengths(mel_frames(length, config), config)
         if bridge_length:
             mel = log_mel(samples[start : start + length], config)

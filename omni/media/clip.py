@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import av
 from PIL import Image as Pillow
 
 from omni.errors import MediaError
+from omni.media.limits import Watch
 from omni.media.picture_files import open_picture
 
 QUALITY = "20"  # x264's constant rate factor
@@ -21,10 +23,14 @@ NAME = "camera"  # of a frame, in sentences
 CAMERA_PIXELS = 4_200_000  # of a frame; the page sends 640 x 480
 
 
-def write_clip(frames: Sequence[bytes], path: Path) -> None:
+def write_clip(frames: Sequence[bytes], path: Path, stop: Event | None = None) -> None:
     """Write JPEG frames as an H.264 clip (.mp4), one frame a second, all of the first one's size.
 
+    Args:
+        stop: when set, the work ends.
+
     Raises:
+        DecodingStopped: ``stop`` was set.
         MediaError: ``image-unreadable``, a frame is no picture.
         ValueError: no frames.
     """
@@ -36,7 +42,9 @@ def write_clip(frames: Sequence[bytes], path: Path) -> None:
         stream = container.add_stream("libx264", rate=1)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"preset": "ultrafast", "crf": QUALITY, "g": "1"}
+        watch = Watch(path.name, stop)
         for data in frames:
+            watch.check()
             picture = _picture(data).resize((width, height))  # one by one: frames may be large
             container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         container.mux(stream.encode())

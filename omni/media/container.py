@@ -43,6 +43,11 @@ def sound_stream(container: InputContainer) -> AudioStream | None:
     return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
+def has_sound_track(container: InputContainer) -> bool:
+    """Whether there is a sound track, also one that cannot be decoded."""
+    return any(stream.type == "audio" for stream in container.streams)
+
+
 def picture_stream(container: InputContainer) -> VideoStream | None:
     """The first stream of moving pictures; a cover picture of a song is none."""
     for stream in container.streams.video:
@@ -59,18 +64,18 @@ def has_sound(path: Path | str) -> bool:
         MediaError: ``media-missing``, ``media-empty``, ``media-too-large`` or
             ``media-unreadable``.
     """
-    return _has(path, sound_stream)
+    return _has(path, has_sound_track)
 
 
 def has_pictures(path: Path | str) -> bool:
     """Whether a file is a clip with moving pictures, as its header says; raises the same."""
-    return _has(path, picture_stream)
+    return _has(path, lambda container: picture_stream(container) is not None)
 
 
-def _has(path: Path | str, stream: Callable[[InputContainer], object]) -> bool:
+def _has(path: Path | str, has: Callable[[InputContainer], bool]) -> bool:
     try:
         with open_container(path) as container:
-            return stream(container) is not None
+            return has(container)
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(
             "media-unreadable",

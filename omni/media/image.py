@@ -7,9 +7,12 @@ Does not know: the tower, clips, prompts.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import torch
@@ -19,7 +22,9 @@ from PIL import ImageOps, UnidentifiedImageError
 from omni.config import VisualConfig
 from omni.errors import MediaError
 from omni.media.files import readable_file
-from omni.media.picture_files import open_picture, too_large
+from omni.media.limits import DecodingStopped, Watch
+from omni.media.picture_files import check_head, open_picture, too_large
+from omni.media.stoppable import stoppable
 
 MIN_PIXELS = 257  # the published processor refuses pictures of 256 pixels and fewer
 MAX_ASPECT = 200
@@ -39,7 +44,11 @@ class ImagePatches:
     grid: tuple[int, int]
 
 
-def read_image(path: Path | str, background: tuple[int, int, int] | None = WHITE) -> Pillow.Image:
+def read_image(
+    path: Path | str,
+    background: tuple[int, int, int] | None = WHITE,
+    stop: Event | None = None,
+) -> Pillow.Image:
     """A picture as people see it: first frame, turned as its EXIF data say, RGB.
 
     Args:
@@ -47,29 +56,55 @@ def read_image(path: Path | str, background: tuple[int, int, int] | None = WHITE
         background: what shows through transparent parts; None drops the transparency as the
             published code does (hidden colours, often black, appear).
 
+        stop: when set, the decoding ends; also one that does not ask.
+
     Raises:
-        MediaError: ``media-missing``, ``media-empty``, ``media-too-large``, ``image-unreadable``,
-            ``image-broken``, ``image-too-large``, ``image-too-complex``.
+        MediaError: ``media-missing``, ``media-empty``, ``media-too-large``, ``media-too-slow``,
+            ``image-unreadable``, ``image-broken``, ``image-too-large``, ``image-too-complex``.
+        DecodingStopped: ``stop`` was set.
     """
     file = readable_file(path)
-    try:
-        with file.open("rb") as data, open_picture(data, file.name) as opened:
+    watch = Watch(file.name, stop)
+
+    def read() -> Pillow.Image:
+        with file.open("rb") as data, open_picture(data, file.name, watch=watch) as opened:
             opened.load()
             ImageOps.exif_transpose(opened, in_place=True)
             return _as_seen(opened, background)
-    except MediaError:
+
+    with _told(file.name):
+        return read() if stop is None else stoppable(read, watch)
+
+
+def check_image(path: Path | str) -> None:
+    """Refuse what is no picture or too large, by its first bytes.
+
+    Raises:
+        MediaError: as of :func:`read_image`, as far as they tell.
+    """
+    file = readable_file(path)
+    with _told(file.name), file.open("rb") as data:
+        check_head(data, file.name)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What goes wrong with the file called ``name`` as a sentence."""
+    try:
+        yield
+    except (MediaError, DecodingStopped):
         raise
     except UnidentifiedImageError as error:
         raise MediaError(
             "image-unreadable",
             "{name} is not a picture that can be read: use PNG, JPEG, WebP or GIF.",
-            name=file.name,
+            name=name,
         ) from error
     except Pillow.DecompressionBombError as error:
-        raise too_large(file.name) from error
+        raise too_large(name) from error
     except Exception as error:  # Pillow's decoders fail in very many ways on a broken file
         raise MediaError(
-            "image-broken", "{name} is broken or incomplete: send it again.", name=file.name
+            "image-broken", "{name} is broken or incomplete: send it again.", name=name
         ) from error
 
 
@@ -196,5 +231,6 @@ def _levels_of(picture: Pillow.Image) -> tuple[float, float]:
 def _eight_bits(picture: Pillow.Image, low: float, high: float) -> Pillow.Image:
     """Grey of more than 8 bits (Pillow's own conversion clips it to white)."""
     values = np.asarray(picture).astype(np.float64)
-    scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / ((high - low) or 1.0))
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    scaled = (values - low) * (255.0 / ((high - low) or 1.0))
     return Pillow.fromarray(scaled.round().clip(0, 255).astype(np.uint8))

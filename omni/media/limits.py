@@ -9,14 +9,17 @@ that it gets.
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
 from omni.errors import MediaError
 
 Stop = Callable[[], None]
+PIECE_BYTES = 1 << 14  # of a file, between two looks at the watch
 
 
 @dataclass(frozen=True)
@@ -94,3 +97,39 @@ class Watch:
                 "{name} takes too long to decode: send a shorter or simpler file.",
                 name=self._name,
             )
+
+
+class WatchedFile(io.RawIOBase):
+    """A file that is read in small pieces, with a look at ``watch`` before each of them."""
+
+    def __init__(self, opened: BinaryIO, watch: Watch) -> None:
+        super().__init__()
+        self._opened, self._watch = opened, watch
+
+    def readinto(self, buffer: Any) -> int:
+        """At most PIECE_BYTES.
+
+        Raises:
+            DecodingStopped, MediaError: as the watch does.
+        """
+        self._watch.check()
+        view = memoryview(buffer).cast("B")[:PIECE_BYTES]
+        data = self._opened.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As of the file."""
+        return self._opened.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of the file."""
+        return self._opened.tell()

@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from PIL import ImageChops
 
 from omni.errors import MediaError
-from omni.media.limits import limits
+from omni.media.limits import PIECE_BYTES, Watch, WatchedFile, limits
 
 FORMATS = (
     "PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI",
@@ -42,6 +42,10 @@ _ADAM7 = (
     (0, 1, 1, 2),
 )
 _READ = 1 << 16  # bytes
+# How much more memory than the others' eight bytes a pixel a decoder takes: it holds the picture
+# several times over, or in wider numbers.
+_WEIGHTS = {"WEBP": 2, "AVIF": 2, "JPEG2000": 3}
+_WEIGHT_OF_SCANS = 2  # of a JPEG of several, whose coefficients are all kept
 
 
 @contextmanager
@@ -50,6 +54,7 @@ def open_picture(
     name: str,
     most_pixels: int | None = None,
     formats: tuple[str, ...] = FORMATS,
+    watch: Watch | None = None,
 ) -> Iterator[Pillow.Image]:
     """The picture of an open file, not loaded yet; what is asked of Pillow is within the limits.
 
@@ -57,30 +62,54 @@ def open_picture(
         name: of the file, for sentences.
         most_pixels: fewer than the limits allow.
         formats: of :data:`FORMATS`.
+        watch: looked at while the file is read, also when the picture is loaded; None: nothing is.
 
     Raises:
         MediaError: ``image-too-large``, ``image-too-complex``, ``image-broken``.
+        DecodingStopped: as ``watch`` says.
         PIL.UnidentifiedImageError: no picture of :data:`FORMATS`.
     """
+    if watch is not None:
+        opened = io.BufferedReader(WatchedFile(opened, watch), PIECE_BYTES)
     head = opened.read(len(_PNG))
     opened.seek(0)
     source = _with_its_end(opened, name, most_pixels) if head.startswith(_SOI) else opened
     with Pillow.open(source, formats=formats) as picture:
-        check_size(*picture.size, name, most_pixels)
+        check_size(*picture.size, name, most_pixels, _WEIGHTS.get(picture.format or "", 1))
         if picture.format in ("JPEG", "MPO"):
-            _check_passes(source, picture.size, name)
+            passes = _check_passes(source, picture.size, name)
+            weight = _WEIGHT_OF_SCANS if passes > 1 else 1
+            check_size(*picture.size, name, most_pixels, weight)
         elif head == _PNG:
             _check_rows(opened, name)
         yield picture
 
 
-def check_size(width: int, height: int, name: str, most: int | None = None) -> None:
+def check_head(opened: BinaryIO, name: str) -> None:
+    """Look at what an open file says it is, and decode nothing of it.
+
+    Raises:
+        MediaError: ``image-too-large``.
+        PIL.UnidentifiedImageError: no picture of :data:`FORMATS`.
+    """
+    with Pillow.open(opened, formats=FORMATS) as picture:
+        check_size(*picture.size, name, weight=_WEIGHTS.get(picture.format or "", 1))
+
+
+def check_size(
+    width: int, height: int, name: str, most: int | None = None, weight: int = 1
+) -> None:
     """Refuse pictures that would fill the memory.
+
+    Args:
+        most: fewer pixels than the limits allow.
+        weight: how many times the memory of other formats each pixel takes.
 
     Raises:
         MediaError: ``image-too-large``.
     """
-    allowed = min(limits().picture_pixels, most or limits().picture_pixels)
+    allowed = limits().picture_pixels // weight
+    allowed = min(allowed, most or allowed)
     if width * height > allowed:
         raise too_large(name, allowed)
 
@@ -124,8 +153,11 @@ def _with_its_end(opened: BinaryIO, name: str, most_pixels: int | None) -> Binar
     return ended
 
 
-def _check_passes(source: BinaryIO, size: tuple[int, int], name: str) -> None:
-    """Refuse a progressive JPEG of so many scans that it would keep a core busy for minutes."""
+def _check_passes(source: BinaryIO, size: tuple[int, int], name: str) -> int:
+    """Refuse a progressive JPEG of so many scans that it would keep a core busy for minutes.
+
+    Returns the number of scans; of all pictures, where there are several in the file.
+    """
     place = source.tell()
     source.seek(0)
     passes = sum(mark == _SCAN for mark in _jpeg_marks(source))
@@ -137,6 +169,7 @@ def _check_passes(source: BinaryIO, size: tuple[int, int], name: str) -> None:
             "{name} is stored in a way that takes too long to read: save it again as PNG or JPEG.",
             name=name,
         )
+    return passes
 
 
 def _jpeg_marks(source: BinaryIO) -> Iterator[int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +24,21 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from omni.errors import MediaError
-from omni.media.container import ends_early, exact_duration, open_container, sound_stream
+from omni.media.bare_frames import is_cut_short
+from omni.media.container import (
+    ends_early,
+    exact_duration,
+    has_sound_track,
+    open_container,
+    sound_stream,
+)
 from omni.media.limits import Watch, limits
+from omni.media.ogg_pages import lacks_pages
 
 BLOCK_VALUES = 1 << 18  # samples of all channels that are decoded at once
 LONGEST_GAP_S = 2.0  # of silence in the place of damaged packets
+SHORTEST_HOLE_S = 0.1  # on the clock of an Ogg file that lacks pages
+_BARE = ("mp3", "aac")  # FFmpeg's names of what has no container
 _FIRST_FRAME = 4096  # bytes within which an mp3's first frame lies
 _TAGS = (b"ID3", b"TAG")  # of an mp3: a title, no sound
 _STREAMED_SIZE = 0x7FF00000  # bytes: a wav's size from here on is a streaming writer's
@@ -52,7 +62,7 @@ class SoundBlock:
     damaged: bool = False
 
 
-def sound_blocks(file: Path, watch: Watch) -> Iterator[SoundBlock]:
+def sound_blocks(file: Path, watch: Watch) -> Generator[SoundBlock, None, None]:
     """The sound of a file, or of a clip's first sound track, from its beginning to its end.
 
     Args:
@@ -116,6 +126,8 @@ def _libsndfile(file: Path, watch: Watch) -> Iterator[SoundBlock]:
 def _ffmpeg(file: Path, watch: Watch) -> Iterator[SoundBlock]:
     with open_container(file) as container:
         stream = sound_stream(container)
+        if stream is None and has_sound_track(container):
+            raise ValueError("a sound track of an unknown codec")
         if stream is None:
             raise MediaError("audio-absent", "{name} has no sound.", name=file.name)
         check_channels(stream.codec_context.channels, file.name)
@@ -139,10 +151,13 @@ class _Track:
         self._lost_s = 0.0  # of sound, since the last block
         self._end_s = 0.0  # of the last packet of any stream
         self._seconds = 0.0  # of sound, decoded
+        # Pages that FFmpeg passes over in silence leave at most a hole in the clock.
+        self._holes = container.format.name == "ogg" and lacks_pages(file, watch)
 
     def blocks(self) -> Iterator[SoundBlock]:
         """All that can be decoded."""
-        some = False
+        last = b""
+        block: SoundBlock | None = None
         for packet in self._container.demux():
             self._watch.check()
             if packet.pts is not None:
@@ -150,11 +165,14 @@ class _Track:
                 self._end_s = max(self._end_s, float((packet.pts + length) * packet.time_base))
             if packet.stream is not self._stream:
                 continue
+            last = bytes(packet) or last
             for frame in self._decoded(packet):
-                some = True
-                yield self._block(frame)
-        if not some and self._first_error is not None:
+                block = self._block(frame)
+                yield block
+        if block is None and self._first_error is not None:
             raise self._first_error
+        if block is not None and self._container.format.name in _BARE and is_cut_short(last):
+            yield SoundBlock(block.samples[:0], block.rate, damaged=True)
 
     def lacks_its_end(self) -> bool:
         """Whether the file ends well before its header says."""
@@ -180,19 +198,28 @@ class _Track:
         parts = av.AudioResampler(format="fltp").resample(frame)
         samples = np.concatenate([part.to_ndarray() for part in parts], axis=1).T
         rate, damaged = frame.sample_rate, self._damaged
+        missing_s = self._missing_s(frame)
+        if self._holes and missing_s is not None and missing_s > SHORTEST_HOLE_S:
+            damaged, self._lost_s = True, LONGEST_GAP_S
         if damaged:
-            lost_s = self._lost_s
-            if frame.time is not None:  # no more than what is missing on the file's own clock
-                start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
-                lost_s = min(lost_s, max(0.0, frame.time - max(start, 0.0) - self._seconds))
+            # No more than what is missing on the file's own clock.
+            lost_s = self._lost_s if missing_s is None else min(self._lost_s, missing_s)
             gap = np.zeros((round(lost_s * rate), samples.shape[1]), np.float32)
             samples = np.concatenate([gap, samples])
             self._damaged, self._lost_s = False, 0.0
         promised = exact_duration(self._container)
         if self._first_error is not None and promised is not None:  # what stands for the damage
             samples = samples[: max(0, round((promised - self._seconds) * rate))]  # adds no time
+        damaged |= self._holes and not self._seconds  # whether or not a hole shows
         self._seconds += len(samples) / rate
         return SoundBlock(samples, rate, damaged)
+
+    def _missing_s(self, frame: av.AudioFrame) -> float | None:
+        """Sound that should have come before a frame by the file's own clock; None: it has none."""
+        if frame.time is None:
+            return None
+        start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
+        return max(0.0, frame.time - max(start, 0.0) - self._seconds)
 
 
 def _mp3_lacks_its_end(file: Path, container: InputContainer, seconds: float) -> bool:

@@ -82,6 +82,21 @@ def iter_frames(
         raise _unreadable(name)
 
 
+def check_clip(path: Path | str) -> None:
+    """Refuse what is no clip, or one that is too long or too large, by its header.
+
+    Raises:
+        MediaError: as of :func:`iter_frames`, as far as it tells.
+    """
+    name = Path(path).name
+    try:
+        with open_container(path) as container:
+            _pictures(container, name)
+            _check_length(duration(container) or 0.0, name)
+    except _DECODER_ERRORS as error:
+        raise _unreadable(name) from error
+
+
 def choose(times: tuple[float, ...], rate: Fraction | None) -> list[int]:
     """Indices of the frames to show at one frame a second.
 
@@ -214,9 +229,9 @@ class _Decoder:
 
     def _watched(self) -> Iterator[VideoFrame]:
         """What is decoded from here on."""
-        for frame in self._container.decode(self._stream):
-            self._watch.check()
-            yield frame
+        for packet in self._container.demux(self._stream):
+            self._watch.check()  # also where no packet gives a frame
+            yield from packet.decode()
 
     def _restart(self) -> None:
         self._container = open_container(self.path)

@@ -69,6 +69,8 @@ class PositionWise(nn.Module):
         """(frames, positions, in) to (frames, positions, out); ``position``: just that one."""
         if position is None:
             return self._all(x)
+        if self.packed is not None:
+            return linear(x, self.packed[position])
         # A view with contiguous rows: nothing but this position's matrix is read.
         matrix = self.matrices()[:, position]
         if x.device.type == "cpu" and len(x) == 1:
@@ -152,14 +154,18 @@ class AudioHead(nn.Module):
         self.heads = nn.ModuleList(Linear(width, size + 1) for size in sizes)
         self._tables = (tables,)  # in a tuple, so that they are not registered a second time
 
-    def pack(self) -> None:
+    def pack(self, before: Callable[[], None] = lambda: None) -> None:
         """Lays the matrices of each position together, for generation on the CPU.
 
         As published, the rows of one matrix are far apart, each in a page of its own; together
         they are read a fifth faster. The model cannot be trained or saved until :meth:`unpack`.
+
+        Args:
+            before: called before each of some pieces of this work, which may take a while.
         """
         for module in self.modules():
             if isinstance(module, PositionWise):
+                before()
                 module.pack()
 
     def unpack(self) -> bool:

@@ -7,42 +7,21 @@ noticed while files were read. Does not know: where in a prompt a slot stands.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 
 from omni.config import OmniConfig
-from omni.errors import MediaError, VoiceError
+from omni.errors import MediaError
 from omni.events import MediaNote
+from omni.listening.reference_check import check_reference
 from omni.listening.settings import RATE
 from omni.listening.speech_found import has_speech
 from omni.media.audio import audio_pieces, check_audible, read_sound
-from omni.media.files import readable_file
 from omni.media.image import image_patches, read_image
 from omni.media.video import iter_frames
 from omni.prompting.slots import AudioSlot, CodesSlot, FrameSlot, ImageSlot
-
-KNOWN_VOICES = 256  # that are not looked at again with every turn
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A file as it was when somebody spoke in it."""
-
-    path: Path
-    changed: int  # nanoseconds
-    size: int
-
-    @classmethod
-    def of(cls, path: Path) -> _Known:
-        file = readable_file(path)
-        state = file.stat()
-        return cls(file, state.st_mtime_ns, state.st_size)
-
-
-_voices: set[_Known] = set()
 
 
 class MediaSlots:
@@ -64,7 +43,8 @@ class MediaSlots:
 
     def sound(self, path: Path) -> AudioSlot | CodesSlot:
         """A sound file in which something can be heard; here always to be encoded."""
-        return AudioSlot(audio_pieces(self._samples(path, self._audio.sampling_rate), self._audio))
+        samples = self._samples(path, self._audio.sampling_rate)
+        return AudioSlot(audio_pieces(samples, self._audio, self._stop))
 
     def sound_of_clip(self, path: Path) -> AudioSlot | CodesSlot | None:
         """The sound of a clip whose pictures are shown; None, with a note: it cannot be read."""
@@ -88,26 +68,16 @@ class MediaSlots:
             )
 
     def check_voice(self, path: Path) -> None:
-        """Refuse a reference voice in which nobody speaks; one file is looked at once.
+        """Refuse a recording whose voice cannot be taken.
 
         Raises:
-            VoiceError: ``voice-no-speech``.
+            VoiceError: as of :func:`omni.listening.reference_check.check_reference`.
         """
-        known = _Known.of(path)
-        if known in _voices:
-            return
-        if not has_speech(self._samples(path, RATE), self._stop):
-            raise VoiceError(
-                "voice-no-speech",
-                "No speech was found in this recording: record one person talking, without music.",
-            )
-        if len(_voices) >= KNOWN_VOICES:
-            _voices.clear()
-        _voices.add(known)
+        check_reference(path, self._stop)
 
     def picture(self, path: Path) -> ImageSlot:
         """A picture."""
-        return ImageSlot(image_patches(read_image(path), self._visual))
+        return ImageSlot(image_patches(read_image(path, stop=self._stop), self._visual))
 
     def frames(self, path: Path) -> Iterator[FrameSlot]:
         """The frames of a clip, decoded one by one as they are taken."""

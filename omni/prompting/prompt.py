@@ -74,8 +74,8 @@ class PromptBuilder:
         """The same for one turn of a person.
 
         Decoding ends with :class:`omni.media.limits.DecodingStopped` when ``stop`` is set. What is
-        transcribed, and a voice to take, must have speech in it (``audio-no-speech``,
-        ``voice-no-speech``). :meth:`notes_on` tells what was noticed.
+        transcribed must have speech in it (``audio-no-speech``), and a voice to take must be usable
+        (:mod:`omni.listening.reference_check`). :meth:`notes_on` tells what was noticed.
         """
         builder = copy(self)
         builder._media = MediaSlots(self.config, stop)

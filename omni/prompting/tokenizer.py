@@ -26,6 +26,7 @@ SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+TEXT = "utf-8-sig"  # of the files: some editors write a byte-order mark
 # Half of a UTF-16 pair alone: browsers send it, UTF-8 cannot say it.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -137,8 +138,8 @@ class TextStream:
 
 
 def _from_parts(vocabulary: Path, merges: Path, added: Path) -> OmniTokenizer:
-    names: dict[str, int] = json.loads(added.read_text(encoding="utf-8"))
-    text: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))
+    names: dict[str, int] = json.loads(added.read_text(encoding=TEXT))
+    text: dict[str, int] = json.loads(vocabulary.read_text(encoding=TEXT))
     bpe = models.BPE(
         {token: id for token, id in text.items() if token not in names}, _merges(merges)
     )
@@ -156,7 +157,7 @@ def _from_parts(vocabulary: Path, merges: Path, added: Path) -> OmniTokenizer:
 
 def _merges(path: Path) -> list[tuple[str, str]]:
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")):
+    for number, line in enumerate(path.read_text(encoding=TEXT).split("\n")):
         if line and not (number == 0 and line.startswith("#version")):
             left, right = line.split(" ")
             pairs.append((left, right))
@@ -165,7 +166,7 @@ def _merges(path: Path) -> list[tuple[str, str]]:
 
 def _from_whole(path: Path) -> OmniTokenizer:
     """tokenizer.json without its added tokens, so that no text is taken for one."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(path.read_text(encoding=TEXT))
     names = {token["content"]: int(token["id"]) for token in content["added_tokens"]}
     if content["model"]["type"] != "BPE":
         raise _broken(f"its kind is {content['model']['type']}, not BPE")

@@ -110,3 +110,33 @@ def test_light_and_dark_by_a_button_that_is_remembered(fake_server: Server, visi
     visit.page.get_by_role("button", name="Light or dark").click()
     expect(body).not_to_have_class(re.compile(r"\bdark\b"))
     visit.nothing_wrong()
+
+
+# What can be touched and is smaller than a finger; a choice is as large as the frame around it.
+SMALL = """() => [...document.querySelectorAll('button, [role=tab], select, input, textarea, a')]
+    .filter((e) => e.checkVisibility() && !e.closest('.visually-hidden, .skip'))
+    .map((e) => [e, (e.closest('label, .wrap-inner') ?? e).getBoundingClientRect()])
+    .filter(([, box]) => box.width && (box.width < 44 || box.height < 44))
+    .map(([e, box]) => `${e.outerHTML.slice(0, 120)} ${box.width} x ${box.height}`)"""
+
+
+def test_everything_is_as_large_as_a_finger(fake_server: Server, visitors: Come) -> None:
+    size = {"width": 390, "height": 844}
+    visit = visitors(fake_server, viewport=size, has_touch=True, is_mobile=True)
+    for tab in TABS:
+        visit.go(tab)
+        assert visit.page.evaluate(SMALL) == []
+    visit.ask("short")
+    visit.answered(1)
+    assert visit.page.evaluate(SMALL) == []
+
+
+def test_the_keyboard_may_skip_to_the_text_box(fake_server: Server, visitors: Come) -> None:
+    visit = visitors(fake_server)
+    visit.page.reload()
+    expect(visit.part("send")).to_be_enabled(timeout=60_000)
+    visit.page.keyboard.press("Tab")
+    expect(visit.page.locator("#skip")).to_be_focused()
+    expect(visit.page.locator("#skip")).to_be_in_viewport()
+    visit.page.keyboard.press("Enter")
+    expect(visit.part("text").locator("textarea")).to_be_focused()

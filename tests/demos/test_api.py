@@ -17,6 +17,7 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image as Pillow
 
 from demos import serve
 from demos.base.gradio_internals import unheard
@@ -87,10 +88,12 @@ def test_the_endpoints_are_documented(client: Callable[[], Client]) -> None:
 
 
 def test_chat(client: Callable[[], Client], engine: FakeEngine, question: Path) -> None:
+    picture = question.with_name("a picture.png")
+    Pillow.new("RGB", (9, 9)).save(picture)
     text, sound, stats = client().predict(
         text="echo hello there",
         audio=handle_file(question),
-        images=[handle_file(question)],  # the fake engine does not look at it
+        images=[handle_file(picture)],
         voice=handle_file(question),
         voice_text="la la",
         system="Be brief.",
@@ -112,6 +115,35 @@ def test_chat(client: Callable[[], Client], engine: FakeEngine, question: Path) 
     assert isinstance(seen.system.voice, VoicePrompt)
     assert (seen.system.voice.use, seen.system.voice.transcript) == ("example", "la la")
     assert [type(part) for part in seen.messages[-1].parts] == [Image, Audio, Text]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"audio": "text.wav"}, "text.wav could not be read as sound"),
+        ({"images": ["text.wav"]}, "text.wav is not a picture"),
+        ({"video": "text.wav"}, "text.wav is not a clip"),
+        ({"voice": "text.wav", "text": "Hello."}, "text.wav could not be read as sound"),
+    ],
+)
+def test_files_of_another_kind_are_refused_before_they_are_copied(
+    client: Callable[[], Client],
+    served: tuple[str, gr.Blocks, Sessions],
+    tmp_path: Path,
+    given: dict[str, Any],
+    said: str,
+) -> None:
+    text = tmp_path / "text.wav"
+    text.write_text("no medium at all\n" * 99)
+    asked = {
+        name: [handle_file(text)] if isinstance(value, list) else handle_file(text)
+        for name, value in given.items()
+        if name != "text"
+    }
+    with pytest.raises(AppError, match=said):
+        client().predict(**(given | asked), api_name="/chat")
+    kept = (served[2].root / "sessions").rglob("*text*")
+    assert not list(kept)
 
 
 def test_text_comes_while_it_is_produced(client: Callable[[], Client]) -> None:

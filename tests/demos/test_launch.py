@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,7 +31,6 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
     monkeypatch.setattr(serve, "serve", fake_serve)
     monkeypatch.setattr(launch, "wait", lambda: None)
-    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     monkeypatch.setattr(launch.atexit, "register", lambda close: seen.update(close=close))
     monkeypatch.delenv("SPACE_ID", raising=False)
     monkeypatch.setenv(
@@ -58,6 +58,51 @@ def test_flags_arrive(served: dict[str, Any], capsys: pytest.CaptureFixture[str]
     assert options.auth == (("a", "b"), ("c", "d:e"))
     assert served["words"].choice == "zh"
     assert NO_MICROPHONE not in capsys.readouterr().out  # the shared link is https
+    served["close"]()
+
+
+@pytest.mark.parametrize(
+    ("flags", "address"),
+    [
+        ([], None),
+        (["--auth", "a:b"], "192.0.2.1"),
+        (["--host", "0.0.0.0"], "192.0.2.1"),
+        (["--allow-host", "omni.example"], "198.51.100.7"),
+        (["--share"], "198.51.100.7"),
+    ],
+)
+def test_addresses_tell_people_apart_where_others_come(
+    served: dict[str, Any], flags: list[str], address: str | None
+) -> None:
+    assert launch.main([*flags, "--wait-per-address", "5"]) == 0
+    headers = {"x-forwarded-for": "198.51.100.7"}
+    asked = SimpleNamespace(client=SimpleNamespace(host="192.0.2.1"), headers=headers)
+    assert served["options"].visitors.asks(asked) == address
+    served["close"]()
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "few"])
+def test_a_bound_is_a_number(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        launch.parse(["--wait-per-address", number])
+    assert "--wait-per-address" in capsys.readouterr().err
+
+
+def test_the_environment_names_hosts_and_asks_for_a_link(
+    served: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OMNI_ALLOW_HOST", "omni.example, other.example ,")
+    monkeypatch.setenv("GRADIO_SHARE", "True")
+    assert launch.main(["--allow-host", "first.example"]) == 0
+    options = served["options"]
+    assert options.allow_hosts == ("first.example", "omni.example", "other.example")
+    assert not options.private
+    assert options.share and options.made_up
+    said = capsys.readouterr().out
+    assert "There is no public link" in said  # none was made here
+    assert options.auth[0][1] in said
     served["close"]()
 
 
@@ -176,3 +221,32 @@ def test_the_file_that_a_space_runs_starts_the_same_program() -> None:
     refused = run("--auth", "nobody")
     assert refused.returncode == 2
     assert "user:password" in refused.stderr
+
+
+@pytest.mark.parametrize(("arguments", "shown"), [(["--share"], 1), (["--host", "0.0.0.0"], 0)])
+def test_a_shared_page_says_so_to_its_visitors(
+    served: dict[str, Any], arguments: list[str], shown: int
+) -> None:
+    assert launch.main([*arguments, "--lang", "en"]) == 0
+    told = [block.value for block in served["page"].blocks.values() if block.elem_id == "page-note"]
+    assert told == [Words("en").say("en", "shared-note")] * shown
+    served["close"]()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--ssl-certfile", "a.pem"], "are needed together"),
+        (["--ssl-certfile", "none.pem", "--ssl-keyfile", "none.pem"], "cannot be used"),
+        (["--root-path", "omni"], "must look like /omni"),
+    ],
+)
+def test_https_and_paths_that_cannot_be_served_are_one_sentence(
+    served: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    assert launch.main(arguments) == 2
+    assert sentence in capsys.readouterr().err
+    assert not served

@@ -30,8 +30,8 @@ else:
     def none(*_):
         raise KeyError("no entry")
     pwd.getpwuid = none
-from demos.launch import main
-sys.exit(main(sys.argv[1:]))
+from demos.launch import program
+sys.exit(program())
 """
 BARE = ("HOME", "USERPROFILE", "USER", "LOGNAME", "USERNAME", "LNAME")
 
@@ -174,7 +174,6 @@ def test_the_flag_wins_over_the_variable(
 
     monkeypatch.setattr(serve, "serve", fake)
     monkeypatch.setattr(launch, "wait", lambda: None)
-    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     monkeypatch.setattr(launch.atexit, "register", lambda close: close())
     monkeypatch.setenv("GRADIO_SERVER_NAME", "192.0.2.1")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "1")
@@ -201,7 +200,6 @@ def test_a_port_that_is_taken_meanwhile_is_left(
 
         monkeypatch.setattr(serve, "serve", fake)
         monkeypatch.setattr(launch, "wait", lambda: None)
-        monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
         monkeypatch.setattr(launch.atexit, "register", lambda close: close())
         assert launch.main([]) == 0
         first, second = tried

@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from demos import serve
+from demos import launch, serve
 from demos.base.languages import Words
 from demos.base.safe_headers import content_policy
 from demos.build import build
@@ -27,6 +27,9 @@ def test_a_login_has_two_halves(text: str) -> None:
     with pytest.raises(serve.ServeError, match="user:password"):
         serve.login(text)
     assert serve.login("user:pass:word") == ("user", "pass:word")
+
+
+LARGEST_PAGE = 110_000  # bytes, as it travels
 
 
 def test_a_port_in_use_is_told_or_avoided(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +100,16 @@ def test_a_page_may_load_nothing_from_other_hosts(client: httpx.Client) -> None:
     assert policy.endswith("frame-ancestors 'self'")
     host = client.base_url.netloc.decode()
     assert f"connect-src 'self' blob: data: ws://{host} wss://{host};" in policy
+
+
+def test_the_page_travels_compressed(client: httpx.Client) -> None:
+    sizes = {}
+    for coding in ("gzip", "identity"):
+        with client.stream("GET", "/", headers={"accept-encoding": coding}) as answer:
+            assert answer.headers.get("content-encoding", "identity") == coding
+            sizes[coding] = sum(map(len, answer.iter_raw()))
+    assert sizes["gzip"] < sizes["identity"] / 5
+    assert sizes["gzip"] < LARGEST_PAGE
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/robots.txt", "/gradio_api/info", "/nowhere"])
@@ -176,6 +189,8 @@ def test_a_space_may_be_framed_by_its_host_and_is_reached_by_its_name(
     for name in ("owner-space.example", "owner-space.hf.space", "10.0.0.1"):
         assert hosts.ours(name)
     assert not hosts.ours("evil.example")
+    monkeypatch.setenv("SPACE_HOST", "owner-space.hf.space,omni.example.org")
+    assert serve.hosts_of(serve.ServeOptions("0.0.0.0")).ours("omni.example.org")
     assert "frame-ancestors 'self' https://huggingface.co" in content_policy(("a.hf.space",), True)
 
 
@@ -205,3 +220,30 @@ def busy_share(seconds: float = 1.0) -> float:
     before = time.process_time()
     time.sleep(seconds)
     return (time.process_time() - before) / seconds
+
+
+@pytest.mark.parametrize("text", ["/omni", "/a/b/", "https://example.org/omni", ""])
+def test_a_path_below_which_a_proxy_serves(text: str) -> None:
+    assert serve.root_of(text) == text.rstrip("/")
+
+
+@pytest.mark.parametrize("text", ["omni", "/a b", "/a?b", "ftp://x/y"])
+def test_another_path_is_told(text: str) -> None:
+    with pytest.raises(serve.ServeError, match="must look like /omni"):
+        serve.root_of(text)
+
+
+def test_logins_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = launch.parse(["--host", "0.0.0.0"])
+    monkeypatch.setenv(serve.AUTH_VARIABLE, "a:b c:d:e")
+    assert serve.options_of(flags, "0.0.0.0", 1).auth == (("a", "b"), ("c", "d:e"))
+    monkeypatch.setenv(serve.AUTH_VARIABLE, "nobody")
+    with pytest.raises(serve.ServeError, match="OMNI_AUTH must look like"):
+        serve.options_of(flags, "0.0.0.0", 1)
+    given = launch.parse(["--auth", "x:y"])
+    assert serve.options_of(given, "127.0.0.1", 1).auth == (("x", "y"),)
+
+
+def test_a_whole_address_names_the_host_too() -> None:
+    options = serve.ServeOptions(root_path="https://omni.example.org/omni")
+    assert serve.hosts_of(options).ours("omni.example.org")

@@ -33,9 +33,9 @@ def missing(text: str, folder: Path) -> list[str]:
             continue
         ours = re.match(rf"(?:{PACKAGES})\b", name)
         runs = module_file(name) if ours else importlib.util.find_spec(name)
-        folder_of_it = ROOT.joinpath(*name.split("."))
-        package = runs == folder_of_it / "__init__.py"
-        if not runs or (package and not (folder_of_it / "__main__.py").is_file()):
+        if isinstance(runs, Path) and runs.name == "__init__.py":
+            runs = runs.with_name("__main__.py")
+        if not runs or (isinstance(runs, Path) and not runs.is_file()):
             found.append(f"python -m {name}")
     for name in NAME.findall(text):
         parts = name.split(".")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from omni.assistant import Assistant
 from omni.conversation import (
     Audio,
     Conversation,
@@ -41,7 +42,7 @@ from omni.model.layers.key_values import KeyValues
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from tests.support.checkpoints import write_checkpoint
 from tests.support.media_files import tone, write_clip, write_sound
-from tests.support.root import ROOT
+from tests.support.root import DATA, ROOT
 
 LIMITS = {"text_tokens": 4, "audio_frames": 14, "rounds": 2}
 OPTIONS = GenerationOptions(seed=1)
@@ -63,6 +64,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     write_sound(folder / "a.wav", tone(1.0))
     copyfile(ROOT / "examples" / "capital_en.wav", folder / "talk.wav")
+    copyfile(DATA / "speech.ogg", folder / "voice.wav")
     write_clip(folder / "v.mp4", [index / 2 for index in range(5)])
     Pillow.new("RGB", (90, 60), "red").save(folder / "p.png")
     return folder
@@ -144,7 +146,7 @@ def test_the_checkpoints_own_options(engine: Engine) -> None:
 def test_every_kind_of_media(engine: Engine, files: Path) -> None:
     plain = end_of(list(engine.turn(say(), OPTIONS)))
     parts = Image(files / "p.png"), Video(files / "v.mp4"), Audio(files / "a.wav"), Text("?")
-    voice = VoicePrompt(files / "talk.wav")
+    voice = VoicePrompt(files / "voice.wav")
     events = list(engine.turn(say(*parts, voice=voice), OPTIONS))
     encoding = [event for event in events if isinstance(event, Progress)]
     assert encoding == [Progress("encode", 0, 4), Progress("encode", 4, 4)]
@@ -179,8 +181,8 @@ def test_reading_aloud(engine: Engine, files: Path, text: str) -> None:
     alone = end_of(list(engine.read_aloud(text, options=options)))
     assert alone.stats.audio_frames > 0 and alone.message.spoken
     voices = (
-        VoicePrompt(files / "talk.wav"),
-        VoicePrompt(files / "talk.wav", "example", "what it says"),
+        VoicePrompt(files / "voice.wav"),
+        VoicePrompt(files / "voice.wav", "example", "what it says"),
     )
     for voice in voices:
         end = end_of(list(engine.read_aloud(text, voice=voice, options=options)))
@@ -263,3 +265,39 @@ def test_unloading_gives_the_memory_back(engine: Engine) -> None:
 def _last(events: Iterator[EngineEvent]) -> EngineEvent:
     *_, event = events
     return event
+
+
+@pytest.mark.parametrize("layer", ["model.visual_model.blocks.0", "model.layers.0"])
+def test_stop_ends_a_long_pass_between_two_layers(engine: Engine, files: Path, layer: str) -> None:
+    """A large picture or a long prompt takes minutes on a CPU."""
+    assistant = engine._runner
+    assert isinstance(assistant, Assistant)
+    stop, passed = threading.Event(), []
+
+    def before(module: object, inputs: object) -> None:
+        stop.set()
+
+    model = assistant.loaded.model
+    first = model.get_submodule(layer).register_forward_pre_hook(before, prepend=True)
+    last = model.get_submodule(layer).register_forward_hook(lambda *_: passed.append(1))
+    try:
+        said = Conversation(
+            messages=(Message("user", (Image(files / "p.png"), Text("what is this? " * 40))),)
+        )
+        *_, end = engine.turn(said, stop=stop, session="stopped")
+    finally:
+        first.remove()
+        last.remove()
+    assert isinstance(end, TurnEnd) and end.reason == "stopped" and end.message.parts == ()
+    assert not passed, "the layer was not run to its end"
+    *_, again = engine.turn(said, session=layer)
+    assert isinstance(again, TurnEnd) and again.reason != "stopped"
+
+
+def test_a_model_is_warm_when_it_is_loaded(engine: Engine) -> None:
+    report = engine.report
+    assert report is not None and dict(report.phases)["warm"] > 0
+    assistant = engine._runner
+    assert isinstance(assistant, Assistant)
+    model = assistant.loaded.model
+    assert not [one for one in model.modules() if one._forward_pre_hooks], "nothing is left behind"

@@ -14,9 +14,9 @@ import pytest
 
 from omni.conversation import Message
 from omni.engine import Engine, EngineSettings
-from omni.errors import BusyError, CheckpointError, ResourceError
+from omni.errors import BusyError, CancelledError, CheckpointError, ResourceError
 from omni.events import EngineEvent, Progress, TextDelta, TurnEnd
-from omni.fair_queue import LineLimits
+from omni.fair_queue import Asker, LineLimits
 from omni.options import GenerationOptions
 from omni.settings import with_adapter
 from tests.support.engine_parts import (
@@ -65,7 +65,7 @@ def test_nothing_is_loaded_before_the_first_turn(engine: Engine, loader: FakeLoa
 
 
 def test_load_reports_progress_and_does_nothing_twice(engine: Engine, loader: FakeLoader) -> None:
-    assert list(engine.load()) == [Progress("load", done, 3) for done in range(3)]
+    assert list(engine.load()) == [Progress("read", done, 3) for done in range(3)]
     assert list(engine.load()) == []
     assert list(engine.load(EngineSettings("nano"))) == []
     assert len(loader.loaded) == 1
@@ -282,6 +282,71 @@ def test_stop_gives_up_the_load_that_a_turn_began(engine: Engine, loader: FakeLo
     assert loader.given_up == 1 and engine.report is None and not engine.busy
 
 
+def test_stop_leaves_the_load_to_who_waits_for_it(engine: Engine, loader: FakeLoader) -> None:
+    stop = threading.Event()
+    first = engine.turn(HELLO, stop=stop)
+    assert next(first) == Progress("read", 0, 3)
+    second = engine.turn(say("second"))
+    assert next(second) == Progress("read", 0, 3), "it is the load that it waits for"
+    stop.set()
+    assert last(first).reason == "stopped"
+    assert engine.loading is not None and loader.given_up == 0
+    assert words(second) == ["second"]
+    assert len(loader.loaded) == 1 and loader.rooms == 1 and engine.loading is None
+
+
+def test_a_load_ends_with_the_last_who_waits_for_it(engine: Engine, loader: FakeLoader) -> None:
+    stops = [threading.Event(), threading.Event()]
+    first, second = (engine.turn(HELLO, stop=stop) for stop in stops)
+    next(first)
+    next(second)
+    stops[0].set()
+    list(first)
+    assert loader.given_up == 0
+    stops[1].set()
+    list(second)
+    assert loader.given_up == 1 and engine.loading is None and not engine.busy
+
+
+def test_a_load_that_was_left_gives_way_to_other_settings(
+    engine: Engine, loader: FakeLoader
+) -> None:
+    loading = engine.load(EngineSettings("huger"))
+    next(loading)
+    waiting = engine.turn(say("hi"))
+    next(waiting)
+    loading.close()  # type: ignore[attr-defined]
+    assert engine.settings == EngineSettings("nano")
+    assert words(waiting) == ["hi"]
+    assert loader.given_up == 1 and [one.model for one in loader.loaded] == ["nano"]
+
+
+def test_a_cancelled_load_ends_for_all_who_wait(engine: Engine, loader: FakeLoader) -> None:
+    assert not engine.cancel_load(), "nothing is loaded"
+    loading = engine.load(EngineSettings("other"))
+    next(loading)
+    waiting = engine.turn(HELLO)
+    next(waiting)
+    assert engine.cancel_load()
+    for asked in (loading, waiting):
+        with pytest.raises(CancelledError) as caught:
+            list(asked)
+        assert caught.value.code == "load-cancelled"
+    assert engine.settings == EngineSettings("nano") and engine.loading is None
+    assert loader.given_up == 1 and not loader.loaded and not engine.busy
+    assert words(engine.turn(HELLO)) == ["hello"], "who asks again gets an answer"
+
+
+def test_unload_ends_a_load_that_was_left(engine: Engine, loader: FakeLoader) -> None:
+    first = engine.turn(HELLO)
+    next(first)
+    unloading = in_thread(engine.unload)
+    until(lambda: len(engine._queue) == 2)
+    first.close()  # type: ignore[attr-defined]
+    unloading.join(WAIT_S)
+    assert loader.given_up == 1 and engine.loading is None and engine.report is None
+
+
 def test_a_turn_stopped_before_it_began_loads_nothing(engine: Engine, loader: FakeLoader) -> None:
     stop = threading.Event()
     stop.set()
@@ -359,7 +424,7 @@ def test_forgetting_reaches_what_is_loaded_and_loads_nothing() -> None:
     def load(
         settings: EngineSettings, make_room: Callable[[], None]
     ) -> Generator[Progress, None, FakeRunner]:
-        yield Progress("load", 1, 1)
+        yield Progress("read", 1, 1)
         make_room()
         made.append(FakeRunner(settings))
         return made[-1]
@@ -384,7 +449,7 @@ def test_who_waits_hears_how_long_it_will_take(engine: Engine, loader: FakeLoade
     until(lambda: len(engine._queue) == 2)
     told = next(engine.turn(HELLO))
     assert isinstance(told, Progress) and told.total == 2
-    assert told.wait_s is not None and 0.3 < told.wait_s < 1
+    assert told.left_s is not None and 0.3 < told.left_s < 1
     loader.runners[0].hold.set()
     first.join(WAIT_S)
     second.join(WAIT_S)
@@ -398,24 +463,24 @@ def test_a_full_line_refuses_and_nobody_takes_all_of_it(loader: FakeLoader) -> N
 
     def ask(name: str, owner: str) -> threading.Thread:
         before = len(engine._queue)
-        turn = engine.turn(say(name), owner=owner)
+        turn = engine.turn(say(name), owner=Asker(owner))
         thread = in_thread(lambda: served.extend(words(turn)))
         until(lambda: len(engine._queue) > before)
         return thread
 
     asked = [ask("mine-0", "me"), ask("mine-1", "me"), ask("mine-2", "me")]
     with pytest.raises(BusyError) as caught:
-        next(engine.turn(HELLO, owner="me"))
+        next(engine.turn(HELLO, owner=Asker("me")))
     assert caught.value.code == "queue-full-own"
     asked += [ask("hers", "her"), ask("his", "him")]
     with pytest.raises(BusyError) as caught:
-        next(engine.turn(HELLO, owner="them"))
+        next(engine.turn(HELLO, owner=Asker("them")))
     assert caught.value.code == "queue-full"
     loader.runners[0].hold.set()
     for thread in asked:
         thread.join(WAIT_S)
     assert served == ["mine-0", "hers", "his", "mine-1", "mine-2"]
-    assert words(engine.turn(HELLO, owner="me")) == ["hello"]
+    assert words(engine.turn(HELLO, owner=Asker("me"))) == ["hello"]
 
 
 def test_a_closed_engine_stops_what_it_does_and_begins_nothing(

@@ -17,6 +17,8 @@ from omni.conversation import Audio, Conversation, Message, SystemPrompt, Text, 
 from omni.engine import Engine, EngineSettings
 from omni.errors import MediaError, OmniError
 from omni.events import MediaNote, TurnEnd
+from omni.listening import reference_check
+from omni.listening.reference_check import check_again, check_reference, check_voice, trust
 from omni.listening.speech_found import has_speech
 from omni.media.audio import read_waveform
 from omni.options import GenerationOptions
@@ -24,9 +26,10 @@ from omni.prompting import media_slots
 from tests.support.checkpoints import write_checkpoint
 from tests.support.media_files import tone, write_clip, write_sound
 from tests.support.odd_files import packed_sound, with_damage
-from tests.support.root import ROOT
+from tests.support.root import DATA, ROOT
 
 TALK = ROOT / "examples" / "capital_en.wav"
+VOICE = DATA / "speech.ogg"  # 8 s of speech and silence around it
 OPTIONS = GenerationOptions(seed=1, speech=False)
 RATE = 16_000
 
@@ -98,6 +101,46 @@ def test_a_voice_without_speech_is_refused_whoever_gives_it(
         assert caught.value.code == "voice-no-speech"
 
 
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda talk: talk[: 3 * RATE], "voice-short"),
+        (lambda talk: np.tile(talk, 4), "voice-long"),
+        (lambda talk: 0.004 * talk, "voice-quiet"),
+        (lambda talk: np.clip(9 * talk, -1, 1), "voice-clipped"),
+    ],
+)
+def test_a_voice_is_held_to_the_same_rules_whoever_gives_it(
+    engine: Engine, tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], code: str
+) -> None:
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, change(read_waveform(VOICE)), RATE, "FLOAT")
+    with pytest.raises(OmniError) as panel:
+        check_voice(path)
+    assert panel.value.code == code
+    voice = VoicePrompt(path)
+    for ask in (
+        lambda: engine.turn(asked(voice=voice), GenerationOptions(seed=1)),
+        lambda: engine.read_aloud("Hello there.", voice=voice),
+        lambda: engine.prepare(asked(voice=voice), threading.Event(), "session"),
+    ):
+        with pytest.raises(OmniError) as caught:
+            list(ask())
+        assert str(caught.value) == str(panel.value)
+
+
+def test_what_the_panel_made_of_a_recording_is_not_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "voice.wav"
+    sample = check_voice(VOICE)
+    sample.save(path)
+    check_again(sample.samples)
+    trust(path)
+    monkeypatch.setattr(reference_check, "usable_voice", None)
+    check_reference(path)
+
+
 def test_a_voice_is_looked_at_once_and_again_when_it_changed(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,9 +150,9 @@ def test_a_voice_is_looked_at_once_and_again_when_it_changed(
         looked.append(waveform.size)
         return has_speech(waveform, stop)
 
-    monkeypatch.setattr(media_slots, "has_speech", counted)
+    monkeypatch.setattr(reference_check, "has_speech", counted)
     voice = VoicePrompt(tmp_path / "voice.wav")
-    copyfile(TALK, voice.path)
+    copyfile(VOICE, voice.path)
     for _ in range(2):
         list(engine.turn(asked(voice=voice), GenerationOptions(seed=1)))
     assert len(looked) == 1

@@ -48,7 +48,7 @@ class FakeEngine(RequestMethods):
 
     def load(self) -> Iterator[Progress]:
         yield Progress("download", 5, 10, "bytes")
-        yield Progress("load", 1, 2)
+        yield Progress("read", 1, 2)
         self.report = LoadReport("nano", 1, "float32", "", "cpu", "none", 0, 0, self.trained)
 
     def answer(self, spoken: bool) -> Iterator[EngineEvent]:

@@ -35,6 +35,9 @@ class FakeRunner:
         self.adapters = settings.adapters
         self.asked: list[str | None] = []  # the adapter of each request
 
+    def keep(self) -> Iterator[Progress]:
+        yield from ()
+
     def forget(self, session: str) -> None:
         self.forgotten.append(session)
 
@@ -104,7 +107,7 @@ class FakeLoader:
         try:
             for done in range(3):
                 self.step()
-                yield Progress("load", done, 3)
+                yield Progress("read", done, 3)
         except GeneratorExit:
             self.given_up += 1
             raise

@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from omni.conversation import Conversation, Message, Part, Speech, Text
-from omni.engine import EngineSettings, LoadReport
-from omni.errors import MediaError
+from omni.engine import EngineSettings, EngineState, LoadReport
+from omni.errors import CancelledError, MediaError
 from omni.events import (
     SPEECH_RATE,
     EngineEvent,
@@ -44,6 +45,8 @@ from omni.requests import (
 TONE_HZ = 440.0
 CHUNK_S = 0.4
 PONDER_S = 10.0
+SLOW, SLOW_LOAD_S = "owner/slow", 30.0  # a model of that name takes so long
+STEPS = 10  # of a load, of a GB each
 
 
 class FakeEngine(RequestMethods):
@@ -63,32 +66,63 @@ class FakeEngine(RequestMethods):
         self.manners: list[str] = []  # of each reading
         self.trained = False
         self.load_s = load_s
+        self.keep_bytes = 0  # of what the loaded model could keep
+        self.loading: Progress | None = None
+        self._cancelled = False
         self._lock = threading.Lock()
 
     @property
     def busy(self) -> bool:
         return self._lock.locked()
 
+    @property
+    def state(self) -> EngineState:
+        return "ready" if self.report else "idle"
+
     def load(self, settings: EngineSettings | None = None) -> Iterator[Progress]:
         with self._lock:
-            self.settings = settings or self.settings
-            yield from self._load()
+            before, self.settings = self.settings, settings or self.settings
+            try:
+                yield from self._load()
+            except CancelledError:
+                self.settings = before
+                raise
+
+    def cancel_load(self) -> bool:
+        self._cancelled = self.loading is not None
+        return self._cancelled
 
     def _load(self) -> Iterator[Progress]:
-        for done in range(3):
-            yield Progress("load", done, 2)
-            time.sleep(self.load_s / 3)
+        self._cancelled = False
+        load_s = SLOW_LOAD_S if self.settings.model == SLOW else self.load_s
+        try:
+            for done in range(STEPS + 1):
+                self.loading = Progress("read", done * 1e9, STEPS * 1e9, "bytes", 60 - done)
+                yield self.loading
+                time.sleep(load_s / STEPS)
+                if self._cancelled:
+                    raise CancelledError("load-cancelled", "It was cancelled.")
+        finally:
+            self.loading = None
         self.report = LoadReport(
             checkpoint="nano",
             parameters=14_200_000,
             dtype="float32",
             dtype_reason="a CPU without bf16",
             device="cpu",
-            quantization="none",
+            quantization="4bit" if self.keep_bytes else "none",
             memory_bytes=57_000_000,
             load_s=self.load_s,
             trained=self.trained,
+            keep_bytes=self.keep_bytes,
         )
+
+    def keep(self) -> Generator[Progress, None, None]:
+        """Two steps; then the report says so."""
+        assert self.report is not None
+        yield Progress("keep", 0, 2_000_000_000, "bytes")
+        yield Progress("keep", 2_000_000_000, 2_000_000_000, "bytes")
+        self.report = replace(self.report, kept=True)
 
     def forget(self, session: str) -> None:
         self.forgotten.append(session)

@@ -59,7 +59,7 @@ class Shelf:
             found.append(read_adapter(name, folder, self._shapes))
         read: dict[str, Weights] = {}
         for number, files in enumerate(found):
-            yield Progress("load", number, len(found))
+            yield Progress("read", number, len(found))
             read[files.name] = place(self._model, _values(files))
         if self._used and self._used not in wanted:
             self.use("")

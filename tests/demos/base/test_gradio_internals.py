@@ -166,3 +166,18 @@ def test_a_file_has_the_address_and_the_name_that_a_download_needs() -> None:
 
 def gradio_folder() -> Path:
     return Path(gr.__file__).parent
+
+
+def test_sound_and_clips_are_handed_out_where_no_ffprobe_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from gradio import processing_utils
+    from gradio._vendor.ffmpy import FFExecutableNotFoundError, FFprobe
+
+    gradio_internals.believe_files_without_ffprobe()
+    gradio_internals.believe_files_without_ffprobe()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FFExecutableNotFoundError):
+        FFprobe(inputs={"answer.wav": None}).run()
+    assert processing_utils.audio_is_playable("answer.wav")
+    assert processing_utils.video_is_playable("clip.mp4")

@@ -11,7 +11,7 @@ from demos.base.languages import Words
 from demos.live import wire
 from demos.live.gate import MESSAGES_WAITING, PICTURES_A_SECOND, PICTURES_AT_ONCE, Gate
 from demos.live.panel import REFUSALS, THRESHOLDS, settings_of
-from demos.live.route import MAX_LIVE, LiveDesk
+from demos.live.route import MAX_LIVE, MAX_LIVE_EACH, LiveDesk
 from omni.dialogue.camera import LARGEST_FRAME
 
 
@@ -100,7 +100,8 @@ def test_the_gate_bounds_sound_messages_and_pictures() -> None:
     assert gate.fits(wire.Hello(48_000), 0, 0)
     assert gate.fits(sound, 9 * 48_000, 0) and not gate.fits(sound, 10 * 48_000, 0)
     assert not gate.fits(wire.Ping(), 0, MESSAGES_WAITING)
-    picture = wire.Picture(b"jpeg")
+    picture = wire.Picture(b"\xff\xd8\xff rest")
+    assert not gate.wanted(wire.Picture(b"GIF89a"), 0.0)
     taken = sum(gate.wanted(picture, 100 + number / 100) for number in range(1_000))  # in 10 s
     assert PICTURES_AT_ONCE <= taken <= PICTURES_AT_ONCE + 10 * PICTURES_A_SECOND
     assert not gate.wanted(wire.Picture(b"x" * (LARGEST_FRAME + 1)), 1e6)
@@ -115,3 +116,15 @@ def test_live_has_so_many_places_and_no_more() -> None:
             assert not free
     with desk.seat() as free:
         assert free
+
+
+def test_an_address_has_not_all_places_of_live() -> None:
+    desk = LiveDesk()
+    with ExitStack() as places:
+        taken = [places.enter_context(desk.seat("one")) for _ in range(MAX_LIVE_EACH + 1)]
+        assert taken == [True] * MAX_LIVE_EACH + [False]
+        assert places.enter_context(desk.seat("other"))
+        assert places.enter_context(desk.seat())
+    with ExitStack() as places:  # they are given back, and bound nobody on one's own machine
+        taken = [places.enter_context(desk.seat()) for _ in range(MAX_LIVE + 1)]
+        assert taken == [True] * MAX_LIVE + [False]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Event
 
 import gradio as gr
 from gradio.components import Component
+from PIL import Image as Pillow
 
 from demos.base.languages import Words
 from demos.build import TABS, build
@@ -14,7 +16,6 @@ from demos.tabs.spec import Chip, Keep, LiveInput, Media, TabSpec
 from demos.turns.sessions import Sessions
 from omni.conversation import Image, Part, Text
 from tests.support.fake_engine import FakeEngine
-from tests.support.media_files import tone
 from tests.support.page import ask, handler, request, shown, values
 
 
@@ -22,8 +23,8 @@ def _inputs(words: Words) -> Mapping[str, Component]:
     return {"page": gr.File(label=words.static("pictures"), elem_id="image-page")}
 
 
-def _parts(media: Media, keep: Keep) -> tuple[Part, ...]:
-    return (Image(keep(media["page"])),) if media["page"] else ()
+def _parts(media: Media, keep: Keep, stop: Event) -> tuple[Part, ...]:
+    return (Image(keep(media["page"], "picture")),) if media["page"] else ()
 
 
 def page_of(folder: Path, *specs: TabSpec) -> tuple[gr.Blocks, FakeEngine]:
@@ -47,7 +48,7 @@ def test_a_tab_of_one_input_needs_nothing_else(tmp_path: Path) -> None:
     *_, last = ask(page, "echo hello", name="image_turn")
     assert len(last["thread"].entries) == 2
     scan = tmp_path / "scan.png"
-    scan.write_bytes(tone(0.1).tobytes())
+    Pillow.new("RGB", (9, 9)).save(scan)
     given = values(page, "image_turn", image_page=str(scan), image_text="what is this?")
     first, *_ = [
         shown("image", changes) for changes in handler(page, "image_turn")(request(), given)

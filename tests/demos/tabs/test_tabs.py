@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import av
@@ -28,13 +29,14 @@ from omni.engine import Engine, EngineSettings
 from omni.errors import MediaError
 from omni.events import SPEECH_RATE
 from omni.loading import nano
+from omni.media.audio import Sound
 from omni.settings import with_adapter
 from tests.support.fake_engine import FakeEngine, tone
 from tests.support.page import ENDPOINTS, ask, handler, request, shown, values
 from tests.support.root import ROOT
 
 
-def keep(upload: str) -> Path:
+def keep(upload: str, kind: str) -> Path:
     return Path("kept") / upload
 
 
@@ -65,19 +67,21 @@ def test_importing_the_ui_does_not_import_torch() -> None:
 
 
 def test_the_audio_tab_hears() -> None:
-    assert AUDIO.parts({"sound": "question.wav"}, keep) == (Audio(Path("kept/question.wav")),)
-    assert AUDIO.parts({"sound": None}, keep) == ()
+    assert AUDIO.parts({"sound": "question.wav"}, keep, Event()) == (
+        Audio(Path("kept/question.wav")),
+    )
+    assert AUDIO.parts({"sound": None}, keep, Event()) == ()
 
 
 def test_the_image_tab_sees_pictures_in_order_then_hears_the_question() -> None:
     pictures = [("one.png", None), ("two.png", "caption")]
-    parts = IMAGE.parts({"pictures": pictures, "question": "question.wav"}, keep)
+    parts = IMAGE.parts({"pictures": pictures, "question": "question.wav"}, keep, Event())
     assert parts == (
         Image(Path("kept/one.png")),
         Image(Path("kept/two.png")),
         Audio(Path("kept/question.wav")),
     )
-    assert IMAGE.parts({"pictures": None, "question": None}, keep) == ()
+    assert IMAGE.parts({"pictures": None, "question": None}, keep, Event()) == ()
 
 
 def test_the_video_tab_hears_a_clip_only_if_asked_and_if_there_is_sound(tmp_path: Path) -> None:
@@ -88,7 +92,13 @@ def test_the_video_tab_hears_a_clip_only_if_asked_and_if_there_is_sound(tmp_path
 
     def parts(clip: Path | None, with_sound: bool = True, question: str | None = None) -> Any:
         path = clip and str(clip)
-        return VIDEO.parts({"clip": path, "with_sound": with_sound, "question": question}, Path)
+
+        def as_it_is(upload: str, kind: str) -> Path:
+            return Path(upload)
+
+        return VIDEO.parts(
+            {"clip": path, "with_sound": with_sound, "question": question}, as_it_is, Event()
+        )
 
     assert parts(loud) == (Video(loud), Audio(loud))
     assert parts(loud, with_sound=False) == (Video(loud),)
@@ -111,10 +121,10 @@ def test_a_sound_track_that_cannot_be_read_is_left_to_the_engine_which_says_so(
     loud = clip(tmp_path / "loud.mp4", (0.3 * np.sin(2 * np.pi * 440 * time_s)).astype(np.float32))
     assert has_sound_to_hear(loud)
 
-    def unreadable(path: Path) -> np.ndarray:
+    def unreadable(path: Path, stop: Event | None = None) -> Sound:
         raise MediaError("audio-unreadable", "broken")
 
-    monkeypatch.setattr("omni.media.audio.read_waveform", unreadable)
+    monkeypatch.setattr("omni.media.audio.read_sound", unreadable)
     assert has_sound_to_hear(loud)
     assert not is_audible(loud)
 
@@ -251,6 +261,40 @@ def test_the_model_bar_tells_what_is_loaded(page: gr.Blocks, engine: FakeEngine)
     handler(page, "bar_unload")(request(), values(page, "bar_unload"))
     *_, last = load(page, "nano", "none")
     assert last["banner"]["value"] == Words().say("en", "small")
+
+
+def test_a_load_can_be_cancelled_and_keeps_what_was_chosen(
+    page: gr.Blocks, engine: FakeEngine
+) -> None:
+    steps = load(page, "owner/model", "4bit", "cuda")
+    next(steps)
+    running = next(steps)
+    assert running["cancel"]["visible"] and "of 10.0 GB" in running["status"]
+    handler(page, "bar_cancel")(request())
+    *_, last = steps
+    assert engine.settings.model == "nano" and engine.report is None
+    assert last["load"]["interactive"] and not last["cancel"]["visible"]
+    chosen = [last[choice]["value"] for choice in ("name", "quantization", "device")]
+    assert chosen == ["owner/model", "4bit", "cuda"]
+    assert last["name"]["interactive"]
+
+
+def test_the_bar_watches_a_load_that_a_turn_began(page: gr.Blocks, engine: FakeEngine) -> None:
+    begin = next(fn for fn in page.fns.values() if fn.name == "begin_watch").fn
+    look = handler(page, "bar_look")
+    given = values(page, "bar_look", model_name="nano", model_quantization="none", model_device="")
+    assert begin is not None
+    (watch,) = begin().values()
+    assert watch["active"]
+    steps = engine.load()
+    next(steps)
+    bar = shown("model", look(request(), given))
+    assert "Reading weights: 0.0 of 10.0 GB" in bar["status"] and bar["cancel"]["visible"]
+    list(steps)
+    bar = shown("model", look(request(), given))
+    assert "14.2 M" in bar["status"] and not bar["cancel"]["visible"]
+    (watch,) = begin().values()
+    assert not watch["active"], "nothing will be loaded"
 
 
 def load(

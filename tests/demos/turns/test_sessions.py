@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_nothing_of_a_copy(
         target.write_bytes(b"half")
         raise OSError(number, "No space left on device")
 
-    monkeypatch.setattr(module, "_link_or_copy", full)
+    monkeypatch.setattr(module, "link_or_copy", full)
     session = sessions.get("a")
     with pytest.raises(ResourceError) as caught:
         session.keep(upload(sessions))

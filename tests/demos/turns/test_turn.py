@@ -25,6 +25,8 @@ from omni.cli.output import NOTES
 from omni.conversation import Audio, Message, Part, Speech, SystemPrompt, Text
 from omni.errors import MediaError
 from omni.events import SPEECH_RATE, Progress, TurnEnd, TurnStats
+from omni.loading.progress.sentence import ENGLISH
+from omni.media.limits import DecodingStopped
 from tests.support.coroutines import awaited
 from tests.support.fake_engine import CHUNK_S, FakeEngine, tone
 
@@ -38,7 +40,7 @@ def session(tmp_path: Path) -> Session:
 
 def ask(text: str, speech: bool = True, language: str = "en", parts: tuple[Part, ...] = ()) -> Ask:
     given = (*parts, Text(text)) if text else parts
-    return Ask(lambda: (given, SystemPrompt()), speech, language, text)  # type: ignore[arg-type]
+    return Ask(lambda _: (given, SystemPrompt()), speech, language, text)  # type: ignore[arg-type]
 
 
 def run(
@@ -289,12 +291,27 @@ def test_an_unknown_error_is_logged_and_told_plainly(
 
 
 def test_what_cannot_be_prepared_is_told_before_the_engine_is_asked(session: Session) -> None:
-    def prepare() -> tuple[tuple[Part, ...], SystemPrompt]:
+    def prepare(_: threading.Event) -> tuple[tuple[Part, ...], SystemPrompt]:
         raise MediaError("upload-gone", "{name} is gone.", name="x.wav")
 
     engine = FakeEngine()
     *_, last = run(engine, session, Ask(prepare, True, "en"))
     assert last.notice == "x.wav is gone."
+    assert engine.seen == []
+
+
+def test_stop_is_heard_while_media_are_prepared(session: Session) -> None:
+    def prepare(stop: threading.Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+        assert stop.wait(10)
+        raise DecodingStopped
+
+    engine = FakeEngine()
+    turn = run(engine, session, Ask(prepare, True, "en", "a question"))
+    next(turn)
+    session.stop()
+    *_, last = turn
+    assert last.notice is None and last.end is not None and last.end.reason == "stopped"
+    assert last.bubbles[0]["content"] == ["a question"]
     assert engine.seen == []
 
 
@@ -337,13 +354,20 @@ def test_tabs_and_sessions_wait_for_the_one_engine(session: Session, tmp_path: P
 
 
 def test_progress_tells_how_far_it_is() -> None:
-    download = Progress("download", 1.5e9, 14e9, "bytes")
-    assert progress_sentence(WORDS, "en", download).endswith("1.5 / 14.0 GB")
-    assert progress_sentence(WORDS, "en", Progress("load", 3, 4)).endswith("75 %")
+    read = Progress("read", 4.2e9, 22.1e9, "bytes", left_s=41.0)
+    english = "Reading weights: 4.2 of 22.1 GB, about 40 s left"
+    assert progress_sentence(WORDS, "en", read) == english
+    chinese = "正在读取权重：4.2 / 22.1 GB，大约还需 40 秒"
+    assert progress_sentence(WORDS, "zh", read) == chinese
     assert "2" in progress_sentence(WORDS, "zh", Progress("wait", 0, 2))
-    wait = Progress("wait", 0, 2, wait_s=12.3)
+    wait = Progress("wait", 0, 2, left_s=12.3)
     assert progress_sentence(WORDS, "en", wait) == "2 before you, about 13 s …"
-    assert "%" not in progress_sentence(WORDS, "en", Progress("load", 3, 0))
+
+
+def test_the_pages_english_is_that_of_the_command_line() -> None:
+    ours = {key: text for key, text in WORDS.files["en"].ui.items() if key.startswith("progress-")}
+    assert ours == ENGLISH
+    assert ENGLISH.keys() <= WORDS.files["zh"].ui.keys()
 
 
 def test_numbers_that_are_not_there_are_not_told() -> None:

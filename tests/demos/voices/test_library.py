@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from demos.base.languages import Words
 from demos.voices import archive
 from demos.voices.archive import export_voices, import_voices
 from demos.voices.library import MAX_NAME, SavedVoice, VoiceLibrary, clean_name, owner_library
 from omni.errors import VoiceError
-from omni.listening.reference_check import RATE
+from omni.listening import reference_check
+from omni.listening.reference_check import FRAME, RATE
 
 
 def sound(seconds: float = 3.5, rate: int = RATE, level: float = 0.3) -> bytes:
@@ -26,6 +28,18 @@ def sound(seconds: float = 3.5, rate: int = RATE, level: float = 0.3) -> bytes:
     time_s = np.arange(round(seconds * rate)) / rate
     soundfile.write(file, level * np.sin(2 * np.pi * 220 * time_s), rate, "PCM_16", format="WAV")
     return file.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def loud_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not silent is speech; the tones of these tests are voices then."""
+
+    def loud(frames: np.ndarray, stop: object = None) -> np.ndarray:
+        return (np.abs(frames.reshape(-1, FRAME)).max(axis=1) > 1e-3).astype(float)
+
+    monkeypatch.setattr(reference_check, "has_speech", lambda *_: True)
+    monkeypatch.setattr(reference_check, "speech_probabilities", loud)
+    monkeypatch.setattr(reference_check, "CLIPPED_SHARE", 1.0)  # a tone is often near its highest
 
 
 @pytest.fixture
@@ -141,6 +155,35 @@ def test_an_archive_brings_voices_elsewhere(
     voice, copy = other.get("Anna (2)")
     assert (voice.transcript, voice.use) == ("Hello.", "example")
     np.testing.assert_allclose(soundfile.read(copy)[0], soundfile.read(wav)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level", "reason"),
+    [(3.5, 0.001, "No speech"), (3.5, 0.004, "too quiet"), (3.5, 0.3, "distorted")],
+)
+def test_an_archive_is_held_to_the_rules_for_new_recordings(
+    library: VoiceLibrary,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    level: float,
+    reason: str,
+) -> None:
+    if reason == "distorted":
+        monkeypatch.setattr(reference_check, "CLIPPED_SHARE", 0.008)
+    if reason == "No speech":
+        monkeypatch.setattr(reference_check, "has_speech", lambda *_: False)
+    files = {"voice-001.wav": sound(), "voice-002.wav": sound(seconds, level=level)}
+    content = table(row("Anna"), row("Bert", "voice-002.wav"))
+    with pytest.raises(VoiceError) as caught:
+        import_voices(library, packed(tmp_path / "x.zip", content, files))
+    if reason == "too quiet":
+        assert "The voice Bert of this file cannot be used" in str(caught.value)
+    assert caught.value.code == "voice-archive-refused"
+    assert reason in str(caught.value)
+    assert "添加任何内容。" in Words().error("zh", caught.value)
+    assert str(caught.value.params["reason"]) not in Words().error("zh", caught.value)
+    assert library.names() == []
 
 
 def test_an_empty_library_has_no_archive(library: VoiceLibrary, tmp_path: Path) -> None:

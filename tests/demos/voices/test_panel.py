@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import soundfile
 
 from demos.base.languages import Words
+from demos.base.owner import Owner
 from demos.serve import ServeOptions
 from demos.turns.sessions import Sessions
 from demos.voices.actions import VoiceActions
@@ -300,7 +302,10 @@ def test_the_library_says_what_it_did_and_what_it_cannot(
     assert "no saved voices" in told(actions.export(ask()))
 
 
-def test_export_and_import(actions: VoiceActions, sample: str, tmp_path: Path) -> None:
+def test_export_and_import(
+    actions: VoiceActions, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demos.voices.archive.check_again", lambda samples: None)  # tones here
     actions.save(ask(), "<b>Anna", sample, "", "system", "")
     file = named(actions.panel, actions.export(ask()))["export_file"]
     changes = named(actions.panel, actions.import_file(ask(), file, ""))
@@ -391,7 +396,7 @@ def test_an_untrained_model_does_not_pretend_to_hear(
 def test_trouble_while_transcribing_is_told(
     actions: VoiceActions, engine: FakeEngine, sample: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: Any) -> Iterator[Any]:
+    def broken(*arguments: Any, **more: Any) -> Iterator[Any]:
         raise MediaError("audio-silent", "I could not hear anything in {name}.", name="x")
         yield
 
@@ -424,3 +429,13 @@ def test_every_component_that_a_person_uses_has_a_name_for_screen_readers(
             assert component.value
         elif not isinstance(component, gr.State | gr.HTML):
             assert component.label, component
+
+
+def test_kept_voices_are_there_for_all_who_reach_the_page(
+    engine: FakeEngine, sessions: Sessions, tmp_path: Path
+) -> None:
+    library = VoiceLibrary(tmp_path / "voices")
+    for shares in (True, False):
+        actions = make(engine, sessions, library, read_catalog([]))
+        actions = replace(actions, owner=Owner(private=False, shares_voices=shares))
+        assert (actions._library_of(ask()) is library) == shares

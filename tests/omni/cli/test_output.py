@@ -40,5 +40,5 @@ def test_progress_is_drawn_on_stderr(
 ) -> None:
     run(engine, "chat", "hi")
     streams = capsys.readouterr()
-    assert all(word in streams.err for word in ("downloading", "loading", "reading media"))
+    assert all(word in streams.err for word in ("Downloading", "Reading weights", "Listening"))
     assert "%" not in streams.out

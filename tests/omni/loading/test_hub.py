@@ -30,7 +30,7 @@ from huggingface_hub.errors import (
 from omni.errors import CheckpointError, ResourceError
 from omni.events import Progress
 from omni.loading import hub
-from omni.loading.background import Cancelled
+from omni.loading.progress.background import Cancelled
 from tests.support.root import ROOT
 
 NAME = "somebody/model"
@@ -103,18 +103,29 @@ def refused(kind: type[Exception] = CheckpointError) -> Any:
         ("/a/b", False),
         ("./a", False),
         ("a b/c", False),
+        (f"{NAME}@v1.0", True),
+        (f"{NAME}@refs/pr/1", True),
+        (f"{NAME}@", False),
+        (f"{NAME}@a b", False),
     ],
 )
 def test_names(name: str, expected: bool) -> None:
     assert hub.is_repository(name) is expected
 
 
+def test_a_revision_stands_behind_an_at() -> None:
+    assert hub.parted(NAME) == (NAME, "main")
+    assert hub.parted(f"{NAME}@v1.0") == (NAME, "v1.0")
+    assert hub.parted(f"{NAME}@refs/pr/1") == (NAME, "refs/pr/1")
+
+
 def test_bytes_are_reported_in_order(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
     folder, seen = drain(hub.fetch(NAME))
     assert folder == client.folder and client.files == 1
+    seen = [progress for progress in seen if progress.stage != "check"]
     assert all(progress.stage == "download" and progress.unit == "bytes" for progress in seen)
     done = [progress.done for progress in seen]
-    assert done == sorted(set(done)) and done[-1] == 30
+    assert done == sorted(done) and done[-1] == 30
     assert {progress.total for progress in seen} == {30}
     assert capfd.readouterr().err == "", "the client's own bars stay silent"
 
@@ -122,7 +133,8 @@ def test_bytes_are_reported_in_order(client: Client, capfd: pytest.CaptureFixtur
 def test_closing_cancels(client: Client) -> None:
     client.total = 1_000_000
     work = hub.fetch(NAME)
-    next(work)
+    while next(work).stage != "download":
+        pass
     work.close()  # returns when the client's thread is done
     # It was told at its next report, unless it was through already.
     assert client.cancelled or client.files
@@ -215,6 +227,7 @@ FILES = {
     "pytorch_model.bin": b"x",
 }
 COMMIT = "a" * 40
+TAG, TAGGED = "v1.0", "b" * 40  # a revision, and its commit
 
 
 class LittleHub(BaseHTTPRequestHandler):
@@ -228,26 +241,30 @@ class LittleHub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path.startswith(f"/api/models/{NAME}/tree"):
+        revision = path.partition(f"/api/models/{NAME}/revision/")[2]
+        commit = TAGGED if TAGGED in path or revision == TAG else COMMIT
+        if revision not in ("", "main", TAG, COMMIT, TAGGED):
+            self.answer(b"{}", 404, "RevisionNotFound")
+        elif path.startswith(f"/api/models/{NAME}/tree"):
             entries = [
                 {"type": "file", "path": name, "size": len(data), "oid": digest(data)}
                 for name, data in FILES.items()
             ]
             self.answer(json.dumps(entries).encode())
         elif path.startswith(f"/api/models/{NAME}"):
-            self.answer(json.dumps({"id": NAME, "sha": COMMIT, "siblings": []}).encode())
-        elif path.startswith(f"/{NAME}/resolve/{COMMIT}/"):
-            self.answer(FILES[path.partition(f"{COMMIT}/")[2]])
+            self.answer(json.dumps({"id": NAME, "sha": commit, "siblings": []}).encode())
+        elif path.startswith(f"/{NAME}/resolve/{commit}/"):
+            self.answer(FILES[path.partition(f"{commit}/")[2]], commit=commit)
         else:
-            self.answer(b"{}", 404)
+            self.answer(b"{}", 404, "RepoNotFound")
 
-    def answer(self, body: bytes, status: int = 200) -> None:
+    def answer(self, body: bytes, status: int = 200, error: str = "", commit: str = COMMIT) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", f'"{digest(body)}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        if status == 404:
-            self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("X-Repo-Commit", commit)
+        if error:
+            self.send_header("X-Error-Code", error)
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
@@ -261,16 +278,20 @@ FETCH = """
 import sys
 from omni.loading import hub
 from omni.errors import CheckpointError
+from omni.loading.checkpoint import Checkpoint
 
-work = hub.fetch(sys.argv[1])
+repository, revision = hub.parted(sys.argv[1])
+work = hub.fetch(repository, revision=revision)
 try:
     while True:
         progress = next(work)
         print(progress.done, progress.total)
 except StopIteration as end:
     files = [path for path in end.value.rglob("*") if path.is_file()]
+    print(Checkpoint(end.value, "").revision)
     print(*sorted(path.relative_to(end.value).as_posix() for path in files))
 except CheckpointError as error:
+    print(error)
     print(error.code)
 """
 
@@ -297,10 +318,18 @@ def test_with_the_real_client(tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_address[1]
         lines = fetch(NAME, port)
-        assert lines[0] == f"0 {total}" and lines[-2] == f"{total} {total}"
+        assert lines[0] == f"0 {total}" and lines[-3] == f"{total} {total}"
+        assert lines[-2] == COMMIT
         assert lines[-1] == wanted
-        assert fetch(NAME, port) == ["0 0", wanted], "nothing is fetched twice"
+        assert fetch(NAME, port) == ["0 0", COMMIT, wanted], "nothing is fetched twice"
         assert fetch("nobody/nothing", port)[-1] == "hub-not-found"
+        tagged = f"{NAME}@{TAG}"
+        assert fetch(tagged, port)[-2:] == [TAGGED, wanted]
+        sentence, code = fetch(f"{NAME}@v9", port)[-2:]
+        assert code == "hub-revision"
+        assert sentence.startswith(f"The model {NAME} on the Hugging Face Hub has no version v9")
         server.shutdown()
-    assert fetch(NAME, port) == ["0 0", wanted], "without a network the cached copy will do"
+    assert fetch(tagged, port)[-2:] == [TAGGED, wanted]
+    assert fetch(f"{NAME}@{TAGGED}", port)[-2:] == [TAGGED, wanted]
+    assert fetch(NAME, port) == ["0 0", COMMIT, wanted], "without a network the cached copy will do"
     assert fetch("nobody/nothing", port)[-1] == "hub-unreachable"

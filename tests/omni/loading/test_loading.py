@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import gc
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +17,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omni import devices
-from omni.errors import CheckpointError, ResourceError
+from omni.errors import CancelledError, CheckpointError, ResourceError
 from omni.events import Progress
 from omni.loading import hub
 from omni.loading import load as loading
 from omni.loading.checkpoint import Checkpoint
 from omni.loading.load import LoadedModel
 from omni.loading.plans import component_of
+from omni.loading.progress.reading import Reading
+from omni.model.omni import OmniForCausalLM
 from omni.settings import EngineSettings
 from tests.support.checkpoints import write_checkpoint
 from tests.support.golden_set import GoldenSet
@@ -88,8 +93,63 @@ def test_every_tensor_is_the_files(whole: Path) -> None:
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
     assert not any(parameter.requires_grad for parameter in loaded.vocoder.parameters())
     assert not loaded.model.training and not loaded.vocoder.training
-    counts = [progress.done for progress in seen if progress.stage == "load"]
-    assert counts == sorted(counts) and counts[-1] == len(file) == seen[-1].total
+    counts = [progress.done for progress in seen if progress.stage == "read"]
+    assert (
+        counts == sorted(counts)
+        and counts[-1] == sum(tensor.nbytes for tensor in file.values()) == seen[-1].total
+    )
+
+
+@pytest.mark.parametrize("stage", ["check", "read", "quantize", "warm"])
+def test_a_load_is_cancelled_in_every_phase(whole: Path, stage: str) -> None:
+    from omni.engine import Engine
+
+    engine = Engine(EngineSettings(str(whole), device="cpu", quantization="4bit"))
+    steps = engine.load()
+    while next(steps).stage != stage:
+        pass
+    assert engine.cancel_load()
+    with pytest.raises(CancelledError):
+        list(steps)
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is OmniForCausalLM]
+    assert not [one for one in threading.enumerate() if one.name == "omni-background"]
+    assert engine.report is None and engine.loading is None and not engine.busy
+
+
+def test_a_cancelled_load_leaves_the_engine_usable(whole: Path) -> None:
+    from omni.engine import Engine
+
+    engine = Engine(EngineSettings(str(whole), device="cpu"))
+    steps = engine.load()
+    while next(steps).stage != "read":
+        pass
+    engine.cancel_load()
+    with pytest.raises(CancelledError):
+        list(steps)
+    list(engine.load())
+    report = engine.report
+    assert report is not None and report.planned_bytes > 0
+    assert [phase for phase, _ in report.phases] == ["check", "read", "warm"]
+    assert sum(seconds for _, seconds in report.phases) <= report.load_s
+
+
+def test_phases_of_a_quantized_load(whole: Path) -> None:
+    _, seen = load(whole, quantization="4bit")
+    stages = list(dict.fromkeys(progress.stage for progress in seen))
+    assert stages == ["check", "read", "quantize"]
+    counts = [progress.done for progress in seen if progress.stage in ("read", "quantize")]
+    size = sum(tensor.nbytes for tensor in load_file(whole / "model.safetensors").values())
+    assert counts == sorted(counts) and counts[-1] == size
+
+
+def test_a_byte_order_mark_before_any_file_of_text_is_passed_over(folder: Path) -> None:
+    marked = [*folder.glob("*.json"), *folder.glob("*.txt")]
+    assert {"vocoder_config.json", "config.json"} <= {path.name for path in marked}
+    for path in marked:
+        path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    loaded, _ = load(folder)
+    assert loaded.report.trained
 
 
 def test_the_report(whole: Path) -> None:
@@ -279,15 +339,16 @@ def test_memory_that_runs_out_while_loading_is_given_back(
     from omni.engine import Engine
 
     engine = Engine(EngineSettings(str(whole), device="cpu"))
-    original = loading._reported
+    original = Reading.look_up
+    looked: list[None] = []
 
-    def failing(items, report):
-        for number, item in enumerate(original(items, report)):
-            if number == 50:
-                raise MemoryError
-            yield item
+    def failing(self: Reading) -> None:
+        looked.append(None)
+        if len(looked) == 50:
+            raise MemoryError
+        original(self)
 
-    monkeypatch.setattr(loading, "_reported", failing)
+    monkeypatch.setattr(Reading, "look_up", failing)
     with pytest.raises(ResourceError) as caught:
         list(engine.load())
     assert caught.value.code == "memory-out"

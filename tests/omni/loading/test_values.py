@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omni.errors import CheckpointError
+from omni.loading import values
 from omni.loading.checkpoint import Checkpoint
 from omni.loading.load import load
+from omni.loading.values import WeightFiles
 from omni.settings import EngineSettings
 from tests.support.checkpoints import write_checkpoint
 
@@ -129,3 +131,69 @@ def test_the_folder_of_a_model_in_the_hubs_cache(tmp_path: Path) -> None:
     assert Checkpoint(cache, "x").config
     (cache / "refs" / "main").write_text("gone")
     assert Checkpoint(cache, "x").config
+
+
+@pytest.mark.parametrize("piece", [1, 4, 40, 100, 1000])
+def test_tensors_are_read_in_pieces_of_which_each_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    tensors = {
+        "rows": torch.arange(77.0).view(7, 11),
+        "halves": torch.arange(9).to(torch.bfloat16),
+        "flags": torch.tensor([True, False, True]),
+        "bytes": torch.arange(5, dtype=torch.uint8),
+        "float8": torch.ones(3, 2).to(torch.float8_e4m3fn),
+        "scalar": torch.tensor(3.5),
+    }
+    save_file(tensors, tmp_path / WEIGHTS)
+    monkeypatch.setattr(values, "PIECE_BYTES", piece)
+    told: list[tuple[str, int]] = []
+    files = WeightFiles([tmp_path / WEIGHTS], lambda name, size: told.append((name, size)))
+    for name, tensor in tensors.items():
+        told.clear()
+        assert torch.equal(files.slices[name][...].float(), tensor.float()), name
+        assert {said for said, _ in told} == {name}
+        assert sum(size for _, size in told) == tensor.nbytes
+        assert max(size for _, size in told) <= max(piece, tensor.nbytes // max(len(told) - 1, 1))
+    assert torch.equal(files.slices["rows"][2:4], tensors["rows"][2:4])
+
+
+def test_zeros_and_odd_values_are_found_in_every_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "PIECE_BYTES", 16)
+    odd = torch.ones(8, 4)
+    odd[6, 1] = NAN
+    last = torch.zeros(8, 4)
+    last[7, 3] = 1.0
+    for tensors, code in (
+        ({"odd.weight": odd}, "weights-broken"),
+        ({"lm_head.weight": torch.zeros(8, 4)}, "weights-zero"),
+        ({"lm_head.weight": last}, None),
+    ):
+        save_file(tensors, tmp_path / WEIGHTS)
+        files = WeightFiles([tmp_path / WEIGHTS])
+        for one in files.slices.values():
+            one[...]
+        if code is None:
+            files.check(tmp_path)
+            continue
+        with pytest.raises(CheckpointError) as caught:
+            files.check(tmp_path)
+        assert caught.value.code == code
+
+
+def test_what_is_told_can_end_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "PIECE_BYTES", 16)
+    save_file({"rows": torch.ones(8, 4)}, tmp_path / WEIGHTS)
+    told: list[int] = []
+
+    def tell(name: str, size: int) -> None:
+        told.append(size)
+        if len(told) == 3:
+            raise InterruptedError
+
+    files = WeightFiles([tmp_path / WEIGHTS], tell)
+    with pytest.raises(InterruptedError):
+        files.slices["rows"][...]
+    assert len(told) == 3

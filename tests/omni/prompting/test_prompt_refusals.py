@@ -156,7 +156,9 @@ def test_what_is_too_much_is_not_decoded(
 ) -> None:
     opened = []
     original = module.read_image
-    monkeypatch.setattr(module, "read_image", lambda path: opened.append(path) or original(path))
+    monkeypatch.setattr(
+        module, "read_image", lambda path, stop: opened.append(path) or original(path)
+    )
     small = PromptBuilder(tokenizer, CONFIG, max_tokens=30)
     with pytest.raises(ConversationError) as caught:
         small.build(talk(user(*[Image(media / "red.png")] * 50)), False)

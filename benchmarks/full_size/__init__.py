@@ -1,0 +1,1 @@
+"""The published size on this machine: a checkpoint of random weights, loaded and used."""

@@ -1,0 +1,1 @@
+"""The running app under many people, odd files and bad intent."""

@@ -1,0 +1,1 @@
+"""What surrounds the page where others run it: containers, Spaces, proxies."""

@@ -1,0 +1,1 @@
+"""Weights that were quantized once and kept: written, found again, listed, removed."""
