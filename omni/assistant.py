@@ -47,11 +47,11 @@ from omni.loading import load as loading
 from omni.loading.adapters.files import find_adapter
 from omni.loading.adapters.shelf import Shelf, bytes_of
 from omni.loading.load import LoadedModel
-from omni.loading.progress.background import Report, in_background
+from omni.loading.patience import patient
+from omni.loading.progress.background import LAID_OUT, Report, in_background
 from omni.loading.progress.phases import Phases
 from omni.loading.progress.warming import warm
 from omni.media.limits import DecodingStopped
-from omni.model import pace
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
 from omni.prompting.trimming import fitting
@@ -104,28 +104,11 @@ def _warmed(loaded: LoadedModel, settings: EngineSettings, report: Report) -> As
         report(Progress("warm", 0, 0))
 
     assistant = Assistant(loaded, settings, waiting)
-    warm(loaded.model, loaded.model.model.layers, assistant.run, report)
+    few_bits = loaded.report.quantization != "none" and loaded.report.device == "cpu"
+    begun = LAID_OUT if few_bits else 0.0
+    warm(loaded.model, loaded.model.model.layers, assistant.run, report, begun)
     assistant.be(patient(loaded, settings, waiting))  # what is measured is warm by now
     return assistant
-
-
-def patient(
-    loaded: LoadedModel, settings: EngineSettings, waiting: Callable[[], None] = lambda: None
-) -> LoadedModel:
-    """``loaded`` with pictures of a size that is read in a time that a person waits.
-
-    On a CPU the size follows from the speed that is measured here, for all but small models; what
-    ``settings`` say goes before it. ``waiting`` is called between two measurements.
-    """
-    report, pixels = loaded.report, settings.max_pixels
-    slow = report.device == "cpu" and 4 * report.parameters > devices.SMALL_MODEL_BYTES
-    if slow:
-        measured = pace.measure(loaded.model, waiting)
-        report = replace(report, speech_s=measured.speech_s)
-        pixels = pixels or pace.most_pixels(loaded.config, measured)
-    config = loaded.config if pixels is None else pace.within(loaded.config, pixels)
-    report = replace(report, max_pixels=config.visual.max_pixels)
-    return replace(loaded, config=config, report=report)
 
 
 class Assistant:

@@ -171,10 +171,8 @@ def load(
         keep_bytes=keepable.bytes if keepable else 0,
     )
     options = speech_options(placement.plan, settings.flow_steps)
-    own = checkpoint.defaults
-    return LoadedModel(
-        model, vocoder, found.tokenizer, found.config, own, report, options, keepable
-    )
+    parts = (model, vocoder, found.tokenizer, found.config, checkpoint.defaults)
+    return LoadedModel(*parts, report, options, keepable)
 
 
 def _from_kept(

@@ -20,6 +20,7 @@ Report: TypeAlias = Callable[[Progress], None]
 
 PULSE_S = 0.25  # without news for so long, the last are told again: who listens may want to stop
 REST_S = 0.05  # of the same stage no more are told than one in so long
+LAID_OUT = 0.5  # of warming: few-bit weights laid out for the CPU; a first answer is the rest
 STALE_S = 10.0  # without news for so long, nobody knows how long it will take
 
 

@@ -10,13 +10,13 @@ import torch
 from PIL import Image as Pictures
 
 from benchmarks.speed.random_model import load_random
-from omni import assistant as assistant_module
 from omni import devices
-from omni.assistant import Assistant, patient
+from omni.assistant import Assistant
 from omni.config import OmniConfig
 from omni.conversation import Conversation, Image, Message
 from omni.events import TurnEnd
 from omni.loading.load import LoadedModel
+from omni.loading.patience import patient
 from omni.model import pace
 from omni.model.pace import Pace, measure, most_pixels, picture_seconds, within
 from omni.options import GenerationOptions
@@ -81,7 +81,7 @@ def test_a_large_model_on_a_cpu_gets_small_pictures(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(devices, "SMALL_MODEL_BYTES", 0)
-    monkeypatch.setattr(assistant_module.pace, "measure", lambda *_: SLOW)
+    monkeypatch.setattr(pace, "measure", lambda *_: SLOW)
     monkeypatch.setattr(pace, "PICTURE_S", 1.0)
     small = patient(loaded, EngineSettings())
     pixels = most_pixels(loaded.config, SLOW, pace.PICTURE_S)
@@ -94,7 +94,7 @@ def test_a_large_model_on_a_cpu_gets_small_pictures(
 
 
 def test_a_small_model_is_left_alone(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assistant_module.pace, "measure", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(pace, "measure", lambda *_: pytest.fail("measured"))
     same = patient(loaded, EngineSettings())
     assert same.report.speech_s == 0 and same.config is loaded.config
     assert same.report.max_pixels == loaded.config.visual.max_pixels
