@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality.scoring import exact
 from demos.base.languages import Words
 from demos.base.word_files import PROMPT_LANGUAGES
 from demos.tabs.examples import Example, read_examples
+from finetune.measures.texts import exact
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.vocabulary import english_words, hanzi
 from finetune.nano.make_examples import CLIPS, PICTURES, SPOKEN
