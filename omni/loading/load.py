@@ -137,15 +137,9 @@ def load(
     make_room()
     choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
     devices.use_threads(device.name, 4 * checkpoint.parameters())
-    placement = place(
-        checkpoint,
-        found.config,
-        device.name,
-        choice.dtype,
-        found.vocoder_file.stat().st_size + extra,
-        quantization,
-        settings.offload,
-    )
+    beyond = found.vocoder_file.stat().st_size + extra
+    files, bits = (checkpoint, found.config), (quantization, settings.offload)
+    placement = place(*files, device.name, choice.dtype, beyond, *bits)
     logger.info("%s: %s", name, placement.sentence)
     keepable = keepable_load(checkpoint, found.vocoder_file, placement, choice.dtype)
     found = yield from _from_kept(found, keepable, settings.keep_quantized)
