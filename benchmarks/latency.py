@@ -2,9 +2,11 @@
 
     python -m benchmarks.latency --config mid --random-weights --dtype float32 --naive
     python -m benchmarks.latency --model nano --json nano.json
+    python -m benchmarks.latency --config mid --random-weights --dtype bfloat16 --beside 1
 
 Random weights never end a turn, so its length is the one asked for and runs can be compared; a
-checkpoint's turns end where it ends them, at the latest at these lengths.
+checkpoint's turns end where it ends them, at the latest at these lengths. With --beside N speeds
+and a turn are measured again while N other processes keep a core busy each.
 Rows by group (``--only``): machine, load, text, audio, wave, turn, memory, page.
 """
 
@@ -14,14 +16,15 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.lib.bounds import bounds_for
+from benchmarks.lib.bounds import BESIDE, bounds_for
 from benchmarks.lib.machine import about_machine, sentence
 from benchmarks.lib.program import command_of, flags_parser, report
 from benchmarks.lib.rows import Row
 from benchmarks.speed import turns, wave
+from benchmarks.speed.beside import busy
 from benchmarks.speed.ceilings import ceiling_rows, weight_bytes
 from benchmarks.speed.page import page_ready_s
 from benchmarks.speed.question import spoken, write_question
@@ -56,6 +59,7 @@ class Run:
     natural: bool
     captured: bool  # whether steps are captured as CUDA graphs
     folder: Path
+    beside: int = 0  # busy processes
 
     @property
     def loaded(self) -> LoadedModel:
@@ -92,7 +96,21 @@ def parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         help="steps of the flow from codes to mel (default: the checkpoint's own)",
     )
     add("--naive", action="store_true", help="measure the published way beside ours")
+    add(
+        "--beside",
+        type=int,
+        default=0,
+        metavar="N",
+        help="measure speeds and a turn again beside so many busy processes",
+    )
     add("--only", default="", metavar="GROUPS", help=f"some of {','.join(GROUPS)}")
+    _add_lengths(parser)
+    return parser
+
+
+def _add_lengths(parser: argparse.ArgumentParser) -> None:
+    """The flags about how much is asked, answered and timed."""
+    add = parser.add_argument
     add(
         "--question",
         type=float,
@@ -122,7 +140,6 @@ def parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="length of speech that is decoded from codes to a wave",
     )
-    return parser
 
 
 def checked(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> argparse.Namespace:
@@ -169,21 +186,27 @@ def measure(flags: argparse.Namespace) -> Iterator[Row]:
     """The rows, one after the other as they are known, without bounds."""
     if set(flags.only) != {"page"}:
         with tempfile.TemporaryDirectory() as folder:
-            run = Run(
-                Assistant(load(flags), EngineSettings(compile=flags.compile)),
-                Lengths(flags.text_tokens, flags.frames, flags.segments),
-                flags.question,
-                flags.speed_tokens,
-                flags.speed_frames,
-                flags.wave,
-                flags.naive,
-                not flags.config,
-                flags.compile == "on",
-                Path(folder),
-            )
+            run = run_of(flags, load(flags), Path(folder))
             yield from measure_model(run, flags.only)
     if "page" in flags.only:
         yield Row("page_ready_s", page_ready_s(), note="python app.py to HTTP 200")
+
+
+def run_of(flags: argparse.Namespace, loaded: LoadedModel, folder: Path) -> Run:
+    """What is measured of ``loaded``; files are written into ``folder``."""
+    return Run(
+        Assistant(loaded, EngineSettings(compile=flags.compile)),
+        Lengths(flags.text_tokens, flags.frames, flags.segments),
+        flags.question,
+        flags.speed_tokens,
+        flags.speed_frames,
+        flags.wave,
+        flags.naive,
+        not flags.config,
+        flags.compile == "on",
+        folder,
+        flags.beside,
+    )
 
 
 def measure_model(run: Run, only: Sequence[str]) -> Iterator[Row]:
@@ -205,9 +228,12 @@ def measure_model(run: Run, only: Sequence[str]) -> Iterator[Row]:
     if {"text", "audio", "turn"} & set(only):
         question = spoken(write_question(run.folder / "warm.wav", 1.0))
         turns.our_turn(run.assistant, question, WARM_UP.options())
-    yield from speeds(run, only)
+    quiet = [*speeds(run, only)]
+    yield from quiet
     if "turn" in only:
         yield from turn_rows(run)
+    if run.beside:
+        yield from beside_rows(run, only, quiet)
     if "wave" in only:
         yield from wave_rows(run)
     if "memory" in only:
@@ -255,6 +281,23 @@ def turn_rows(run: Run) -> Iterator[Row]:
             yield Row("first_sound_over_naive", times.first_sound_s / naive.first_sound_s)
 
 
+def beside_rows(run: Run, only: Sequence[str], quiet: Sequence[Row]) -> Iterator[Row]:
+    """Speeds and a turn beside busy processes, and what is left of the quiet speeds."""
+    before = {row.name: row.value for row in quiet}
+    with busy(run.beside):
+        for row in speeds(replace(run, naive=False), only):
+            yield Row(f"beside.{row.name}", row.value, note=f"{run.beside} busy processes")
+            alone = before[row.name]
+            if isinstance(row.value, float) and isinstance(alone, float):
+                yield Row(f"beside.{row.name}_share", row.value / alone, BESIDE)
+        if "turn" in only:
+            question = spoken(write_question(run.folder / "beside.wav", run.question_s))
+            times = turns.our_turn(run.assistant, question, run.lengths.options(run.natural))
+            yield Row("beside.first_sound_s", times.first_sound_s)
+            yield Row("beside.real_time_factor", times.real_time_factor)
+            yield Row("beside.stall_s", times.stall_s)
+
+
 def wave_rows(run: Run) -> Iterator[Row]:
     """Codes to wave in every dtype, and with fewer steps of the flow."""
     times = wave.wave_times(run.loaded, run.wave_s, steps=STEPS_COMPARED)
@@ -294,7 +337,7 @@ def bounded(rows: Iterator[Row], flags: argparse.Namespace) -> Iterator[Row]:
         if not bounds:
             device = devices.choose_device(flags.device).name
             bounds = bounds_for(config, device, flags.dtype, flags.quantization)
-        yield Row(row.name, row.value, bounds.get(row.name), row.note)
+        yield replace(row, bound=bounds.get(row.name, row.bound))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

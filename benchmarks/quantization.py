@@ -1,12 +1,14 @@
 """What few bits save and cost, part by part; and what the plans need.
 
     python -m benchmarks.quantization
+    python -m benchmarks.quantization --products
 
 Memory is counted from the shapes of the published model. Errors are measured with random weights
 of unit gain, by bitsandbytes' own layers where a part has linear layers (the position-wise weights
 of the audio head, which it cannot replace, are rounded the same way and multiplied out): a model
 of the same architecture with smaller sizes, and one block of the published size. Random weights
-have no outliers; a trained model's errors differ, their order does not.
+have no outliers; a trained model's errors differ, their order does not. --products: how long
+products take on this CPU instead, at the published layers' sizes.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from benchmarks.lib.machine import about_machine
 from benchmarks.lib.program import command_of, flags_parser, report
 from benchmarks.lib.rows import Row
+from benchmarks.speed.few_bit_products import product_rows
 from benchmarks.speed.random_model import RandomWeights, load_random
 from benchmarks.speed.wave import relative_error, some_codes, some_noise
 from omni.config import OmniConfig
@@ -272,8 +275,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--config", default="small", help="sizes of the model on which errors are measured"
     )
+    parser.add_argument(
+        "--products", action="store_true", help="measure how long products take on this CPU instead"
+    )
     flags = parser.parse_args(arguments)
-    rows = list(measure(flags.config))
+    rows = list(product_rows() if flags.products else measure(flags.config))
     command = command_of("benchmarks.quantization", arguments)
     return report(rows, about_machine(), command, flags.json)
 

@@ -58,6 +58,7 @@ JOBS = (
     Job("mid-bfloat16", _LATENCY, f"{_MID} --dtype bfloat16 {_FAST}"),
     Job("full-size", "benchmarks.full_size", "--device cpu --turn-limit 900", named=True),
     Job("quantization", "benchmarks.quantization", "--config small"),
+    Job("kept", "benchmarks.kept", "--config mid"),
     Job(
         "full-bfloat16",
         _LATENCY,

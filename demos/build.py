@@ -6,9 +6,9 @@ Does not know: what is inside the panels and tabs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -23,7 +23,12 @@ from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
 from demos.panels.header import CHOOSE_JS, build_header, skip_link
-from demos.panels.model_bar import ModelBar, build_model_bar, connect_model_bar
+from demos.panels.model_bar import (
+    ModelBar,
+    build_model_bar,
+    connect_model_bar,
+    speaks_slowly,
+)
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
@@ -75,9 +80,16 @@ def build(
         if note is not None:
             gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         bar = build_model_bar(engine, words, owner)
-        connect_model_bar(bar, parameters.follow)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, bar)
+        text_first = _text_first(engine, built)
+
+        def loaded(event: Event) -> None:
+            parameters.follow(event)
+            text_first(event.then)
+
+        connect_model_bar(bar, loaded)
+        text_first(page.load)
         gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
         page.load(bar.render_all, None, bar.all, api_name="model_status", **QUIET)
         voice.greet(page.load)
@@ -96,6 +108,19 @@ def build(
         partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
     )
     return page
+
+
+def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:
+    """Connects an event: where speech takes longer than it lasts, it is spoken by choice alone."""
+    boxes = [tab.speak for tab in tabs]
+
+    def choose() -> list[Any]:
+        return [gr.update(value=False) if speaks_slowly(engine) else gr.skip() for _ in boxes]
+
+    def connect(event: Callable[..., Event]) -> None:
+        event(choose, None, boxes, queue=False, **QUIET)
+
+    return connect
 
 
 def _build_tabs(

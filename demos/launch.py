@@ -27,7 +27,7 @@ from omni.fair_queue import LineLimits
 from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
-from omni.settings import QUANTIZATIONS
+from omni.settings import QUANTIZATIONS, positive
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -48,6 +48,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="auto", help="auto, nano, a folder, or a model on the Hugging Face Hub")
     add("--quantization", choices=QUANTIZATIONS, default="auto", help="bits of the weights")
     add("--device", default="auto", help="auto, cpu, mps, cuda (all GPUs), cuda:N")
+    add(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME_OR_FOLDER",
+        help="what fine-tuning has learnt; may be repeated, the first one answers",
+    )
+    add(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help="reduce larger pictures to so many pixels; default: the checkpoint's limit, on a CPU "
+        "what it reads in less than half a minute",
+    )
     add("--keep-quantized", action="store_true", help="keep 8 or 4 bits on the disk when they load")
     add("--host", help="address to serve on (127.0.0.1: this machine alone; 0.0.0.0: the network)")
     add("--port", type=int, help="default: the first free one from 7860 on")
@@ -166,7 +180,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     words = Words(flags.lang)
     if zero.lent():
         zero.begin()  # before anything looks for a GPU
-    serve.check_model(flags.model)
+    serve.check_files(flags.model, flags.adapter)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
     shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it
@@ -223,7 +237,13 @@ def engine_of(flags: argparse.Namespace) -> Engine:
     from omni.replicas.engine import Replicas
 
     settings = EngineSettings(
-        flags.model, flags.quantization, flags.device, keep_quantized=flags.keep_quantized
+        flags.model,
+        flags.quantization,
+        flags.device,
+        keep_quantized=flags.keep_quantized,
+        max_pixels=flags.max_pixels,
+        adapters=tuple(flags.adapter),
+        adapter=next(iter(flags.adapter), ""),
     )
     line = LineLimits(address=flags.wait_per_address)
     if zero.lent():

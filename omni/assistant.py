@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from omni import devices
+from omni import devices, threads
 from omni.conversation import (
     Audio,
     Conversation,
@@ -44,8 +44,11 @@ from omni.generation.between_layers import stopping
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
+from omni.loading.adapters.files import find_adapter
+from omni.loading.adapters.shelf import Shelf, bytes_of
 from omni.loading.load import LoadedModel
-from omni.loading.progress.background import Report, in_background
+from omni.loading.patience import patient
+from omni.loading.progress.background import LAID_OUT, Report, in_background
 from omni.loading.progress.phases import Phases
 from omni.loading.progress.warming import warm
 from omni.media.limits import DecodingStopped
@@ -72,17 +75,24 @@ HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
 def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
-    """See :func:`omni.loading.load.load`; what a first turn alone would wait for is done, too."""
+    """See :func:`omni.loading.load.load`; with the adapters of the settings, and what a first turn
+    alone would wait for is done, too.
+    """
     started, phases = time.perf_counter(), Phases()
-    loaded = yield from phases.follow(loading.load(settings, make_room))
+    folders = {}
+    for name in settings.adapters:
+        folders[name] = yield from find_adapter(name)
+    loading_it = loading.load(settings, make_room, lambda config: bytes_of(folders, config))
+    loaded = yield from phases.follow(loading_it)
     assistant = yield from phases.follow(in_background(partial(_warmed, loaded, settings)))
+    yield from assistant.hold_adapters(settings.adapters)
     report = replace(
-        loaded.report,
+        assistant.report,
         memory_bytes=devices.held_bytes(loaded.report.device),
         load_s=time.perf_counter() - started,
         phases=phases.seconds,
     )
-    assistant.loaded = replace(loaded, report=report)
+    assistant.loaded = replace(assistant.loaded, report=report)
     return assistant
 
 
@@ -94,7 +104,10 @@ def _warmed(loaded: LoadedModel, settings: EngineSettings, report: Report) -> As
         report(Progress("warm", 0, 0))
 
     assistant = Assistant(loaded, settings, waiting)
-    warm(loaded.model, loaded.model.model.layers, assistant.run, report)
+    few_bits = loaded.report.quantization != "none" and loaded.report.device == "cpu"
+    begun = LAID_OUT if few_bits else 0.0
+    warm(loaded.model, loaded.model.model.layers, assistant.run, report, begun)
+    assistant.be(patient(loaded, settings, waiting))  # what is measured is warm by now
     return assistant
 
 
@@ -112,9 +125,10 @@ class Assistant:
         waiting: called now and then while memory is laid out anew; what it raises ends that.
         """
         settings = settings or EngineSettings()
-        self.loaded = loaded
-        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
+        self.be(loaded)
         self._session_cache = SessionCache(settings.session_bytes)
+        self._shelf = Shelf(loaded.model)
+        self._adapter_of: dict[str, str] = {}  # with which a session's last turn was answered
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack(waiting)
         self._loop = GenerationLoop(
@@ -123,6 +137,11 @@ class Assistant:
             session_cache=self._session_cache,
             capture=settings.compile != "off",
         )
+
+    def be(self, loaded: LoadedModel) -> None:
+        """From now on the same model with other limits."""
+        self.loaded = loaded
+        self._builder = PromptBuilder(loaded.tokenizer, loaded.config)
 
     @property
     def report(self) -> LoadReport:
@@ -135,7 +154,13 @@ class Assistant:
         return self._within(self.loaded.defaults.options)
 
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
-        """Serve ``request``; ends with a TurnEnd."""
+        """Serve ``request``; ends with a TurnEnd.
+
+        Raises:
+            CheckpointError: ``adapter-absent``, the request names an adapter that is not there.
+        """
+        threads.COUNT.settle()
+        self._use_adapter(request)
         try:
             with stopping(self.loaded.model, request.stop):
                 yield from self._served(request)
@@ -155,6 +180,34 @@ class Assistant:
     def forget(self, session: str) -> None:
         """Drop what is kept for ``session``. May be called from any thread."""
         self._session_cache.forget(session)
+        self._adapter_of.pop(session, None)
+
+    def hold_adapters(self, names: Sequence[str]) -> Generator[Progress, None, None]:
+        """Have just these adapters beside the model, which is not loaded again.
+
+        Raises:
+            CheckpointError: one is missing, broken or of another model; nothing has changed.
+            ResourceError: the disk is too small for one.
+        """
+        before = self._shelf.used
+        yield from self._shelf.hold(names)
+        if self._shelf.used != before:
+            self._captured_anew()
+
+    def _use_adapter(self, request: Request) -> None:
+        """Put the request's adapter to work. What another one computed is no use to it."""
+        name = request.adapter or ""
+        if self._shelf.use(name):
+            self._captured_anew()
+        session = getattr(request, "session", None)
+        if session is not None:
+            if self._adapter_of.get(session, name) != name:
+                self._session_cache.forget(session)
+            self._adapter_of[session] = name
+
+    def _captured_anew(self) -> None:
+        if self._loop.captured is not None:
+            self._loop.captured.forget()
 
     def keep(self) -> Generator[Progress, None, None]:
         """Keep the quantized weights on the disk; nothing happens where there are none.

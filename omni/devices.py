@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from omni import threads
 from omni.errors import ResourceError, gigabytes
 
 GIB = 1024**3
@@ -21,7 +22,6 @@ SMALL_MODEL_BYTES = 2 * GIB  # up to here float32 costs nothing worth saving
 BF16_CAPABILITY = 8  # first major CUDA compute capability that multiplies bfloat16 in hardware
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _BF16_FEATURES = ("amx_bf16", "avx512_bf16", "bf16")  # of x86 and, the last, of ARM
-_THREADS = torch.get_num_threads()  # what the environment or torch chose
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -173,10 +173,11 @@ def use_threads(device: str, float32_bytes: int) -> None:
     """Set how many threads an operation is split over, for a model of that size.
 
     The steps of a small model are shorter than it takes to wake a second thread, and on a busy
-    machine threads that wait for each other spin: one thread is faster, up to ten times.
+    machine threads that wait for each other spin: one thread is faster, up to ten times. A large
+    model on the CPU leaves others the cores that they use (:mod:`omni.threads`).
     """
     small = device == "cpu" and float32_bytes <= SMALL_MODEL_BYTES
-    torch.set_num_threads(1 if small else _THREADS)
+    threads.COUNT.begin(1 if small else threads.CHOSEN, watch=device == "cpu")
 
 
 def cuda_devices(device: str) -> list[int]:

@@ -5,17 +5,30 @@ Knows: plain values. Does not know: how loading works.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 GIB = 1024**3
 NANO = "nano"
 PUBLISHED_MODEL = "baichuan-inc/Baichuan-Omni-1d5"
 PUBLISHED_BASE = "baichuan-inc/Baichuan-Omni-1d5-Base"
+NO_ADAPTER = "none"  # as people call the model alone
 
 # What a person may ask for; auto: the best plan that fits (omni.loading.plans).
 QuantizationChoice: TypeAlias = Literal["auto", "none", "8bit", "4bit"]
 QUANTIZATIONS: tuple[QuantizationChoice, ...] = get_args(QuantizationChoice)
+
+
+def positive(text: str) -> int:
+    """A whole number above zero, as a flag gives it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,9 @@ class EngineSettings:
     # Euler steps from codes to mel; None: the checkpoint's own. Fewer are faster and less exact
     # (docs/performance.md).
     flow_steps: int | None = None
+    # Larger pictures are reduced to so many pixels; None: the checkpoint's own limit, on a CPU what
+    # it reads in less than half a minute (measured at loading).
+    max_pixels: int | None = None
     # off: every step runs operation by operation; on and auto: steps are captured as CUDA graphs
     # where that is possible.
     compile: Literal["auto", "on", "off"] = "auto"
@@ -41,6 +57,23 @@ class EngineSettings:
     keep_quantized: bool = False
     # What all sessions together may keep of their contexts and media from turn to turn.
     session_bytes: int = GIB
+    # Adapters that are loaded beside the model: folders, or names on the Hugging Face Hub. Another
+    # choice of them does not load the model again.
+    adapters: tuple[str, ...] = ()
+    # Of these, the one that answers where a request names none; empty: the model alone.
+    adapter: str = ""
+
+
+def with_adapter(settings: EngineSettings, name: str) -> EngineSettings:
+    """``settings`` with the adapter ``name`` at work, beside those that are there already.
+
+    Args:
+        name: empty or :data:`NO_ADAPTER`: the model alone.
+    """
+    if name in ("", NO_ADAPTER):
+        return replace(settings, adapter="")
+    adapters = dict.fromkeys((*settings.adapters, name))
+    return replace(settings, adapters=tuple(adapters), adapter=name)
 
 
 @dataclass(frozen=True)
@@ -67,3 +100,7 @@ class LoadReport:
     # Whether the quantized weights were read from where they are kept, or are kept by now.
     kept: bool = False
     keep_bytes: int = 0  # what they take on the disk, at most; 0: there is nothing to keep
+    max_pixels: int = 0  # of a picture; larger ones are reduced. 0: not known
+    # Seconds that a second of speech takes on this CPU, measured; 0: not measured, as on a GPU or
+    # for a small model
+    speech_s: float = 0.0

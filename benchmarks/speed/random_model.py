@@ -64,9 +64,13 @@ ADDED_PLACES = {
 class RandomWeights:
     """Draws tensors by name and shape, each from the same stock of normal values."""
 
-    def __init__(self, never_drawn: tuple[int, ...] = ()) -> None:
-        """``never_drawn``: rows of the text head that score zero, far below the best."""
-        self._pool = torch.randn(POOL, generator=torch.Generator().manual_seed(SEED))
+    def __init__(self, never_drawn: tuple[int, ...] = (), device: str = "cpu") -> None:
+        """
+        Args:
+            never_drawn: rows of the text head that score zero, far below the best.
+            device: where they are drawn: on a GPU in no time, and the same.
+        """
+        self._pool = torch.randn(POOL, generator=torch.Generator().manual_seed(SEED)).to(device)
         self._scaled: dict[tuple[float, torch.dtype], Tensor] = {}  # the pool times a deviation
         self._never_drawn = list(never_drawn)
         self._offset = 0
@@ -75,7 +79,8 @@ class RandomWeights:
         """Unit gain for matrices and kernels, one for norms' scales, zero for other vectors."""
         if len(shape) < 2:
             scale = name.endswith("weight") or "alpha" in name
-            tensor = torch.full(shape, 1.0 if scale else 0.0, dtype=dtype)
+            device = self._pool.device
+            tensor = torch.full(shape, 1.0 if scale else 0.0, dtype=dtype, device=device)
             if name == "audio_head.heads.0.bias":
                 tensor[-1] = NEVER
             return tensor
@@ -85,7 +90,7 @@ class RandomWeights:
         return tensor
 
     def _normal(self, shape: torch.Size, std: float, dtype: torch.dtype) -> Tensor:
-        tensor = torch.empty(shape, dtype=dtype)
+        tensor = torch.empty(shape, dtype=dtype, device=self._pool.device)
         flat = tensor.view(-1)
         if (std, dtype) not in self._scaled:
             self._scaled[std, dtype] = (self._pool * std).to(dtype)
@@ -210,7 +215,9 @@ def load_random(
         offload,
     )
     special = tokenizer.special
-    weights = RandomWeights((special.end_of_text, special.audiogen_start))
+    never = (special.end_of_text, special.audiogen_start)
+    where = placement.places[""] if choice.name.startswith("cuda") else "cpu"
+    weights = RandomWeights(never, where)
     slices: Any = {
         key: RandomSlice(weights, key, shape, dtype_choice.dtype) for key, shape in shapes.items()
     }

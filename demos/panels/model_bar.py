@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +21,19 @@ from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from demos.base.owner import Owner, without_folder
+from demos.base.word_files import PageLanguage
 from demos.panels.keep_button import KeepButton, memory_size, progress_html
 from omni.errors import OmniError
 from omni.loading import nano
 from omni.settings import (
     NANO,
+    NO_ADAPTER,
     PUBLISHED_BASE,
     PUBLISHED_MODEL,
     QUANTIZATIONS,
     EngineSettings,
     QuantizationChoice,
+    with_adapter,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ class ModelBar:
     model: gr.Dropdown
     quantization: gr.Dropdown
     device: gr.Dropdown
+    adapter: gr.Dropdown
     owner: Owner  # who may load another model and unload this one
 
     @property
@@ -71,12 +75,12 @@ class ModelBar:
     @property
     def choices(self) -> Inputs:
         """What says which model to load, and how."""
-        return {self.model, self.quantization, self.device}
+        return {self.model, self.quantization, self.device, self.adapter}
 
     @property
     def all(self) -> list[Component]:
         """Every component."""
-        return [*self.state, self.model, self.quantization, self.device]
+        return [*self.state, self.model, self.quantization, self.device, self.adapter]
 
     def render(self, request: gr.Request, values: Values) -> Changes:
         """The engine's state, for the choices that are shown."""
@@ -95,7 +99,7 @@ class ModelBar:
         report = self.engine.report
         sentence = self._sentence(report, request)
         key = untrained_key(self.engine) or small_key(self.engine)
-        banner = self.words.say(language, key) if key else ""
+        banner = self.words.say(language, key) if key else self._slow(language)
         return {
             self.status: html.escape(sentence),
             self.banner: gr.update(value=html.escape(banner), visible=bool(banner)),
@@ -117,6 +121,11 @@ class ModelBar:
             self.model: gr.update(value=model, interactive=interactive),
             self.quantization: gr.update(value=chosen.quantization, interactive=interactive),
             self.device: gr.update(value=chosen.device, interactive=interactive),
+            self.adapter: gr.update(
+                choices=adapter_names(self.owner.shown(name, request) for name in chosen.adapters),
+                value=self.owner.shown(chosen.adapter, request) or NO_ADAPTER,
+                interactive=interactive,
+            ),
         }
 
     def view_loading(self, request: gr.Request, sentence: str, chosen: EngineSettings) -> Changes:
@@ -143,8 +152,10 @@ class ModelBar:
         device: str | None = values[self.device]
         own = self.engine.settings
         name = (model or "").strip() or AUTO
+        known = {without_folder(full): full for full in own.adapters}
+        wanted = str(values[self.adapter] or "").strip()
         return replace(
-            own,
+            with_adapter(own, known.get(wanted, wanted)),
             model=own.model if name == without_folder(own.model) else name,
             quantization=quantization or "auto",
             device=(device or "").strip() or AUTO,
@@ -171,6 +182,14 @@ class ModelBar:
     def _is_news(self, chosen: EngineSettings) -> bool:
         return self.engine.report is None or chosen != self.engine.settings
 
+    def _slow(self, language: PageLanguage) -> str:
+        """What a person should know where speech takes longer than it lasts; else nothing."""
+        report = self.engine.report
+        if report is None or not speaks_slowly(self.engine):
+            return ""
+        megapixels = report.max_pixels / 1e6
+        return self.words.say(language, "slow", times=report.speech_s, megapixels=megapixels)
+
     def _sentence(self, report: LoadReport | None, request: gr.Request) -> str:
         say, language = self.words.say, self.words.of(request)
         if report is None:
@@ -180,7 +199,7 @@ class ModelBar:
         dtype = report.dtype.removeprefix("torch.")
         if report.quantization != "none":
             dtype = f"{dtype}, {report.quantization}"
-        return say(
+        sentence = say(
             language,
             "model-loaded",
             checkpoint=self.owner.shown(report.checkpoint, request),
@@ -190,6 +209,10 @@ class ModelBar:
             memory=memory_size(report.memory_bytes),
             seconds=report.load_s,
         )
+        if not (adapter := self.engine.settings.adapter):
+            return sentence
+        adapter = self.owner.shown(adapter, request)
+        return say(language, "model-adapter", model=sentence, adapter=adapter)
 
 
 def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
@@ -285,7 +308,20 @@ def _choices(engine: Engine, words: Words, owner: Owner) -> dict[str, gr.Dropdow
             allow_custom_value=True,
             elem_id="model-device",
         )
-    return {"model": model, "quantization": quantization, "device": device}
+        adapter = gr.Dropdown(
+            adapter_names(map(without_folder, settings.adapters)),
+            value=without_folder(settings.adapter) or NO_ADAPTER,
+            label=words.static("adapter"),
+            info=words.static("adapter-help"),
+            allow_custom_value=True,
+            elem_id="model-adapter",
+        )
+    return {"model": model, "quantization": quantization, "device": device, "adapter": adapter}
+
+
+def adapter_names(loaded: Iterable[str]) -> list[str]:
+    """What can be chosen without typing: the model alone, and those beside it."""
+    return [NO_ADAPTER, *loaded]
 
 
 def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Changes]]:
@@ -352,6 +388,11 @@ def small_key(engine: Engine) -> str | None:
     """The key of the sentence about what the embedded model can do, where that one answers."""
     name = engine.report.checkpoint if engine.report else engine.settings.model
     return {NANO: "small", "auto": "small-without-gpu"}.get(name)
+
+
+def speaks_slowly(engine: Engine) -> bool:
+    """Whether the loaded model was measured to speak slower than it is heard."""
+    return engine.report is not None and engine.report.speech_s > 1.0
 
 
 def parameter_count(number: int) -> str:

@@ -110,6 +110,11 @@ class CapturedSteps:
         if self.past.reserve(window - self.past.length):
             self._steps.clear()  # they look where the memory was
 
+    def forget(self) -> None:
+        """Drops what was captured, so that it is captured again or, without ``works``, run."""
+        self._steps.clear()
+        self._depth_loops.clear()
+
     def step(self, embeds: Tensor) -> Tensor:
         """One embedding (1, 1, hidden) to its hidden state (1, hidden), good until the next."""
         self.reserve(1)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from omni import threads
 from omni.generation.captured_steps import CapturedSteps
 from omni.generation.session_cache import Key
 from omni.model.layers.key_values import KeyValues
@@ -189,6 +190,7 @@ class Context:
         self._waiting.clear()
         for chunk in embeds.split(PREFILL_CHUNK, dim=1):
             self._check()
+            threads.COUNT.settle()
             feed = self._decoder.step if embeds.shape[1] == 1 else self._decoder.prefill
             state = feed(chunk)
             self.started = True

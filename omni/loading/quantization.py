@@ -9,11 +9,11 @@ import importlib.util
 import json
 import logging
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from omni.errors import ResourceError
 from omni.events import Progress
+from omni.loading.progress.background import LAID_OUT, Report
 from omni.settings import QUANTIZATIONS, QuantizationChoice
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import BitsAndBytesConfig, PretrainedConfig
 
-Report: TypeAlias = Callable[[Progress], None]
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 BITS: tuple[Quantization, ...] = ("none", "8bit", "4bit")
 
@@ -163,5 +162,5 @@ def laid_out(model: nn.Module, report: Report = lambda progress: None) -> None:
 
     waiting = cpu_layout.waiting(model)
     for done, layer in enumerate(waiting):
-        report(Progress("warm", done, len(waiting)))
+        report(Progress("warm", LAID_OUT * done / len(waiting), 1))
         cpu_layout.lay_out(layer)

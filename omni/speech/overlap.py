@@ -14,15 +14,15 @@ follows must be there before it has been played.
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Generic, Protocol, TypeVar
 
-import psutil
 import torch
+
+from omni import threads
 
 FIRST_RESULTS = 3  # chunks of sound, after which some are always ahead of the player
 T = TypeVar("T")
@@ -48,14 +48,9 @@ def jobs_on(device: torch.device) -> Jobs[T]:
     """The kind of jobs that pays on ``device``."""
     if device.type == "cuda":
         return JobsBeside(device)
-    if device.type == "cpu" and torch.get_num_threads() == 1 and cores() > 1:
+    if device.type == "cpu" and threads.COUNT.most == 1 and threads.cores() > 1:
         return JobsBeside(device, first_here=FIRST_RESULTS)
     return JobsHere()
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(psutil.Process().cpu_affinity()) if psutil.LINUX else os.cpu_count() or 1
 
 
 class JobsHere(Generic[T]):

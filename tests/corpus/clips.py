@@ -79,7 +79,7 @@ def flat(width: int, height: int, count: int, codec: str = "libx264") -> bytes:
 
 def other_sound(content: bytes) -> bytes:
     """A clip whose sound has a codec that nobody knows."""
-    return content.replace(b"mp4a", b"zz9z")
+    return content.replace(b"mp4a", b"zz9z").replace(b"esds", b"free")
 
 
 def no_frames() -> bytes:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from omni import devices
+from omni import devices, threads
 from omni.errors import ResourceError
 
 NANO_VALUES = 25_000_000
@@ -183,11 +183,11 @@ def test_small_models_use_one_thread() -> None:
         devices.use_threads("cpu", 4 * NANO_VALUES)
         assert torch.get_num_threads() == 1
         devices.use_threads("cpu", 4 * LARGE_VALUES)
-        assert torch.get_num_threads() == devices._THREADS
+        assert torch.get_num_threads() == threads.CHOSEN
         devices.use_threads("cuda", 4 * NANO_VALUES)
-        assert torch.get_num_threads() == devices._THREADS
+        assert torch.get_num_threads() == threads.CHOSEN
     finally:
-        torch.set_num_threads(before)
+        threads.COUNT.begin(before, watch=False)
 
 
 @pytest.mark.parametrize(

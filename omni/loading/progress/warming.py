@@ -32,12 +32,14 @@ def warm(
     layers: nn.ModuleList,
     run: Callable[[Request], Iterator[EngineEvent]],
     report: Report,
+    begun: float = 0.0,
 ) -> None:
     """Have ``run`` answer once in text and sound. What ``report`` raises ends it.
 
     Args:
         model: all that works for an answer.
         layers: those of it that tell how far the answer is.
+        begun: the share of warming that was done before.
     """
     stop, started = threading.Event(), time.monotonic()
     counted, count = set(layers), 0
@@ -50,14 +52,14 @@ def warm(
         count += layer in counted
         if count > first and time.monotonic() - started > LONGEST_S:
             stop.set()
-        done = min(count, first) / first + min(max(count - first, 0) / rest, 1)
-        report(Progress("warm", done, 2))
+        done = (min(count, first) / first + min(max(count - first, 0) / rest, 1)) / 2
+        report(Progress("warm", begun + (1 - begun) * done, 1))
 
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     with each_layer((layer for stack in stacks for layer in stack), before):
         for _ in run(TurnRequest(GREETING, short, stop=stop)):
             pass
-    report(Progress("warm", 2, 2))
+    report(Progress("warm", 1, 1))
 
 
 def short(own: GenerationOptions) -> GenerationOptions:

@@ -2,9 +2,9 @@
 
 Knows: that layout. Does not know: when it is made, other devices. Needs bitsandbytes.
 
-On CPUs that multiply bfloat16, bitsandbytes lays a matrix out anew when its layer is first used:
-half a minute of the first turn at the published size. Here it is done while loading, four times
-faster, since bytes are turned into bytes and not into integers of 32 bits on the way.
+On CPUs that multiply bfloat16, bitsandbytes lays a matrix out anew when its layer is first used, so
+the first turn waits for it. Here it is done while loading, and faster, since bytes are turned into
+bytes and not into integers of 32 bits on the way.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ block by block, each once, and multiplied in float32. Both round once; one row w
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 import torch
@@ -30,13 +31,19 @@ class Linear(nn.Linear):
 
 
 def use_fast_products(model: nn.Module) -> None:
-    """Let the plain linear layers of a loaded model multiply as :class:`Linear` does.
+    """Let the linear layers of a loaded model that lie on a CPU multiply fast there.
+
+    Plain ones multiply as :class:`Linear` does, those in few bits as of ``few_bits.py``.
 
     The language model is built of plain ones, since those are all that quantization replaces.
     """
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = Linear
+    if "bitsandbytes" in sys.modules:  # else nothing is in few bits
+        from omni.model.layers.few_bits import use_fast_few_bits
+
+        use_fast_few_bits(model)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

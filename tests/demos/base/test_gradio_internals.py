@@ -23,6 +23,7 @@ from demos.base.gradio_internals import (
     encode_whole_chunks,
     in_browser_order,
     keep_uploads_apart,
+    light_sessions,
     rest_queue,
 )
 from tests.support.root import ROOT
@@ -166,6 +167,25 @@ def test_a_file_has_the_address_and_the_name_that_a_download_needs() -> None:
 
 def gradio_folder() -> Path:
     return Path(gr.__file__).parent
+
+
+def test_a_session_keeps_no_description_of_the_page() -> None:
+    from gradio import state_holder
+
+    before = state_holder.SessionState
+    try:
+        light_sessions()
+        light_sessions()
+        with gr.Blocks() as page:
+            box, state = gr.Textbox("a"), gr.State(5)
+        session = state_holder.SessionState(page)
+        assert not session.config_values, "Gradio describes its components for each session again"
+        session[box._id] = gr.Textbox("b")
+        session[state._id] = 6
+        assert session[box._id].value == "b" and session[state._id] == 6
+        assert not session.config_values
+    finally:
+        vars(state_holder)["SessionState"] = before
 
 
 def test_sound_and_clips_are_handed_out_where_no_ffprobe_is(

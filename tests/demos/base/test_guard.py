@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from demos.base.guard import Hosts, SameOrigin, SlowGuesses, host_of, names, own_names
+from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names, own_names
 
 LOCAL, NETWORK = Hosts(local=True), Hosts(local=False, names=names(["Omni.Example", " "]))
 
@@ -156,3 +158,27 @@ def test_a_websocket_is_known_by_its_origin() -> None:
     asked = {"host": "localhost:7860", "sec-websocket-key": "x", "sec-fetch-site": "cross-site"}
     assert door.refusal(Headers(asked | {"origin": "http://localhost:7860"})) is None
     assert door.refusal(Headers(asked | {"origin": "http://evil.example"}))
+
+
+def test_a_refusal_in_the_middle_of_an_answer_ends_it_without_a_trace() -> None:
+    def half() -> Iterator[str]:
+        yield "half"
+        raise HTTPException(404)
+
+    async def broken(request: Request) -> Response:
+        return StreamingResponse(half())
+
+    told: list[str] = []
+    app = Starlette(routes=[Route("/x", broken)])
+    with TestClient(NoTraces(app, told.append)) as client:
+        assert client.get("/x").text == "half"
+    assert told == ["a request that no page sends: /x"]
+
+
+def test_a_fault_of_ours_keeps_its_trace() -> None:
+    async def broken(request: Request) -> Response:
+        raise KeyError("ours")
+
+    app = Starlette(routes=[Route("/x", broken)])
+    with TestClient(NoTraces(app, print)) as client, pytest.raises(KeyError):
+        client.get("/x")

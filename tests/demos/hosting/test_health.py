@@ -24,7 +24,7 @@ class Loads:
 
     def __call__(self, settings: EngineSettings, make_room: Any) -> Generator[Progress, None, Any]:
         make_room()
-        yield Progress("load", 0, 1)
+        yield Progress("read", 0, 1)
         if self.fails:
             raise CheckpointError("none", "There is none.")
         return type("Runner", (), {"report": None, "forget": None})()

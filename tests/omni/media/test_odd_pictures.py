@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import av
@@ -117,6 +118,30 @@ def test_too_many_pixels(tmp_path: Path) -> None:
     error = error_of(lambda: read_image(written(tmp_path, flat_png(9000, 9000, bits=1))))
     assert error.code == "image-too-large"
     assert error.params["millions"] == 64
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF", "JPEG2000"])
+def test_formats_that_need_more_memory_may_have_fewer_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(picture_files, "limits", lambda: MediaLimits(picture_pixels=10_000))
+    path = tmp_path / "a"
+    Pillow.new("RGB", (90, 90)).save(path, "PNG")
+    assert read_image(path).size == (90, 90)
+    Pillow.new("RGB", (90, 90)).save(path, kind)
+    assert error_of(lambda: read_image(path)).code == "image-too-large"
+    Pillow.new("RGB", (50, 50)).save(path, kind)
+    assert read_image(path).size == (50, 50)
+
+
+def test_infinite_levels_are_black_or_white(tmp_path: Path) -> None:
+    levels = np.full((40, 40), 0.5, np.float32)
+    levels[3, 3], levels[4, 4] = np.inf, -np.inf
+    Pillow.fromarray(levels).save(tmp_path / "a.tiff")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        seen = np.asarray(read_image(tmp_path / "a.tiff"))
+    assert seen[3, 3, 0] == 255 and seen[4, 4, 0] == 0 and seen[0, 0, 0] == 128
 
 
 def test_strips_give_what_the_whole_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

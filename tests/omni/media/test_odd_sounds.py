@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,10 @@ import soundfile
 from omni.errors import MediaError
 from omni.media import audio, limits
 from omni.media.audio import MODEL_RATE, read_sound, read_waveform
+from omni.media.bare_frames import is_cut_short
+from omni.media.container import has_sound
 from omni.media.limits import DecodingStopped, MediaLimits, Watch
+from omni.media.ogg_pages import lacks_pages
 from tests.support.media_files import error_of, tone, write_sound
 from tests.support.odd_files import packed_sound, wav_of_size, with_damage
 from tests.support.root import ROOT
@@ -77,6 +81,67 @@ def test_what_follows_a_damaged_packet_is_heard(tmp_path: Path, kind: str, at: f
     assert sound.damaged and not before.damaged
     assert sound.samples.size == pytest.approx(before.samples.size, abs=0.25 * MODEL_RATE)
     assert np.abs(sound.samples[-MODEL_RATE // 2 :]).max() > 0.1
+
+
+def noisy_ogg(seconds: float) -> bytes:
+    """Noise takes many pages."""
+    target = io.BytesIO()
+    noise = 0.3 * np.random.default_rng(5).standard_normal(round(seconds * 44_100))
+    soundfile.write(target, noise, 44_100, format="OGG")
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("at", [0.3, 0.5, 0.8])
+def test_a_damaged_page_of_ogg_is_told_and_keeps_its_place(tmp_path: Path, at: float) -> None:
+    path = tmp_path / "a.ogg"
+    path.write_bytes(with_damage(noisy_ogg(6.0), at, 20))
+    sound = read_sound(path)
+    assert sound.damaged
+    assert sound.samples.size / MODEL_RATE == pytest.approx(6.0, abs=0.1)
+    assert np.abs(sound.samples[-MODEL_RATE // 2 :]).max() > 0.1
+
+
+def test_pages_of_ogg_are_looked_at(tmp_path: Path) -> None:
+    whole, path, watch = noisy_ogg(6.0), tmp_path / "a.ogg", Watch("a.ogg")
+    middle = whole.index(b"OggS", len(whole) // 2)
+    after = whole.index(b"OggS", middle + 4)
+    for content, lacks in (
+        (whole, False),
+        (whole + whole, False),
+        (whole + b"TAG" + bytes(125), False),
+        (whole[: len(whole) // 2], True),
+        (whole[:middle] + whole[after:], True),
+        (whole[:-100] + bytes(100), True),
+    ):
+        path.write_bytes(content)
+        assert lacks_pages(path, watch) is lacks, len(content)
+
+
+@pytest.mark.parametrize(("kind", "start"), [("adts", 0), ("mp3", 500)])
+def test_a_bare_stream_that_breaks_off_is_told(tmp_path: Path, kind: str, start: int) -> None:
+    content = packed_sound(kind, 4.0)[start:]
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(content)
+    assert not read_sound(path).damaged
+    path.write_bytes(content[: len(content) // 2])
+    sound = read_sound(path)
+    assert sound.damaged
+    assert sound.samples.size / MODEL_RATE == pytest.approx(2.0, abs=0.2)
+
+
+def test_frames_say_how_long_they_are() -> None:
+    layer_3 = bytes([0xFF, 0xFB, 0x90, 0x64])  # MPEG 1, 128 kbit/s, 44.1 kHz: 417 bytes
+    assert not is_cut_short(layer_3 + bytes(413)) and is_cut_short(layer_3 + bytes(412))
+    adts = bytes([0xFF, 0xF1, 0x50, 0x40, 0x33, 0x9F, 0xFC])  # 412 bytes
+    assert not is_cut_short(adts + bytes(405)) and is_cut_short(adts + bytes(404))
+    assert not is_cut_short(b"") and not is_cut_short(bytes(100))
+
+
+def test_a_sound_track_of_no_known_codec_is_unreadable_and_not_absent(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(packed_sound("mp4", 1.0).replace(b"mp4a", b"zz9z").replace(b"esds", b"free"))
+    assert has_sound(path)
+    assert error_of(lambda: read_sound(path)).code == "audio-unreadable"
 
 
 @pytest.mark.parametrize("kind", ["mp3", "mp4"])

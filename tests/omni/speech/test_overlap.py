@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from omni import threads
 from omni.conversation import Conversation, Message, Text
 from omni.engine import Engine, EngineSettings
 from omni.events import EngineEvent, SpeechChunk, TextDelta, TurnEnd
 from omni.options import GenerationOptions
-from omni.speech import overlap
 from omni.speech.decoder import SpeechDecoder
 from omni.speech.overlap import JobsBeside, JobsHere, jobs_on
 from tests.support.checkpoints import write_checkpoint
@@ -41,9 +41,9 @@ def sounding() -> list[threading.Thread]:
 
 
 def test_the_device_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    for threads, cores, kind in ((2, 2, JobsHere), (1, 1, JobsHere), (1, 2, JobsBeside)):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        monkeypatch.setattr(overlap, "cores", lambda cores=cores: cores)
+    for most, cores, kind in ((2, 2, JobsHere), (1, 1, JobsHere), (1, 2, JobsBeside)):
+        monkeypatch.setattr(threads.COUNT, "most", most)
+        monkeypatch.setattr(threads, "cores", lambda cores=cores: cores)
         assert isinstance(jobs_on(CPU), kind)
     assert isinstance(jobs_on(torch.device("mps")), JobsHere)
     assert isinstance(jobs_on(torch.device("cuda", 0)), JobsBeside)

@@ -1,0 +1,1 @@
+"""Everything that is to be measured on a GPU, by one command."""
