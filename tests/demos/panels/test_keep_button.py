@@ -38,7 +38,9 @@ def button(owner: Owner | None = None, keep_bytes: int = SIZE, loaded: bool = Tr
 
 
 def clicked(one: KeepButton, request: Any = None) -> Iterator[Any]:
-    return one.handler(lambda sentence: {"now": sentence}, lambda language: {"over": language})(  # type: ignore[dict-item]
+    return one.handler(
+        lambda _, sentence: {"now": sentence}, lambda asked: {"over": one.words.of(asked)}
+    )(  # type: ignore[dict-item]
         request, {}
     )
 
