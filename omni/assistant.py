@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -44,6 +44,8 @@ from omni.generation.between_layers import stopping
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.loading import load as loading
+from omni.loading.adapters.files import find_adapter
+from omni.loading.adapters.shelf import Shelf, bytes_of
 from omni.loading.load import LoadedModel
 from omni.loading.patience import patient
 from omni.loading.progress.background import LAID_OUT, Report, in_background
@@ -73,10 +75,17 @@ HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
 def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
-    """See :func:`omni.loading.load.load`; what a first turn alone would wait for is done, too."""
+    """See :func:`omni.loading.load.load`; with the adapters of the settings, and what a first turn
+    alone would wait for is done, too.
+    """
     started, phases = time.perf_counter(), Phases()
-    loaded = yield from phases.follow(loading.load(settings, make_room))
+    folders = {}
+    for name in settings.adapters:
+        folders[name] = yield from find_adapter(name)
+    loading_it = loading.load(settings, make_room, lambda config: bytes_of(folders, config))
+    loaded = yield from phases.follow(loading_it)
     assistant = yield from phases.follow(in_background(partial(_warmed, loaded, settings)))
+    yield from assistant.hold_adapters(settings.adapters)
     report = replace(
         assistant.report,
         memory_bytes=devices.held_bytes(loaded.report.device),
@@ -118,6 +127,8 @@ class Assistant:
         settings = settings or EngineSettings()
         self.be(loaded)
         self._session_cache = SessionCache(settings.session_bytes)
+        self._shelf = Shelf(loaded.model)
+        self._adapter_of: dict[str, str] = {}  # with which a session's last turn was answered
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack(waiting)
         self._loop = GenerationLoop(
@@ -143,8 +154,13 @@ class Assistant:
         return self._within(self.loaded.defaults.options)
 
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
-        """Serve ``request``; ends with a TurnEnd."""
+        """Serve ``request``; ends with a TurnEnd.
+
+        Raises:
+            CheckpointError: ``adapter-absent``, the request names an adapter that is not there.
+        """
         threads.COUNT.settle()
+        self._use_adapter(request)
         try:
             with stopping(self.loaded.model, request.stop):
                 yield from self._served(request)
@@ -164,6 +180,34 @@ class Assistant:
     def forget(self, session: str) -> None:
         """Drop what is kept for ``session``. May be called from any thread."""
         self._session_cache.forget(session)
+        self._adapter_of.pop(session, None)
+
+    def hold_adapters(self, names: Sequence[str]) -> Generator[Progress, None, None]:
+        """Have just these adapters beside the model, which is not loaded again.
+
+        Raises:
+            CheckpointError: one is missing, broken or of another model; nothing has changed.
+            ResourceError: the disk is too small for one.
+        """
+        before = self._shelf.used
+        yield from self._shelf.hold(names)
+        if self._shelf.used != before:
+            self._captured_anew()
+
+    def _use_adapter(self, request: Request) -> None:
+        """Put the request's adapter to work. What another one computed is no use to it."""
+        name = request.adapter or ""
+        if self._shelf.use(name):
+            self._captured_anew()
+        session = getattr(request, "session", None)
+        if session is not None:
+            if self._adapter_of.get(session, name) != name:
+                self._session_cache.forget(session)
+            self._adapter_of[session] = name
+
+    def _captured_anew(self) -> None:
+        if self._loop.captured is not None:
+            self._loop.captured.forget()
 
     def keep(self) -> Generator[Progress, None, None]:
         """Keep the quantized weights on the disk; nothing happens where there are none.

@@ -196,7 +196,7 @@ ATTACKS = [
     file_to("png_at_the_limit", "images", "png", lambda: odd.deep_png(7900)),
     file_to("jpeg_that_claims_64_million", "images", "jpg", lambda: odd.claiming_jpeg(8000)),
     file_to("jpeg_at_the_limit", "images", "jpg", lambda: odd.claiming_jpeg(5600)),
-    file_to("jpeg_of_6010_scans", "images", "jpg", lambda: odd.many_scans(6010, 1600)),
+    file_to("jpeg_of_6010_scans", "images", "jpg", lambda: odd.many_scans(6010, 1000)),
     file_to("clip_of_8000", "video", "mkv", lambda: odd.clip(8000, 8000, 3)),
     file_to("clip_at_the_limit", "video", "mkv", lambda: odd.clip(3840, 2160, 30)),
     file_to("ogg_of_255_channels", "audio", "ogg", lambda: odd.wide_ogg(255, 20)),

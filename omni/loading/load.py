@@ -112,12 +112,14 @@ def _check(checkpoint: Checkpoint, report: Report) -> tuple[OmniConfig, OmniToke
 
 
 def load(
-    settings: EngineSettings, make_room: Callable[[], None] = lambda: None
+    settings: EngineSettings,
+    make_room: Callable[[], None] = lambda: None,
+    beside: Callable[[OmniConfig], int] = lambda config: 0,
 ) -> Generator[Progress, None, LoadedModel]:
     """Load what ``settings`` say; yields progress, returns the model.
 
     ``make_room`` is called when everything was found, fetched and checked, before memory is taken.
-
+    ``beside`` is called before it: bytes that will be put beside a model of these sizes.
     Raises:
         CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
         ResourceError: device, dtype, quantization, memory or disk do not allow it.
@@ -129,6 +131,7 @@ def load(
     name = choose_model(settings.model, settings.quantization, device.name)
     found = yield from find(name)
     checkpoint = found.checkpoint
+    extra = beside(found.config)
     quantization = bits_to_run(checkpoint, settings.quantization, device.name)
 
     make_room()
@@ -139,7 +142,7 @@ def load(
         found.config,
         device.name,
         choice.dtype,
-        found.vocoder_file.stat().st_size,
+        found.vocoder_file.stat().st_size + extra,
         quantization,
         settings.offload,
     )

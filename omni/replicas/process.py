@@ -18,7 +18,7 @@ import queue
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,6 +26,7 @@ from typing import Any
 from omni.engine import Engine, TurnRunner
 from omni.errors import OmniError
 from omni.events import EngineEvent, Progress
+from omni.loading.adapters.files import find_adapter
 from omni.options import GenerationOptions
 from omni.replicas.wire import Crashed, Done, Refused, ReplicaLost, Stop
 from omni.requests import Request, TurnRequest, chosen
@@ -99,6 +100,17 @@ class RemoteRunner:
             self._send(session)
         except OSError:  # it is lost, and with it what it kept
             logger.info("nothing is kept of a session: its process is gone")
+
+    def hold_adapters(self, names: Sequence[str]) -> Iterator[Progress]:
+        """Have the process hold just these adapters when it next serves somebody.
+
+        Raises:
+            CheckpointError: one is missing, or its weights are pickled.
+        """
+        for name in names:
+            yield from find_adapter(name)
+        self._settings = replace(self._settings, adapters=tuple(names))
+        self._send(self._settings)
 
     def _start(self) -> None:
         """Start the process; it ends with this runner."""
@@ -199,6 +211,8 @@ def serve(connection: Connection, settings: EngineSettings, threads: int | None)
                 asked.stop(message.number)
             elif isinstance(message, str):
                 engine.forget(message)
+            elif isinstance(message, EngineSettings):
+                engine.settings = message
             else:
                 asked.put(*message)
     except (EOFError, OSError):

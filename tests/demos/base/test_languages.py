@@ -29,6 +29,7 @@ ERRORS = {
     "CheckpointError",
     "ResourceError",
     "BusyError",
+    "CancelledError",
     "VoiceError",
     "ServeError",
     "PortTaken",
