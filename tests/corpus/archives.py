@@ -227,7 +227,7 @@ VOICES = [
     case(
         "surrogate",
         READ,
-        voices(voice("An\ud800n", transcript="a\udfff"), files={"voice-001.wav": wav(5)}),
+        voices(voice("An\ud800n", transcript="a\udfff"), files={"voice-001.wav": spoken()}),
     ),
     case("use-is-odd", VOICE, voices(voice(use="run"), files={"voice-001.wav": wav(5)})),
 ]
