@@ -20,8 +20,9 @@ from random import Random
 from benchmarks.lib.machine import about_machine
 from benchmarks.lib.program import command_of, flags_parser, report
 from benchmarks.lib.rows import Row
-from benchmarks.quality.scoring import exact, score
+from benchmarks.quality.scoring import score
 from benchmarks.quality.talking import Talker, conversation
+from finetune.measures.texts import exact
 from finetune.nano.domain import facts
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import Split, stable_hash

@@ -28,9 +28,9 @@ from benchmarks.lib.machine import about_machine
 from benchmarks.lib.program import command_of, flags_parser, report
 from benchmarks.lib.rows import Row
 from benchmarks.quality import recognizer as listening
-from benchmarks.quality.likeness import VoicePrint, cepstra, nearest, nearest_voice, voice_print
 from benchmarks.quality.quality_rows import at_16_khz, spoken_cepstra
 from benchmarks.quality.scoring import style_met
+from finetune.measures.likeness import VoicePrint, cepstra, nearest, nearest_voice, voice_print
 from finetune.nano.base.checkpoint import fresh_model, fresh_vocoder, load_checkpoint
 from finetune.nano.domain import sentences
 from finetune.nano.domain.languages import Language

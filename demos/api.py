@@ -21,7 +21,7 @@ from gradio.components import Component
 
 from demos.base.events import refusal
 from demos.base.languages import Words
-from demos.base.owner import Owner
+from demos.base.owner import Owner, without_folder
 from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
@@ -44,7 +44,13 @@ from omni.conversation import (
 from omni.errors import ConversationError, OmniError
 from omni.events import TurnEnd
 from omni.options import GenerationOptions
-from omni.settings import QUANTIZATIONS, QuantizationChoice
+from omni.settings import (
+    NO_ADAPTER,
+    QUANTIZATIONS,
+    EngineSettings,
+    QuantizationChoice,
+    with_adapter,
+)
 
 if TYPE_CHECKING:
     from omni.engine import Engine
@@ -77,6 +83,7 @@ class Api:
         speech: bool = True,
         language: PageLanguage = ENGLISH,
         seed: float | None = None,
+        adapter: str = "",
     ) -> Iterator[tuple[Any, ...]]:
         """Answer a message; what was said before in this session belongs to it.
 
@@ -85,7 +92,8 @@ class Api:
         what it says (it is then given as an example of speaking). system: the system prompt, ""
         for the default one. speech: whether to answer in speech. language: of messages and
         errors (en, zh, or another one of the page). seed: the same seed gives the same answer,
-        None for a fresh one.
+        None for a fresh one. adapter: which of the loaded adapters answers, none for the model
+        alone, "" for the one that is chosen.
 
         Returns the answer's text (as far as it has come, while it is produced), the spoken answer
         as a WAV file (at the end), and the statistics of the turn (at the end).
@@ -98,7 +106,8 @@ class Api:
             prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
             return parts, replace(prompt, voice=_voice(keep, voice, voice_text))
 
-        ask = Ask(prepare, speech, language, change=_seeded(seed))
+        named = self._adapter(adapter)
+        ask = Ask(prepare, speech, language, change=_seeded(seed), adapter=named)
         known, _ = still_there(thread)
         for view in self._run(request, known, ask):
             if view.end is None or view.thread is None:
@@ -168,7 +177,12 @@ class Api:
             loaded["checkpoint"] = self.owner.shown(loaded["checkpoint"], request)
         return {
             "loaded": loaded,
-            "settings": asdict(settings) | {"model": self.owner.shown(settings.model, request)},
+            "settings": asdict(settings)
+            | {
+                "model": self.owner.shown(settings.model, request),
+                "adapter": self.owner.shown(settings.adapter, request) or NO_ADAPTER,
+                "adapters": [self.owner.shown(name, request) for name in settings.adapters],
+            },
             "busy": self.engine.busy,
         }
 
@@ -187,19 +201,39 @@ class Api:
         """
         self._owner_alone(request)
         model, device, own = model.strip(), device.strip(), self.engine.settings
-        language = self.words.of(request)
         settings = replace(
             own,
             model=model or own.model,
             quantization=quantization or own.quantization,
             device=device or own.device,
         )
+        return self._loaded(request, settings)
+
+    def use_adapter(self, request: gr.Request, adapter: str = "") -> dict[str, Any]:
+        """Have an adapter answer from now on, for everybody; the model is not loaded again for it.
+
+        adapter: one of those that are loaded, a folder of the server or a name on the Hugging Face
+        Hub (it is then loaded beside the others), "" or none for the model alone. Answers that
+        were asked for before are not changed by it. Returns what /model does.
+        """
+        self._owner_alone(request)
+        chosen = with_adapter(self.engine.settings, self._adapter(adapter) or "")
+        return self._loaded(request, chosen)
+
+    def _loaded(self, request: gr.Request, settings: EngineSettings) -> dict[str, Any]:
         try:
-            for _ in self.engine.load(settings):
-                pass
+            list(self.engine.load(settings))
         except OmniError as error:
-            raise refusal(self.words.error(language, error)) from error
+            raise refusal(self.words.error(self.words.of(request), error)) from error
         return self.model(request)
+
+    def _adapter(self, given: str) -> str | None:
+        """The name that the engine has for the one that a script calls ``given``; None: none."""
+        name = given.strip()
+        if name == NO_ADAPTER:
+            return ""
+        known = {without_folder(full): full for full in self.engine.settings.adapters}
+        return known.get(name, name) or None
 
     def unload_model(self, request: gr.Request) -> dict[str, Any]:
         """Free the memory of the model, for everybody; the next request loads it again."""
@@ -263,6 +297,7 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, owner: Owner) ->
         model = gr.Textbox("", label="model")
         quantization = gr.Dropdown(["", *QUANTIZATIONS], value="", label="quantization")
         device = gr.Textbox("", label="device")
+        adapter = gr.Textbox("", label="adapter")
         said, spoken = gr.Textbox(label="text"), gr.Audio(label="speech", type="filepath")
         stats, state = gr.JSON(label="statistics"), gr.JSON(label="model")
         given = {
@@ -281,13 +316,16 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, owner: Owner) ->
         read = {name: given[name] for name in how}
         heard = {name: given[name] for name in ("audio", "language")}
         choices = {"model": model, "quantization": quantization, "device": device}
-        _endpoint(api.chat, {"thread": thread, **given}, [said, spoken, stats, thread])
+        _endpoint(
+            api.chat, {"thread": thread, **given, "adapter": adapter}, [said, spoken, stats, thread]
+        )
         _endpoint(api.new_conversation, {"thread": thread}, [thread], QUICK)
         _endpoint(api.transcribe, heard, [said, stats])
         _endpoint(api.read_aloud, read, [spoken, stats])
         _endpoint(api.model, {}, [state], QUICK)
         _endpoint(api.load_model, choices, [state], LOADS)
         _endpoint(api.unload_model, {}, [state], LOADS)
+        _endpoint(api.use_adapter, {"adapter": adapter}, [state], LOADS)
     return api
 
 

@@ -49,6 +49,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--quantization", choices=QUANTIZATIONS, default="auto", help="bits of the weights")
     add("--device", default="auto", help="auto, cpu, mps, cuda (all GPUs), cuda:N")
     add(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME_OR_FOLDER",
+        help="what fine-tuning has learnt; may be repeated, the first one answers",
+    )
+    add(
         "--max-pixels",
         type=positive,
         metavar="N",
@@ -173,7 +180,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     words = Words(flags.lang)
     if zero.lent():
         zero.begin()  # before anything looks for a GPU
-    serve.check_model(flags.model)
+    serve.check_files(flags.model, flags.adapter)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
     shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it
@@ -235,6 +242,8 @@ def engine_of(flags: argparse.Namespace) -> Engine:
         flags.device,
         keep_quantized=flags.keep_quantized,
         max_pixels=flags.max_pixels,
+        adapters=tuple(flags.adapter),
+        adapter=next(iter(flags.adapter), ""),
     )
     line = LineLimits(address=flags.wait_per_address)
     if zero.lent():

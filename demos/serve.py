@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,6 +40,7 @@ from demos.base.page import doors_of, routes_beside
 from demos.base.safe_headers import SafeHeaders
 from demos.hosting.certificate import Certificate, given, made
 from omni.errors import OmniError
+from omni.loading.adapters.files import find_adapter
 from omni.loading.checkpoint import Checkpoint
 from omni.settings import NANO
 
@@ -175,6 +176,25 @@ def check_model(name: str) -> None:
         return
     checkpoint = Checkpoint(folder, name)
     _ = checkpoint.config, checkpoint.weight_files
+
+
+def check_files(model: str, adapters: Iterable[str]) -> None:
+    """:func:`check_model`, and :func:`check_adapter` of each."""
+    check_model(model)
+    for name in adapters:
+        check_adapter(name)
+
+
+def check_adapter(name: str) -> None:
+    """Look at a local adapter before anything starts; one of the Hub is met when it loads.
+
+    Raises:
+        CheckpointError: the folder is no adapter, or its weights are pickled.
+    """
+    if _HUB_NAME.fullmatch(name) and not Path(name).expanduser().exists():
+        return
+    for _ in find_adapter(name):
+        pass
 
 
 def named_hosts() -> tuple[str, ...]:

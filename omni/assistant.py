@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import torch
 
 from omni import devices, threads
 from omni.conversation import (
@@ -28,7 +26,6 @@ from omni.conversation import (
     Video,
 )
 from omni.events import (
-    SPEECH_RATE,
     AudioFrame,
     EngineEvent,
     Finished,
@@ -38,12 +35,14 @@ from omni.events import (
     SpeechChunk,
     TextDelta,
     TurnEnd,
-    TurnStats,
 )
 from omni.generation.between_layers import stopping
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
+from omni.generation.turn_clock import TurnClock
 from omni.loading import load as loading
+from omni.loading.adapters.files import find_adapter
+from omni.loading.adapters.shelf import Shelf, bytes_of
 from omni.loading.load import LoadedModel
 from omni.loading.patience import patient
 from omni.loading.progress.background import LAID_OUT, Report, in_background
@@ -63,7 +62,7 @@ from omni.requests import (
 )
 from omni.settings import EngineSettings, LoadReport
 from omni.speech.decoder import SpeechDecoder
-from omni.speech.joining import Samples, pcm16
+from omni.speech.joining import Samples
 from omni.speech.overlap import Jobs, jobs_on
 
 PLACEHOLDER = "."  # for a question that is not known yet
@@ -73,10 +72,17 @@ HAN = ("\u4e00", "\u9fff")  # the common Chinese characters
 def load_assistant(
     settings: EngineSettings, make_room: Callable[[], None]
 ) -> Generator[Progress, None, Assistant]:
-    """See :func:`omni.loading.load.load`; what a first turn alone would wait for is done, too."""
+    """See :func:`omni.loading.load.load`; with the adapters of the settings, and what a first turn
+    alone would wait for is done, too.
+    """
     started, phases = time.perf_counter(), Phases()
-    loaded = yield from phases.follow(loading.load(settings, make_room))
+    folders = {}
+    for name in settings.adapters:
+        folders[name] = yield from find_adapter(name)
+    loading_it = loading.load(settings, make_room, lambda config: bytes_of(folders, config))
+    loaded = yield from phases.follow(loading_it)
     assistant = yield from phases.follow(in_background(partial(_warmed, loaded, settings)))
+    yield from assistant.hold_adapters(settings.adapters)
     report = replace(
         assistant.report,
         memory_bytes=devices.held_bytes(loaded.report.device),
@@ -118,6 +124,8 @@ class Assistant:
         settings = settings or EngineSettings()
         self.be(loaded)
         self._session_cache = SessionCache(settings.session_bytes)
+        self._shelf = Shelf(loaded.model)
+        self._adapter_of: dict[str, str] = {}  # with which a session's last turn was answered
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack(waiting)
         self._loop = GenerationLoop(
@@ -143,8 +151,13 @@ class Assistant:
         return self._within(self.loaded.defaults.options)
 
     def run(self, request: Request) -> Generator[EngineEvent, None, None]:
-        """Serve ``request``; ends with a TurnEnd."""
+        """Serve ``request``; ends with a TurnEnd.
+
+        Raises:
+            CheckpointError: ``adapter-absent``, the request names an adapter that is not there.
+        """
         threads.COUNT.settle()
+        self._use_adapter(request)
         try:
             with stopping(self.loaded.model, request.stop):
                 yield from self._served(request)
@@ -164,6 +177,34 @@ class Assistant:
     def forget(self, session: str) -> None:
         """Drop what is kept for ``session``. May be called from any thread."""
         self._session_cache.forget(session)
+        self._adapter_of.pop(session, None)
+
+    def hold_adapters(self, names: Sequence[str]) -> Generator[Progress, None, None]:
+        """Have just these adapters beside the model, which is not loaded again.
+
+        Raises:
+            CheckpointError: one is missing, broken or of another model; nothing has changed.
+            ResourceError: the disk is too small for one.
+        """
+        before = self._shelf.used
+        yield from self._shelf.hold(names)
+        if self._shelf.used != before:
+            self._captured_anew()
+
+    def _use_adapter(self, request: Request) -> None:
+        """Put the request's adapter to work. What another one computed is no use to it."""
+        name = request.adapter or ""
+        if self._shelf.use(name):
+            self._captured_anew()
+        session = getattr(request, "session", None)
+        if session is not None:
+            if self._adapter_of.get(session, name) != name:
+                self._session_cache.forget(session)
+            self._adapter_of[session] = name
+
+    def _captured_anew(self) -> None:
+        if self._loop.captured is not None:
+            self._loop.captured.forget()
 
     def keep(self) -> Generator[Progress, None, None]:
         """Keep the quantized weights on the disk; nothing happens where there are none.
@@ -302,85 +343,6 @@ def _until(stop: threading.Event, chunks: Iterator[SpeechChunk]) -> Iterator[Spe
         if stop.is_set():
             return
         yield chunk
-
-
-class TurnClock:
-    """What a turn took since ``started`` (of ``time.perf_counter``); made when its work begins."""
-
-    def __init__(self, started: float) -> None:
-        self._started = started
-        self._waited_s = time.perf_counter() - started
-        self._encode_s = 0.0
-        self._vocode_s = 0.0
-        self._first_text_s: float | None = None
-        self._first_sound_s: float | None = None
-        self._samples = 0
-
-    def stopped(self) -> TurnStats:
-        """The numbers of a turn that was stopped before anything was generated."""
-        return TurnStats(total_s=self.elapsed())
-
-    def elapsed(self) -> float:
-        """Seconds since the turn was asked for."""
-        return time.perf_counter() - self._started
-
-    @contextmanager
-    def encoding(self) -> Iterator[None]:
-        """Counts the time inside as encoding."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._encode_s += time.perf_counter() - start
-
-    def text_came(self) -> None:
-        """Notes the first text."""
-        if self._first_text_s is None:
-            self._first_text_s = self.elapsed()
-
-    def decoding(self, decode: Callable[[], Samples]) -> Callable[[], Samples | None]:
-        """``decode``, its time counted as the vocoder's."""
-
-        def timed() -> Samples | None:
-            """The samples; None where there are none yet."""
-            start = time.perf_counter()
-            with torch.inference_mode():
-                samples = decode()
-            self._vocode_s += time.perf_counter() - start
-            return samples if len(samples) else None
-
-        return timed
-
-    def sound(self, decoded: Iterator[Samples | None]) -> Iterator[SpeechChunk]:
-        """What was decoded to sound, if anything, with the time of the first."""
-        for samples in decoded:
-            if samples is None:
-                continue
-            if self._first_sound_s is None:
-                self._first_sound_s = self.elapsed()
-            self._samples += len(samples)
-            yield SpeechChunk(pcm16(samples))
-
-    def stats(self, generation: GenerationRun) -> TurnStats:
-        """The numbers of a turn that is over."""
-        timings = generation.timings
-        return TurnStats(
-            prompt_tokens=timings.prompt_tokens,
-            cached_tokens=timings.cached_tokens,
-            text_tokens=timings.text_tokens,
-            audio_frames=timings.audio_frames,
-            encode_s=timings.encode_s + self._encode_s,
-            prefill_s=timings.prefill_s,
-            text_s=timings.text_s,
-            audio_s=timings.audio_s,
-            vocode_s=self._vocode_s,
-            first_text_s=self._first_text_s,
-            first_sound_s=self._first_sound_s,
-            total_s=self.elapsed(),
-            waited_s=self._waited_s,
-            speech_s=self._samples / SPEECH_RATE,
-            seed=generation.seed,
-        )
 
 
 def _new_files(conversation: Conversation) -> list[Path]:

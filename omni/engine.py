@@ -10,16 +10,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from omni.conversation import Message
-from omni.errors import CancelledError, OmniError
+from omni.errors import CancelledError
 from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
 from omni.fair_queue import FairQueue, LineLimits, Place, ServiceTime
 from omni.loading.progress.background import Report, in_background
+from omni.loading.progress.out_of_memory import translated
 from omni.loading.progress.shared import SharedLoad, load_cancelled
 from omni.options import GenerationOptions
 from omni.requests import PrepareRequest, Request, RequestMethods
@@ -55,6 +56,10 @@ class TurnRunner(Protocol):
 
     def forget(self, session: str) -> None:
         """Drop what was kept of ``session``."""
+        ...
+
+    def hold_adapters(self, names: Sequence[str]) -> Iterator[Progress]:
+        """Have just these adapters beside the model."""
         ...
 
     def keep(self) -> Iterator[Progress]:
@@ -223,6 +228,8 @@ class Engine(RequestMethods):
             CancelledError: somebody cancelled the load that this waited for.
             OmniError: with a sentence for the person; the engine stays usable.
         """
+        if request.adapter is None:
+            request = replace(request, adapter=self._settings.adapter)
         place, cancels = self._queue.join(request.owner), self._cancels
         try:
             self._heed(request.stop)
@@ -234,7 +241,7 @@ class Engine(RequestMethods):
                 yield _stopped(request.started)
                 return
             begun = time.monotonic()
-            yield from _translated(runner.run(request), runner.report.device)
+            yield from translated(runner.run(request), runner.report.device)
             if not isinstance(request, PrepareRequest):
                 self._service.add(time.monotonic() - begun)
         finally:
@@ -303,11 +310,16 @@ class Engine(RequestMethods):
             self._give_up()
         if self._runner is not None and self._loaded_settings == settings:
             return
+        if self._loading is None and self._runner and _same_model(self._loaded_settings, settings):
+            holding = self._runner.hold_adapters(settings.adapters)
+            yield from translated(holding, self._runner.report.device)
+            self._loaded_settings = settings
+            return
         if cancels != self._cancels:
             raise load_cancelled()
         if self._loading is None:
             self._loading = self._begin(settings)
-        yield from _translated(self._follow(self._loading, stop), settings.device)
+        yield from translated(self._follow(self._loading, stop), settings.device)
 
     def _follow(
         self, loading: SharedLoad, stop: threading.Event
@@ -363,27 +375,12 @@ class Engine(RequestMethods):
         _release()
 
 
-def _translated(work: Iterator[Event], device: str) -> Generator[Event, None, None]:
-    """``work``'s events; memory that ran out becomes a ResourceError and is freed.
-
-    Closing this generator closes ``work`` too.
-    """
-    try:
-        yield from work
-    except (OmniError, GeneratorExit):
-        raise
-    except BaseException as error:
-        from omni import devices
-
-        if not devices.is_out_of_memory(error):
-            raise
-        if device == "auto":
-            device = devices.choose_device().name
-        logger.exception("memory ran out on %s", device)
-        # The failed step's tensors live on in the frames that the traceback holds.
-        traceback.clear_frames(error.__traceback__)
-        devices.release()
-        raise devices.out_of_memory(device) from error
+def _same_model(loaded: EngineSettings | None, wanted: EngineSettings) -> bool:
+    """Whether the two differ in adapters at most, which come and go beside the model."""
+    return (
+        loaded is not None
+        and replace(loaded, adapters=wanted.adapters, adapter=wanted.adapter) == wanted
+    )
 
 
 def _release() -> None:

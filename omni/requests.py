@@ -33,6 +33,9 @@ class _Asked:
     owner: Asker | None = None
     # Reading of time.perf_counter from which the statistics count: when it was asked.
     started: float = field(default_factory=time.perf_counter)
+    # Which of the loaded adapters answers; empty: the model alone; None: as the engine is set when
+    # it is asked. What becomes of the setting later does not change the answer.
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,7 @@ class RequestMethods(ABC):
         stop: threading.Event | None = None,
         session: str | None = None,
         owner: Asker | None = None,
+        adapter: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Answer the conversation's last message: TextDelta, SpeechChunk, Progress, then TurnEnd.
 
@@ -112,12 +116,20 @@ class RequestMethods(ABC):
                 within ``settings.session_bytes``: its context, if the conversation goes on, and
                 the media that were shown. None: nothing is.
             owner: who asks, see the requests.
+            adapter: which of the loaded ones answers, see the requests.
 
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
         return self.run(
-            TurnRequest(conversation, options, session, stop=_or_never(stop), owner=owner)
+            TurnRequest(
+                conversation,
+                options,
+                session,
+                stop=_or_never(stop),
+                owner=owner,
+                adapter=adapter,
+            )
         )
 
     def prepare(
@@ -143,13 +155,16 @@ class RequestMethods(ABC):
         stop: threading.Event | None = None,
         options: GenerationOptions | None = None,
         owner: Asker | None = None,
+        adapter: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Write down what a sound file says: TextDelta and Progress, then TurnEnd.
 
         Raises:
             OmniError: with a sentence for the person; the engine stays usable.
         """
-        return self.run(TranscribeRequest(path, options, stop=_or_never(stop), owner=owner))
+        return self.run(
+            TranscribeRequest(path, options, stop=_or_never(stop), owner=owner, adapter=adapter)
+        )
 
     def read_aloud(
         self,
@@ -159,6 +174,7 @@ class RequestMethods(ABC):
         options: GenerationOptions | None = None,
         owner: Asker | None = None,
         manner: str = "",
+        adapter: str | None = None,
     ) -> Iterator[EngineEvent]:
         """Speak ``text``: SpeechChunk and Progress, then TurnEnd.
 
@@ -166,7 +182,9 @@ class RequestMethods(ABC):
             OmniError: with a sentence for the person; the engine stays usable.
         """
         return self.run(
-            ReadAloudRequest(text, voice, options, manner, stop=_or_never(stop), owner=owner)
+            ReadAloudRequest(
+                text, voice, options, manner, stop=_or_never(stop), owner=owner, adapter=adapter
+            )
         )
 
 

@@ -5,13 +5,14 @@ Knows: plain values. Does not know: how loading works.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 GIB = 1024**3
 NANO = "nano"
 PUBLISHED_MODEL = "baichuan-inc/Baichuan-Omni-1d5"
 PUBLISHED_BASE = "baichuan-inc/Baichuan-Omni-1d5-Base"
+NO_ADAPTER = "none"  # as people call the model alone
 
 # What a person may ask for; auto: the best plan that fits (omni.loading.plans).
 QuantizationChoice: TypeAlias = Literal["auto", "none", "8bit", "4bit"]
@@ -56,6 +57,23 @@ class EngineSettings:
     keep_quantized: bool = False
     # What all sessions together may keep of their contexts and media from turn to turn.
     session_bytes: int = GIB
+    # Adapters that are loaded beside the model: folders, or names on the Hugging Face Hub. Another
+    # choice of them does not load the model again.
+    adapters: tuple[str, ...] = ()
+    # Of these, the one that answers where a request names none; empty: the model alone.
+    adapter: str = ""
+
+
+def with_adapter(settings: EngineSettings, name: str) -> EngineSettings:
+    """``settings`` with the adapter ``name`` at work, beside those that are there already.
+
+    Args:
+        name: empty or :data:`NO_ADAPTER`: the model alone.
+    """
+    if name in ("", NO_ADAPTER):
+        return replace(settings, adapter="")
+    adapters = dict.fromkeys((*settings.adapters, name))
+    return replace(settings, adapters=tuple(adapters), adapter=name)
 
 
 @dataclass(frozen=True)

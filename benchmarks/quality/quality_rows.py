@@ -26,9 +26,10 @@ from benchmarks.quality.held_out import (
     timed_example,
 )
 from benchmarks.quality.held_out import with_others as among_others
-from benchmarks.quality.likeness import cepstra, is_heard, nearest, nearest_voice, voice_print
-from benchmarks.quality.scoring import MEASURED_STYLES, Score, exact, score, style_change, style_met
+from benchmarks.quality.scoring import MEASURED_STYLES, Score, score, style_change, style_met
 from benchmarks.quality.talking import Talker, conversation
+from finetune.measures.likeness import cepstra, is_heard, nearest, nearest_voice, voice_print
+from finetune.measures.texts import exact
 from finetune.nano.domain import asking
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.width import DomainWidth

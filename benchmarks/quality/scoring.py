@@ -1,20 +1,19 @@
 """When an answer counts as right.
 
-Knows: how texts are compared, what a style must change. Does not know: models, who asks.
+Knows: what a style must change. Does not know: models, who asks; texts
+(:mod:`finetune.measures.texts`).
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality.likeness import duration, is_heard, pitch
+from finetune.measures.likeness import duration, is_heard, pitch
 from omni.prompting.styles import StyleName
 
-FINAL_MARKS = ".!?。！？…"
 MEASURED_STYLES: tuple[StyleName, ...] = ("slow", "fast", "high", "low")
 DURATION_CHANGE = 0.25  # of the plain duration
 PITCH_CHANGE = 0.15  # of the plain pitch
@@ -40,21 +39,6 @@ def score(verdicts: Iterable[bool]) -> Score:
     """Verdicts counted."""
     known = list(verdicts)
     return Score(sum(known), len(known))
-
-
-def normalised(text: str) -> str:
-    """A text without what does not count.
-
-    Compatibility forms made one (NFKC: full-width letters), small letters, single spaces, no
-    space around it and no mark at its end. Marks inside count.
-    """
-    text = " ".join(unicodedata.normalize("NFKC", text).lower().split())
-    return text.rstrip(FINAL_MARKS + " ")
-
-
-def exact(found: str, wanted: str) -> bool:
-    """Whether two texts are the same but for :func:`normalised`."""
-    return normalised(found) == normalised(wanted)
 
 
 def style_change(style: StyleName, styled: np.ndarray, plain: np.ndarray) -> float:

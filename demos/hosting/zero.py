@@ -20,7 +20,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +161,14 @@ class Lent:
 
     def forget(self, session: str) -> None:
         """Nothing is kept."""
+
+    def hold_adapters(self, names: Sequence[str]) -> Iterator[Progress]:
+        """Have just these adapters beside the model."""
+        return self._runner.hold_adapters(names)
+
+    def keep(self) -> Iterator[Progress]:
+        """Nothing is quantized here."""
+        return self._runner.keep()
 
 
 def _turn(request: Request) -> Generator[EngineEvent | Refused, None, None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from gradio.components import Component
 from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event
-from demos.base.languages import PageLanguage, Words
+from demos.base.languages import Words
 from demos.base.owner import Owner, without_folder
 from demos.base.word_files import PageLanguage
 from demos.panels.keep_button import KeepButton, memory_size, progress_html
@@ -27,11 +27,13 @@ from omni.errors import OmniError
 from omni.loading import nano
 from omni.settings import (
     NANO,
+    NO_ADAPTER,
     PUBLISHED_BASE,
     PUBLISHED_MODEL,
     QUANTIZATIONS,
     EngineSettings,
     QuantizationChoice,
+    with_adapter,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class ModelBar:
     model: gr.Dropdown
     quantization: gr.Dropdown
     device: gr.Dropdown
+    adapter: gr.Dropdown
     owner: Owner  # who may load another model and unload this one
 
     @property
@@ -72,12 +75,12 @@ class ModelBar:
     @property
     def choices(self) -> Inputs:
         """What says which model to load, and how."""
-        return {self.model, self.quantization, self.device}
+        return {self.model, self.quantization, self.device, self.adapter}
 
     @property
     def all(self) -> list[Component]:
         """Every component."""
-        return [*self.state, self.model, self.quantization, self.device]
+        return [*self.state, self.model, self.quantization, self.device, self.adapter]
 
     def render(self, request: gr.Request, values: Values) -> Changes:
         """The engine's state, for the choices that are shown."""
@@ -118,6 +121,11 @@ class ModelBar:
             self.model: gr.update(value=model, interactive=interactive),
             self.quantization: gr.update(value=chosen.quantization, interactive=interactive),
             self.device: gr.update(value=chosen.device, interactive=interactive),
+            self.adapter: gr.update(
+                choices=adapter_names(self.owner.shown(name, request) for name in chosen.adapters),
+                value=self.owner.shown(chosen.adapter, request) or NO_ADAPTER,
+                interactive=interactive,
+            ),
         }
 
     def view_loading(self, request: gr.Request, sentence: str, chosen: EngineSettings) -> Changes:
@@ -144,8 +152,10 @@ class ModelBar:
         device: str | None = values[self.device]
         own = self.engine.settings
         name = (model or "").strip() or AUTO
+        known = {without_folder(full): full for full in own.adapters}
+        wanted = str(values[self.adapter] or "").strip()
         return replace(
-            own,
+            with_adapter(own, known.get(wanted, wanted)),
             model=own.model if name == without_folder(own.model) else name,
             quantization=quantization or "auto",
             device=(device or "").strip() or AUTO,
@@ -189,7 +199,7 @@ class ModelBar:
         dtype = report.dtype.removeprefix("torch.")
         if report.quantization != "none":
             dtype = f"{dtype}, {report.quantization}"
-        return say(
+        sentence = say(
             language,
             "model-loaded",
             checkpoint=self.owner.shown(report.checkpoint, request),
@@ -199,6 +209,10 @@ class ModelBar:
             memory=memory_size(report.memory_bytes),
             seconds=report.load_s,
         )
+        if not (adapter := self.engine.settings.adapter):
+            return sentence
+        adapter = self.owner.shown(adapter, request)
+        return say(language, "model-adapter", model=sentence, adapter=adapter)
 
 
 def build_model_bar(engine: Engine, words: Words, owner: Owner) -> ModelBar:
@@ -294,7 +308,20 @@ def _choices(engine: Engine, words: Words, owner: Owner) -> dict[str, gr.Dropdow
             allow_custom_value=True,
             elem_id="model-device",
         )
-    return {"model": model, "quantization": quantization, "device": device}
+        adapter = gr.Dropdown(
+            adapter_names(map(without_folder, settings.adapters)),
+            value=without_folder(settings.adapter) or NO_ADAPTER,
+            label=words.static("adapter"),
+            info=words.static("adapter-help"),
+            allow_custom_value=True,
+            elem_id="model-adapter",
+        )
+    return {"model": model, "quantization": quantization, "device": device, "adapter": adapter}
+
+
+def adapter_names(loaded: Iterable[str]) -> list[str]:
+    """What can be chosen without typing: the model alone, and those beside it."""
+    return [NO_ADAPTER, *loaded]
 
 
 def _load_handler(bar: ModelBar) -> Callable[[gr.Request, Values], Iterator[Changes]]:

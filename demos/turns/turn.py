@@ -84,6 +84,7 @@ class Ask:
     parts: tuple[Part, ...] = ()  # shown until ``prepare`` is done, if known before
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
     task: Task = "chat"
+    adapter: str | None = None  # which of the loaded ones answers; None: the one that is chosen
     remark: str = ""  # a sentence below the question
     anew: bool = False  # whether a conversation begins with it; what was said before stays shown
 
@@ -271,15 +272,19 @@ def _events(
     ask = turn.ask
     if ask.task == "transcribe":
         sound = next(part for part in parts if isinstance(part, Audio))
-        return engine.transcribe(sound.path, stop, ask.change(TRANSCRIBING), turn.owner)
+        return engine.transcribe(
+            sound.path, stop, ask.change(TRANSCRIBING), turn.owner, ask.adapter
+        )
     if ask.task == "read":
         text = next(part for part in reversed(parts) if isinstance(part, Text))
         manner = "" if system.text == DEFAULT_SYSTEM_TEXT else system.text
         options = ask.change(READING)
-        return engine.read_aloud(text.text, stop, system.voice, options, turn.owner, manner)
+        return engine.read_aloud(
+            text.text, stop, system.voice, options, turn.owner, manner, ask.adapter
+        )
     asked = turn.thread.plus(Entry(Message("user", parts)))
     conversation = asked.conversation(system, turn.words.prompt_language(ask.language))
-    return engine.turn(conversation, ask.options, stop, turn.key, turn.owner)
+    return engine.turn(conversation, ask.options, stop, turn.key, turn.owner, ask.adapter)
 
 
 def _batches(items: queue.SimpleQueue[Item | None], sounded: bool = False) -> Iterator[list[Item]]:

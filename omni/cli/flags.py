@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from omni.cli.inputs import clean
 from omni.conversation import VoicePrompt
 from omni.engine import EngineSettings
-from omni.settings import QUANTIZATIONS, positive
+from omni.settings import QUANTIZATIONS, positive, with_adapter
 
 
 class Commands(Protocol):
@@ -43,6 +43,9 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         help="number format of the weights",
     )
     command.add_argument(
+        "--adapter", default="", help="what fine-tuning has learnt: a folder, or a name on the Hub"
+    )
+    command.add_argument(
         "--max-pixels",
         type=positive,
         metavar="N",
@@ -65,7 +68,7 @@ def add_verbose(command: argparse.ArgumentParser) -> None:
 
 def settings(options: Options) -> EngineSettings:
     """What the flags of :func:`add_engine` ask for."""
-    return EngineSettings(
+    plain = EngineSettings(
         options.model,
         options.quantization,
         options.device,
@@ -73,6 +76,7 @@ def settings(options: Options) -> EngineSettings:
         keep_quantized=options.keep_quantized,
         max_pixels=options.max_pixels,
     )
+    return with_adapter(plain, options.adapter)
 
 
 def add_voice(command: argparse.ArgumentParser) -> None:

@@ -112,11 +112,14 @@ def _check(checkpoint: Checkpoint, report: Report) -> tuple[OmniConfig, OmniToke
 
 
 def load(
-    settings: EngineSettings, make_room: Callable[[], None] = lambda: None
+    settings: EngineSettings,
+    make_room: Callable[[], None] = lambda: None,
+    beside: Callable[[OmniConfig], int] = lambda config: 0,
 ) -> Generator[Progress, None, LoadedModel]:
     """Load what ``settings`` say; yields progress, returns the model.
 
     ``make_room`` is called when everything was found, fetched and checked, before memory is taken.
+    ``beside`` is called before it: bytes that will be put beside a model of these sizes.
 
     Raises:
         CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
@@ -129,19 +132,14 @@ def load(
     name = choose_model(settings.model, settings.quantization, device.name)
     found = yield from find(name)
     checkpoint = found.checkpoint
+    besides = found.vocoder_file.stat().st_size + beside(found.config)
     quantization = bits_to_run(checkpoint, settings.quantization, device.name)
 
     make_room()
     choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
     devices.use_threads(device.name, 4 * checkpoint.parameters())
     placement = place(
-        checkpoint,
-        found.config,
-        device.name,
-        choice.dtype,
-        found.vocoder_file.stat().st_size,
-        quantization,
-        settings.offload,
+        checkpoint, found.config, device.name, choice.dtype, besides, quantization, settings.offload
     )
     logger.info("%s: %s", name, placement.sentence)
     keepable = keepable_load(checkpoint, found.vocoder_file, placement, choice.dtype)

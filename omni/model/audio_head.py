@@ -95,6 +95,8 @@ class HeadAttention(nn.Module):
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
         self.out_proj = Linear(width, width)
+        # What an adapter adds to the packed projections, (..., width) to (..., 3 width).
+        self.beside: Callable[[Tensor], Tensor] | None = None
 
     def forward(
         self, x: Tensor, position: int | None = None, past: KeyValues | None = None
@@ -104,6 +106,8 @@ class HeadAttention(nn.Module):
         With ``past``, ``x`` is just the one ``position``, whose key and value are written there.
         """
         packed = linear(x, self.in_proj_weight, self.in_proj_bias)
+        if self.beside is not None:
+            packed = packed + self.beside(x).to(packed.dtype)
         query, key, value = packed.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if past is not None and position is not None:
             for kept, new in zip(past, (key, value), strict=True):

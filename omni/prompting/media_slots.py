@@ -21,7 +21,7 @@ from omni.listening.speech_found import has_speech
 from omni.media.audio import audio_pieces, check_audible, read_sound
 from omni.media.image import image_patches, read_image
 from omni.media.video import iter_frames
-from omni.prompting.slots import AudioSlot, FrameSlot, ImageSlot
+from omni.prompting.slots import AudioSlot, CodesSlot, FrameSlot, ImageSlot
 
 
 class MediaSlots:
@@ -41,12 +41,12 @@ class MediaSlots:
         self._video = config.video
         self._stop = stop
 
-    def sound(self, path: Path) -> AudioSlot:
-        """A sound file in which something can be heard."""
+    def sound(self, path: Path) -> AudioSlot | CodesSlot:
+        """A sound file in which something can be heard; here always to be encoded."""
         samples = self._samples(path, self._audio.sampling_rate)
         return AudioSlot(audio_pieces(samples, self._audio, self._stop))
 
-    def sound_of_clip(self, path: Path) -> AudioSlot | None:
+    def sound_of_clip(self, path: Path) -> AudioSlot | CodesSlot | None:
         """The sound of a clip whose pictures are shown; None, with a note: it cannot be read."""
         try:
             return self.sound(path)

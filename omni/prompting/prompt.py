@@ -49,11 +49,16 @@ class PromptBuilder:
     """
 
     def __init__(
-        self, tokenizer: OmniTokenizer, config: OmniConfig, max_tokens: int | None = None
+        self,
+        tokenizer: OmniTokenizer,
+        config: OmniConfig,
+        max_tokens: int | None = None,
+        media: MediaSlots | None = None,
     ) -> None:
         """
         Args:
             max_tokens: ids that a prompt may have; None: the config's context.
+            media: reads the files; None: nothing that was read is kept.
 
         Raises:
             CheckpointError: tokenizer and config contradict each other.
@@ -62,7 +67,7 @@ class PromptBuilder:
         self.tokenizer = tokenizer
         self.config = config
         self.max_tokens = max_tokens or config.max_position_embeddings
-        self._media = MediaSlots(config)
+        self._media = media or MediaSlots(config)
         self._checks_speech = False
 
     def for_turn(self, stop: Event) -> PromptBuilder:
@@ -233,7 +238,7 @@ class PromptBuilder:
         system, language = conversation.system, conversation.language
         voice = system.voice if speech else None
         if voice is not None and voice.use == "system":
-            self._write_voice(writer, system, voice, language)
+            self.write_voice(writer, system, voice, language)
             return
         forms.write_system(writer, system.text, language, voice_follows=False)
         if voice is not None:
@@ -244,7 +249,7 @@ class PromptBuilder:
         self, writer: PromptWriter, voice: VoicePrompt, language: PromptLanguage
     ) -> None:
         if voice.use == "system":
-            self._write_voice(writer, SystemPrompt(text=""), voice, language)
+            self.write_voice(writer, SystemPrompt(text=""), voice, language)
         else:
             writer.text(_transcript(voice))
             writer.speech(self._voice(voice))
@@ -255,7 +260,7 @@ class PromptBuilder:
         self._write_opening(writer, Conversation(system, language=language), speech=True)
         forms.ask_to_read(writer, text, language)
 
-    def _write_voice(
+    def write_voice(
         self,
         writer: PromptWriter,
         system: SystemPrompt,
@@ -265,7 +270,7 @@ class PromptBuilder:
         forms.write_system(writer, system.text, language, voice_follows=True)
         writer.sound(self._voice(voice))
 
-    def _voice(self, voice: VoicePrompt) -> AudioSlot:
+    def _voice(self, voice: VoicePrompt) -> AudioSlot | CodesSlot:
         if self._checks_speech:
             self._media.check_voice(voice.path)
         return self._media.sound(voice.path)

@@ -10,7 +10,8 @@ from benchmarks.quality.held_out import (
     cloning,
     styled_system,
 )
-from benchmarks.quality.likeness import (
+from benchmarks.quality.scoring import Score, score, style_met
+from finetune.measures.likeness import (
     cepstra,
     duration,
     nearest,
@@ -19,7 +20,7 @@ from benchmarks.quality.likeness import (
     voice_print,
     warped_distances,
 )
-from benchmarks.quality.scoring import Score, exact, normalised, score, style_met
+from finetune.measures.texts import exact, normalised
 from finetune.nano.speech.synthesis import Utterance
 from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,

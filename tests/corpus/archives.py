@@ -22,7 +22,7 @@ BROKEN, LARGE = refused("import-broken"), refused("import-large")
 READ = Heard()  # it is shown; what is in it has no transcript
 VOICE = refused("voice-archive")
 PICTURE = (ROOT / "examples" / "shapes.png").read_bytes()
-SOUND = (ROOT / "examples" / "sentence_en.wav").read_bytes()
+SOUND = (ROOT / "examples" / "sentence_en.flac").read_bytes()
 QUESTION = {"role": "user", "parts": [{"type": "text", "text": "What is it?"}]}
 ANSWER = {"role": "assistant", "parts": [{"type": "text", "text": "a red star"}]}
 

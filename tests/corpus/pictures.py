@@ -264,7 +264,7 @@ def foreign() -> list[Case]:
         "zeros.png": bytes(50_000),
     }
     cases = [case(name, UNREADABLE, content) for name, content in contents.items()]
-    sound = (ROOT / "examples" / "sentence_en.wav").read_bytes()
+    sound = (ROOT / "examples" / "sentence_en.flac").read_bytes()
     clip = (ROOT / "examples" / "moves.mp4").read_bytes()
     return [
         *cases,

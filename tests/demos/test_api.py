@@ -79,7 +79,7 @@ def test_the_endpoints_are_documented(client: Callable[[], Client]) -> None:
     chat = documented["/chat"]
     assert [one["parameter_name"] for one in chat["parameters"]] == [
         *("text", "audio", "images", "video", "voice", "voice_text"),
-        *("system", "speech", "language", "seed"),
+        *("system", "speech", "language", "seed", "adapter"),
     ]
     assert all(one["parameter_has_default"] for one in chat["parameters"])
     types = [one["python_type"]["type"] for one in chat["returns"]]
@@ -190,6 +190,19 @@ def test_the_model(client: Callable[[], Client], engine: FakeEngine) -> None:
     assert script.predict(api_name="/unload_model")["loaded"] is None
     assert engine.report is None
     assert engine.settings == EngineSettings("nano")
+
+
+def test_adapters(client: Callable[[], Client], engine: FakeEngine) -> None:
+    script = client()
+    settings = script.predict(adapter="mine", api_name="/use_adapter")["settings"]
+    assert (settings["adapter"], settings["adapters"]) == ("mine", ["mine"])
+    settings = script.predict(adapter=" yours ", api_name="/use_adapter")["settings"]
+    assert (settings["adapter"], settings["adapters"]) == ("yours", ["mine", "yours"])
+    for asked in ("", "mine", "none"):
+        script.predict(text="echo it", adapter=asked, api_name="/chat")
+    assert engine.adapters[-3:] == [None, "mine", ""]
+    settings = script.predict(adapter="none", api_name="/use_adapter")["settings"]
+    assert (settings["adapter"], settings["adapters"]) == ("none", ["mine", "yours"])
 
 
 @pytest.mark.parametrize(

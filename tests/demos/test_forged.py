@@ -140,7 +140,7 @@ def test_no_request_of_others_changes_the_model(
     number, data, _ = endpoint(visitor, "load_model")
     assert answer(visitor, number, ["/etc/passwd", *data[1:]]) == fixed
     assert answer(visitor, endpoint(visitor, "unload_model")[0], []) == fixed
-    for name in ("load_model", "unload_model"):
+    for name in ("load_model", "unload_model", "use_adapter"):
         said = visitor.post(f"/gradio_api/run/{name}", json={"data": ["/etc/passwd", "", ""]})
         assert said.json()["error"] == fixed
 

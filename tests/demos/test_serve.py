@@ -61,6 +61,13 @@ def test_a_local_checkpoint_is_looked_at_before_anything_starts(tmp_path: Path) 
             serve.check_model(str(name))
 
 
+def test_a_local_adapter_is_looked_at_before_anything_starts(tmp_path: Path) -> None:
+    serve.check_adapter("owner/adapter")
+    for name in (tmp_path / "missing", tmp_path):
+        with pytest.raises(CheckpointError, match="no adapter"):
+            serve.check_adapter(str(name))
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of a served page with a login."""

@@ -18,7 +18,7 @@ def kept(folder: Path) -> dict[str, bytes]:
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in sorted(folder.rglob("*"))
-        if file.suffix == ".xz" or file == folder / RECIPE
+        if file.suffix in (".xz", ".flac") or file == folder / RECIPE
     }
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from omni.errors import BusyError, CancelledError, CheckpointError, ResourceErro
 from omni.events import EngineEvent, Progress, TextDelta, TurnEnd
 from omni.fair_queue import Asker, LineLimits
 from omni.options import GenerationOptions
+from omni.settings import with_adapter
 from tests.support.engine_parts import (
     HELLO,
     WAIT_S,
@@ -492,3 +494,40 @@ def test_a_closed_engine_stops_what_it_does_and_begins_nothing(
     assert last(turn).reason == last(waiting).reason == last(engine.turn(HELLO)).reason == "stopped"
     assert list(engine.load(EngineSettings("other"))) == []
     assert len(loader.loaded) == 1 and not engine.busy
+
+
+def test_other_adapters_do_not_reload(engine: Engine, loader: FakeLoader) -> None:
+    list(engine.load())
+    events = list(engine.load(with_adapter(engine.settings, "mine")))
+    assert events == [Progress("load", 0, 1)]
+    list(engine.load(with_adapter(engine.settings, "yours")))
+    assert (engine.settings.adapters, engine.settings.adapter) == (("mine", "yours"), "yours")
+    assert loader.runners[-1].adapters == ("mine", "yours")
+    assert len(loader.loaded) == 1
+    with pytest.raises(CheckpointError):
+        list(engine.load(with_adapter(engine.settings, "broken")))
+    assert (engine.settings.adapters, engine.settings.adapter) == (("mine", "yours"), "yours")
+    list(engine.load(with_adapter(engine.settings, "none")))
+    assert (engine.settings.adapters, engine.settings.adapter) == (("mine", "yours"), "")
+    list(engine.load(replace(engine.settings, model="other")))
+    assert [settings.adapters for settings in loader.loaded] == [(), ("mine", "yours")]
+
+
+def test_a_request_keeps_the_adapter_that_was_chosen_when_it_was_asked(
+    engine: Engine, loader: FakeLoader
+) -> None:
+    list(engine.load(with_adapter(engine.settings, "mine")))
+    runner = loader.runners[-1]
+    running = engine.turn(say("one two three"))
+    next(running)
+    waiting = in_thread(lambda: list(engine.turn(say("four"))))
+    named = in_thread(lambda: list(engine.turn(say("five"), adapter="")))
+    until(lambda: len(engine._queue) == 3)
+    engine.settings = with_adapter(engine.settings, "yours")
+    for _ in running:
+        pass
+    waiting.join(WAIT_S)
+    named.join(WAIT_S)
+    assert sorted(map(str, runner.asked)) == ["", "mine", "mine"]
+    list(engine.turn(say("six")))
+    assert runner.asked[-1] == "yours"

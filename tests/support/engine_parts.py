@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from omni.conversation import Conversation, Message, Text
@@ -32,6 +32,8 @@ class FakeRunner:
         self.most_inside = 0
         self.closed = 0
         self.forgotten: list[str] = []
+        self.adapters = settings.adapters
+        self.asked: list[str | None] = []  # the adapter of each request
 
     def keep(self) -> Iterator[Progress]:
         yield from ()
@@ -39,7 +41,14 @@ class FakeRunner:
     def forget(self, session: str) -> None:
         self.forgotten.append(session)
 
+    def hold_adapters(self, names: Sequence[str]) -> Iterator[Progress]:
+        yield Progress("load", 0, len(names))
+        if "broken" in names:
+            raise CheckpointError("adapter-broken", "It is broken.")
+        self.adapters = tuple(names)
+
     def run(self, request: Request) -> Iterator[EngineEvent]:
+        self.asked.append(request.adapter)
         if isinstance(request, TurnRequest):
             yield from self.turn(request)
             return

@@ -60,6 +60,7 @@ class FakeEngine(RequestMethods):
         self.forgotten: list[str] = []
         self.prepared: list[tuple[Conversation, str]] = []
         self.options: list[GenerationOptions] = []  # of each turn
+        self.adapters: list[str | None] = []  # that each turn has asked for
         self.default_options = GenerationOptions()
         self.ended: list[str] = []  # how each turn ended
         self.manners: list[str] = []  # of each reading
@@ -146,6 +147,7 @@ class FakeEngine(RequestMethods):
         self.sessions.append(request.session)
         options, stop = chosen(request.options, self.default_options), request.stop
         self.options.append(options)
+        self.adapters.append(request.adapter)
         waited = False
         while not self._lock.acquire(timeout=0.02):
             if not waited:

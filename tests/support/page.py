@@ -22,6 +22,7 @@ ENDPOINTS = (
     "model",
     "load_model",
     "unload_model",
+    "use_adapter",
 )
 
 

@@ -16,7 +16,6 @@ from statistics import mean
 
 from benchmarks.quality import recognizer as listening
 from benchmarks.quality.held_out import cloning, held_out
-from benchmarks.quality.likeness import is_heard
 from benchmarks.quality.natural.held_out import (
     NaturalHeard,
     eight_speakers,
@@ -39,8 +38,10 @@ from benchmarks.quality.quality_rows import (
 from benchmarks.quality.quality_rows import (
     spoken as by_espeak,
 )
-from benchmarks.quality.scoring import exact, score
+from benchmarks.quality.scoring import score
 from benchmarks.quality.talking import conversation
+from finetune.measures.likeness import is_heard
+from finetune.measures.texts import exact
 from finetune.nano.domain.languages import Language
 from finetune.nano.examples.parts import Heard
 from finetune.nano.speech.synthesis import SPOKEN_RATE

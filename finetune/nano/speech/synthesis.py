@@ -110,7 +110,7 @@ class _Spoken:
     sounds: tuple[Sound, ...]
 
 
-def speak(utterance: Utterance, rate: int = SPOKEN_RATE) -> np.ndarray:
+def speak(utterance: Utterance, rate: int = SPOKEN_RATE, accent: str | None = None) -> np.ndarray:
     """An utterance's waveform.
 
     Trimmed to :data:`LEAD_S` and :data:`TAIL_S` of silence, at :data:`LEVEL` (the style's gain
@@ -118,6 +118,7 @@ def speak(utterance: Utterance, rate: int = SPOKEN_RATE) -> np.ndarray:
 
     Args:
         rate: Hz.
+        accent: espeak-ng's name of a voice (``en-gb-scotland``); None: the usual of the language.
 
     Returns:
         float32 (samples,)
@@ -126,7 +127,7 @@ def speak(utterance: Utterance, rate: int = SPOKEN_RATE) -> np.ndarray:
         ResourceError: ``espeak-missing``.
         ValueError: espeak-ng has no such voice or says nothing.
     """
-    spoken = _native(utterance)
+    spoken = _native(utterance, accent)
     if rate == spoken.rate:
         return spoken.wave.copy()
     return _resampled(spoken.wave, spoken.rate, rate)
@@ -148,7 +149,7 @@ def _resampled(wave: np.ndarray, native: int, rate: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)  # the same utterance is wanted at two rates
-def _native(utterance: Utterance) -> _Spoken:
+def _native(utterance: Utterance, accent: str | None = None) -> _Spoken:
     style = STYLES[utterance.style]
     rate = USUAL_RATE[utterance.language] * utterance.tempo * style.tempo
     pitch = utterance.voice.pitch + utterance.pitch_shift + style.pitch
@@ -163,7 +164,7 @@ def _native(utterance: Utterance) -> _Spoken:
         file = {"variant_file": drawn, "volume": DRAWN_VOLUME}
     pcm, events = server.speak(
         text=text,
-        voice=f"{LANGUAGE_VOICES[utterance.language]}+{variant}",
+        voice=f"{accent or LANGUAGE_VOICES[utterance.language]}+{variant}",
         rate=max(SLOWEST_RATE, round(rate)),
         pitch=min(max(pitch, 1), 99),
         **file,

@@ -123,8 +123,9 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
 
 def test_a_turn_borrows_the_gpu_for_its_visitor(space: Space) -> None:
     client, before = space.client(), len(space.host.asked)
-    text, wav, _ = client.predict(text="Hello, who are you?", api_name="/chat")
-    assert text and Path(wav).stat().st_size > 10_000
+    text, wav, told = client.predict(text="Hello, who are you?", seed=1, api_name="/chat")
+    assert text and told["reason"] == "end", (told, space.log.read_text())
+    assert Path(wav).stat().st_size > 10_000
     steps = [path for path, _ in space.host.asked[before:]]
     assert steps == ["/schedule", "/allow", "/release"]
     booked = space.host.calls("/schedule")[-1]

@@ -30,6 +30,7 @@ from omni.errors import MediaError
 from omni.events import SPEECH_RATE
 from omni.loading import nano
 from omni.media.audio import Sound
+from omni.settings import with_adapter
 from tests.support.fake_engine import FakeEngine, tone
 from tests.support.page import ENDPOINTS, ask, handler, request, shown, values
 from tests.support.root import ROOT
@@ -297,10 +298,20 @@ def test_the_bar_watches_a_load_that_a_turn_began(page: gr.Blocks, engine: FakeE
 
 
 def load(
-    page: gr.Blocks, model: str, quantization: str, device: str = "auto", language: str = "en"
+    page: gr.Blocks,
+    model: str,
+    quantization: str,
+    device: str = "auto",
+    language: str = "en",
+    adapter: str = "none",
 ) -> Iterator[dict[str, Any]]:
     """Press Load with these choices."""
-    choices = {"model_name": model, "model_quantization": quantization, "model_device": device}
+    choices = {
+        "model_name": model,
+        "model_quantization": quantization,
+        "model_device": device,
+        "model_adapter": adapter,
+    }
     given = values(page, "bar_load", **choices)
     for changes in handler(page, "bar_load")(request(language=language), given):
         yield shown("model", changes)
@@ -313,7 +324,11 @@ def test_another_model_is_chosen(page: gr.Blocks, engine: FakeEngine) -> None:
     assert after_a_turn is not None
 
     def offered(model: str, quantization: str) -> bool:
-        choices = {"model_name": model, "model_quantization": quantization}
+        choices = {
+            "model_name": model,
+            "model_quantization": quantization,
+            "model_adapter": "none",
+        }
         given = values(page, "bar_load", **choices, model_device="auto")
         (pressed,) = offer(given).values()
         bar = shown("model", after_a_turn(request(), given))
@@ -327,6 +342,28 @@ def test_another_model_is_chosen(page: gr.Blocks, engine: FakeEngine) -> None:
     assert chosen == ["owner/model", "4bit", "auto"]
     assert not offered("owner/model", "4bit")
     assert offered("owner/model", "8bit")
+
+
+def test_an_adapter_is_chosen(page: gr.Blocks, engine: FakeEngine) -> None:
+    *_, last = load(page, "nano", "none", adapter=" runs/mine ")
+    assert (engine.settings.adapters, engine.settings.adapter) == (("runs/mine",), "runs/mine")
+    assert last["adapter"]["choices"] == ["none", "runs/mine"]
+    assert last["adapter"]["value"] == "runs/mine"
+    assert last["status"].endswith(" · adapter runs/mine")
+    *_, last = load(page, "nano", "none", adapter="none", language="zh")
+    assert (engine.settings.adapters, engine.settings.adapter) == (("runs/mine",), "")
+    assert last["adapter"]["value"] == "none"
+    assert "适配器" not in last["status"]
+
+
+def test_an_adapters_folder_is_not_told_to_others(engine: FakeEngine, sessions: Sessions) -> None:
+    owner = Owner(private=False, visitors_too=True)
+    page = build(engine, sessions, Words(), owner=owner)  # type: ignore[arg-type]
+    engine.settings = with_adapter(engine.settings, "/home/me/runs/mine")
+    *_, last = load(page, "nano", "none", adapter="mine")
+    assert engine.settings.adapter == "/home/me/runs/mine"
+    assert last["adapter"]["choices"] == ["none", "mine"]
+    assert last["status"].endswith(" · adapter mine")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.natural.held_out import everyday_texts, outside_questions
-from benchmarks.quality.scoring import normalised
+from finetune.measures.texts import normalised
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.width import LANGUAGES
 from finetune.nano.speech.synthesis import SPOKEN_RATE, Sound

@@ -1,0 +1,1 @@
+"""How long steps of fine-tuning take, and their memory beside the plan."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of a checkpoint by low-rank adapters."""

@@ -1,0 +1,146 @@
+"""Examples to batches: which ones go together, and how they are packed.
+
+Knows: rows of like length share a batch, the order is a function of the seed alone, codes that are
+replaced by chance. Does not know: files, losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset, Sampler
+
+from finetune.lora.data.examples import IGNORED, Example
+
+BUCKET = 16  # batches whose rows are sorted by length together
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """An example at its place in the training."""
+
+    example: Example
+    codes: Tensor  # those of the example, some replaced
+
+
+class Drawing(Dataset[Drawn]):
+    """Examples by their place in the training.
+
+    Args:
+        order: the example at each place.
+        code_noise: of the codes that the model said itself, the largest share that is replaced.
+        sizes: of the codebooks.
+        audio_pad: the id that codes stand under.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        order: Sequence[int],
+        sizes: Sequence[int],
+        audio_pad: int,
+        code_noise: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self._examples, self._order = examples, order
+        self._sizes, self._audio_pad = np.array(sizes), audio_pad
+        self._noise, self._seed = code_noise, seed
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, place: int) -> Drawn:
+        example = self._examples[self._order[place]]
+        if not self._noise or not len(example.frame_places):
+            return Drawn(example, example.codes)
+        rng = np.random.default_rng((self._seed, place))
+        said = _said(example, self._audio_pad)
+        share = self._noise * rng.random()
+        replaced = said[:, None] & (rng.random(tuple(example.codes.shape)) < share)
+        others = rng.integers(0, self._sizes, tuple(example.codes.shape))
+        return Drawn(example, torch.from_numpy(np.where(replaced, others, example.codes.numpy())))
+
+
+def _said(example: Example, audio_pad: int) -> np.ndarray:
+    """Which of the codes the model says itself: bool (audio pads,).
+
+    A frame that is said stands behind a place that predicts one; the end frame stands nowhere.
+    """
+    pads = np.flatnonzero((example.ids == audio_pad).numpy())
+    return np.isin(pads - 1, example.frame_places.numpy())
+
+
+def training_order(lengths: Sequence[int], batch: int, places: int, seed: int) -> list[int]:
+    """The example at each of ``places`` places of a training.
+
+    Every example comes once before any comes again. In each round, rows of like length stand in
+    one batch, and the batches come in any order.
+    """
+    rng = np.random.default_rng(seed)
+    order: list[int] = []
+    while len(order) < places:
+        order += _round(lengths, batch, rng)
+    return order[:places]
+
+
+def _round(lengths: Sequence[int], batch: int, rng: np.random.Generator) -> list[int]:
+    shuffled = rng.permutation(len(lengths))
+    batches: list[np.ndarray] = []
+    for start in range(0, len(shuffled), BUCKET * batch):
+        part = shuffled[start : start + BUCKET * batch]
+        part = part[np.argsort([lengths[i] for i in part], kind="stable")]
+        batches += [part[i : i + batch] for i in range(0, len(part), batch)]
+    mixed = [batches[i] for i in rng.permutation(len(batches))]
+    return [int(index) for some in mixed for index in some]
+
+
+def places_needed(rows: int, epochs: float, steps: int, batch: int) -> int:
+    """Places of a training of ``steps`` steps, else of as many as the epochs need.
+
+    ``batch``: rows of a step, of all devices together. The last step is full too.
+    """
+    return (steps or max(1, math.ceil(rows * epochs / batch))) * batch
+
+
+class InOrder(Sampler[int]):
+    """The places of a training, one after another."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+
+    def __len__(self) -> int:
+        return self._places
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._places))
+
+
+def collate(drawn: Sequence[Drawn]) -> Batch:
+    """Examples as one batch, padded at the right, their media packed in order.
+
+    ``ids`` and ``text_targets`` (batch, positions); ``codes`` (audio pads, codebooks);
+    ``frame_places`` (frames,) into the flattened positions; ``frame_targets`` (frames, codebooks);
+    ``image_features`` and ``video_features`` (4 rows, embed_dim).
+    """
+    examples = [each.example for each in drawn]
+    # Any ordinary id will do behind the end: nothing looks back from there.
+    ids = pad_sequence([e.ids for e in examples], batch_first=True, padding_value=0)
+    longest = ids.shape[1]
+    targets = [e.text_targets for e in examples]
+    return {
+        "ids": ids,
+        "text_targets": pad_sequence(targets, batch_first=True, padding_value=IGNORED),
+        "codes": torch.cat([each.codes for each in drawn]),
+        "frame_places": torch.cat([e.frame_places + n * longest for n, e in enumerate(examples)]),
+        "frame_targets": torch.cat([e.frame_targets for e in examples]),
+        "image_features": torch.cat([e.image_features for e in examples]),
+        "video_features": torch.cat([e.video_features for e in examples]),
+    }

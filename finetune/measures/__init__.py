@@ -1,0 +1,1 @@
+"""How alike two answers are: in words, in sound."""
