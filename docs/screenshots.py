@@ -46,7 +46,6 @@ PICTURES = (
     Picture("video", "video", ("moves.mp4",), "What happens?"),
     Picture("image", "image", ("shapes.png",), "What do you see?"),
     Picture("audio_zh", "audio", ("capital_zh.flac",), locale="zh-CN"),
-    Picture("video_dark", "video", ("moves.mp4",), "What happens?", scheme="dark"),
     Picture("image_phone", "image", ("shapes.png",), "What do you see?", size=PHONE),
 )
 INPUTS = {"audio": "recording", "video": "clip", "image": "pictures"}
@@ -100,7 +99,7 @@ def take(browser: Browser, address: str, picture: Picture, path: Path) -> None:
     taken = visit.page.screenshot()
     context.close()
     with Image.open(io.BytesIO(taken)) as image:  # a page has few colours: a fifth of the bytes
-        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        few = image.convert("RGB").quantize(96, dither=Image.Dither.NONE)
         few.convert("RGB").save(path, lossless=True, quality=100, method=6)
 
 

@@ -31,12 +31,12 @@ from torch import Tensor
 Doubles: TypeAlias = NDArray[np.float64]
 
 CHECKPOINT = "ckpt/model.safetensors"
-RECIPE = "ckpt/model.drawn.json"  # seed, and shape, mean and spread of each tensor
+RECIPE = "ckpt/model.drawn.json.xz"  # seed, and shape, mean and spread of each tensor
 REST = "ckpt/model.rest.safetensors"  # what differs from what is drawn
 INDEX, VALUE = "#index", "#value"  # of a tensor in which a few numbers differ
 PACKED = ".xz"
 SOUND = ".flac"  # of a packed .wav
-LARGE = (".safetensors", ".pt", ".wav")
+LARGE = (".safetensors", ".pt", ".wav", "/generation.json")
 WORDS = ({"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 1, "lp": 2, "pb": 2},)  # numbers of 4 bytes
 FEW = 0.02  # of the numbers of a tensor
 BLOCK = 16  # torch draws so many normal numbers at a time, from as many equal ones
@@ -60,7 +60,7 @@ def unpack(folder: Path) -> None:
     for packed in sorted(folder.rglob(f"*{PACKED}")):
         path = packed.with_suffix("")
         name = path.relative_to(folder).as_posix()
-        if name != REST:
+        if name not in (REST, RECIPE.removesuffix(PACKED)):
             _write(path, described[name], partial(_decompress, packed))
     for packed in sorted(folder.rglob(f"*.wav{SOUND}")):
         path = packed.with_suffix("")
@@ -90,7 +90,7 @@ def _write(path: Path, described: Mapping[str, Any], make: Callable[[], bytes]) 
 
 def _checkpoint(folder: Path) -> bytes:
     """The checkpoint's file, from its recipe and the rest."""
-    recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    recipe = json.loads(_decompress(folder / RECIPE))
     rest = load(_decompress(folder / f"{REST}{PACKED}"))
     tensors = {}
     for name, tensor in _drawn(recipe):
@@ -169,11 +169,12 @@ def pack(folder: Path) -> None:
     _compress(folder / REST, save(rest))
     lines = [f"  {json.dumps(name)}: {json.dumps(law)}" for name, law in recipe["tensors"].items()]
     head = f'{{"seed": {seed}, "tensors": {{\n'
-    (folder / RECIPE).write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+    text = head + ",\n".join(lines) + "\n}}\n"
+    _compress(folder / RECIPE.removesuffix(PACKED), text.encode())
     for name in description(folder):
         if name.endswith(".wav"):
             _to_flac(folder / name)
-        elif name != CHECKPOINT and Path(name).suffix in LARGE:
+        elif name != CHECKPOINT and name.endswith(LARGE):
             _compress(folder / name, (folder / name).read_bytes())
 
 
