@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -108,6 +110,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
             env=environment,
             stdout=file,
             stderr=file,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + START_S
@@ -118,6 +121,8 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     finally:
         process.terminate()
         process.wait(30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its forks that wait for another turn
         host.close()
 
 
