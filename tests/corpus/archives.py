@@ -111,7 +111,7 @@ def spoken() -> bytes:
     """Somebody who talks for six seconds, as a voice needs."""
     parts = []
     for name in ("sentence_en", "capital_en", "sentence_en"):
-        samples, rate = soundfile.read(ROOT / "examples" / f"{name}.wav", dtype="int16")
+        samples, rate = soundfile.read(ROOT / "examples" / f"{name}.flac", dtype="int16")
         parts.append(samples)
     target = io.BytesIO()
     soundfile.write(target, np.concatenate(parts), rate, format="WAV")
