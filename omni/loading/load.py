@@ -131,9 +131,8 @@ def load(
     name = choose_model(settings.model, settings.quantization, device.name)
     found = yield from find(name)
     checkpoint = found.checkpoint
-    extra = beside(found.config)
     quantization = bits_to_run(checkpoint, settings.quantization, device.name)
-
+    extra = beside(found.config)
     make_room()
     choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
     devices.use_threads(device.name, 4 * checkpoint.parameters())
