@@ -124,8 +124,7 @@ def load(
         CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
         ResourceError: device, dtype, quantization, memory or disk do not allow it.
     """
-    started = time.perf_counter()
-    device = devices.choose_device(settings.device)
+    started, device = time.perf_counter(), devices.choose_device(settings.device)
     devices.check_dtype(settings.dtype)
     check_available(settings.quantization, device.name)
     name = choose_model(settings.model, settings.quantization, device.name)
