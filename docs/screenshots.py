@@ -25,7 +25,7 @@ from tests.browser.visit import Visit  # noqa: E402
 EXAMPLES = ROOT / "examples"
 DESKTOP = (1360, 1080)
 PHONE = (390, 844)
-SCALE = 1.5  # pixels a point
+SCALE = 1.0  # pixels a point
 
 
 @dataclass(frozen=True)

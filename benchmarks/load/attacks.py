@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from benchmarks.lib.machine import about_machine
 from benchmarks.lib.program import command_of, flags_parser, report
@@ -160,8 +161,8 @@ def live(app: App, tab: str, send: Callable[[Any], None]) -> str:
             begin(app)
             with connect(
                 f"ws://{host}/live",
-                origin=app.address.rstrip("/"),  # type: ignore[arg-type]
-                subprotocols=[PROTOCOL, ticket],  # type: ignore[list-item]
+                origin=Origin(app.address.rstrip("/")),
+                subprotocols=[Subprotocol(PROTOCOL), Subprotocol(ticket)],
                 max_size=None,
             ) as line:
                 line.send(json.dumps({"type": "hello", "rate": 16_000}))

@@ -1,6 +1,6 @@
-"""What a turn took: the numbers that people are told of it.
+"""What a turn takes: its waiting, encoding, generating and decoding.
 
-Knows: the clock, what generation and sound have counted. Does not know: who asks.
+Knows: the clock, and what the phases of a turn are. Does not know: what is done in them.
 """
 
 from __future__ import annotations

@@ -33,6 +33,8 @@ ERRORS = {
     "VoiceError",
     "ServeError",
     "PortTaken",
+    "CertificateError",
+    "ReplicaLost",
 }
 WORDS = Words()
 FILES = read_words()
