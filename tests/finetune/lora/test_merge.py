@@ -174,6 +174,7 @@ def test_gradients_reach_the_adapters_through_four_bits(tiny: Path) -> None:
     pytest.importorskip("bitsandbytes")
     options = replace(FULL, model=str(tiny), quantization="4bit", bridges=False)
     _, model = loaded(options)
+    torch.manual_seed(0)
     adapted = with_adapters(learning(model, LossWeights()), options, "tiny").train()
     ids = torch.randint(0, 100, (2, 10), generator=torch.Generator().manual_seed(0))
     nothing = torch.zeros(0, 4, dtype=torch.long)
