@@ -9,12 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import torch
 
 from omni import devices, threads
 from omni.conversation import (
@@ -28,7 +26,6 @@ from omni.conversation import (
     Video,
 )
 from omni.events import (
-    SPEECH_RATE,
     AudioFrame,
     EngineEvent,
     Finished,
@@ -38,11 +35,11 @@ from omni.events import (
     SpeechChunk,
     TextDelta,
     TurnEnd,
-    TurnStats,
 )
 from omni.generation.between_layers import stopping
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
+from omni.generation.turn_clock import TurnClock
 from omni.loading import load as loading
 from omni.loading.adapters.files import find_adapter
 from omni.loading.adapters.shelf import Shelf, bytes_of
@@ -65,7 +62,7 @@ from omni.requests import (
 )
 from omni.settings import EngineSettings, LoadReport
 from omni.speech.decoder import SpeechDecoder
-from omni.speech.joining import Samples, pcm16
+from omni.speech.joining import Samples
 from omni.speech.overlap import Jobs, jobs_on
 
 PLACEHOLDER = "."  # for a question that is not known yet
@@ -346,85 +343,6 @@ def _until(stop: threading.Event, chunks: Iterator[SpeechChunk]) -> Iterator[Spe
         if stop.is_set():
             return
         yield chunk
-
-
-class TurnClock:
-    """What a turn took since ``started`` (of ``time.perf_counter``); made when its work begins."""
-
-    def __init__(self, started: float) -> None:
-        self._started = started
-        self._waited_s = time.perf_counter() - started
-        self._encode_s = 0.0
-        self._vocode_s = 0.0
-        self._first_text_s: float | None = None
-        self._first_sound_s: float | None = None
-        self._samples = 0
-
-    def stopped(self) -> TurnStats:
-        """The numbers of a turn that was stopped before anything was generated."""
-        return TurnStats(total_s=self.elapsed())
-
-    def elapsed(self) -> float:
-        """Seconds since the turn was asked for."""
-        return time.perf_counter() - self._started
-
-    @contextmanager
-    def encoding(self) -> Iterator[None]:
-        """Counts the time inside as encoding."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._encode_s += time.perf_counter() - start
-
-    def text_came(self) -> None:
-        """Notes the first text."""
-        if self._first_text_s is None:
-            self._first_text_s = self.elapsed()
-
-    def decoding(self, decode: Callable[[], Samples]) -> Callable[[], Samples | None]:
-        """``decode``, its time counted as the vocoder's."""
-
-        def timed() -> Samples | None:
-            """The samples; None where there are none yet."""
-            start = time.perf_counter()
-            with torch.inference_mode():
-                samples = decode()
-            self._vocode_s += time.perf_counter() - start
-            return samples if len(samples) else None
-
-        return timed
-
-    def sound(self, decoded: Iterator[Samples | None]) -> Iterator[SpeechChunk]:
-        """What was decoded to sound, if anything, with the time of the first."""
-        for samples in decoded:
-            if samples is None:
-                continue
-            if self._first_sound_s is None:
-                self._first_sound_s = self.elapsed()
-            self._samples += len(samples)
-            yield SpeechChunk(pcm16(samples))
-
-    def stats(self, generation: GenerationRun) -> TurnStats:
-        """The numbers of a turn that is over."""
-        timings = generation.timings
-        return TurnStats(
-            prompt_tokens=timings.prompt_tokens,
-            cached_tokens=timings.cached_tokens,
-            text_tokens=timings.text_tokens,
-            audio_frames=timings.audio_frames,
-            encode_s=timings.encode_s + self._encode_s,
-            prefill_s=timings.prefill_s,
-            text_s=timings.text_s,
-            audio_s=timings.audio_s,
-            vocode_s=self._vocode_s,
-            first_text_s=self._first_text_s,
-            first_sound_s=self._first_sound_s,
-            total_s=self.elapsed(),
-            waited_s=self._waited_s,
-            speech_s=self._samples / SPEECH_RATE,
-            seed=generation.seed,
-        )
 
 
 def _new_files(conversation: Conversation) -> list[Path]:

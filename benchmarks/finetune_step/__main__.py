@@ -21,7 +21,7 @@ from statistics import median
 
 import torch
 
-from benchmarks.finetune_memory import KINDS, batch_of, peak, reset, shapes_of
+from benchmarks.finetune_step.memory import KINDS, batch_of, peak, reset, shapes_of
 from benchmarks.lib.machine import about_machine
 from benchmarks.lib.program import command_of, flags_parser, report
 from benchmarks.lib.rows import Row

@@ -64,7 +64,7 @@ def questions() -> list[Question]:
         found.append(Question("chat", {"text": text, "speech": True, "seed": seed}))
         found.append(Question("read_aloud", {"text": text, "seed": seed}))
     for name in ("asked", "capital", "changes", "sentence"):
-        found.append(Question("transcribe", {}, {"audio": f"{name}_en.wav"}))
+        found.append(Question("transcribe", {}, {"audio": f"{name}_en.flac"}))
     for name in ("shapes", "places", "number", "stars"):
         seen = {"text": "What do you see?", "speech": False, "seed": 1}
         found.append(Question("chat", seen, {"images": f"{name}.png"}))

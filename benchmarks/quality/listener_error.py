@@ -1,7 +1,7 @@
 """How often the listener itself is wrong: on espeak-ng's own speech, of held-out sentences.
 
 Knows: which utterances it is tested on. Does not know: how it was trained
-(:mod:`benchmarks.train_recognizer`).
+(:mod:`benchmarks.listeners.train_recognizer`).
 """
 
 from __future__ import annotations

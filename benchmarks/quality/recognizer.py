@@ -1,8 +1,8 @@
 """A small listener that writes down what was said: how intelligible is the speech of a model?
 
 Knows: its own log-mel, the network, greedy CTC decoding, word errors, its weights in data/. Does
-not know: how it is trained (:mod:`benchmarks.train_recognizer`), whose speech it hears. It learnt
-from espeak-ng's speech alone and knows the domain's letters and Hanzi.
+not know: how it is trained (:mod:`benchmarks.listeners.train_recognizer`), whose speech it hears.
+It learnt from espeak-ng's speech alone and knows the domain's letters and Hanzi.
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ def load_recognizer(path: Path = WEIGHTS) -> Recognizer:
         FileNotFoundError: it was not trained yet.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path.name} is missing: python -m benchmarks.train_recognizer")
+        raise FileNotFoundError(
+            f"{path.name} is missing: python -m benchmarks.listeners.train_recognizer"
+        )
     recognizer = Recognizer()
     recognizer.load_state_dict({name: part.float() for name, part in load_file(path).items()})
     return recognizer.eval()

@@ -22,7 +22,7 @@ from omni.requests import Request
 
 DAY_S = 24 * 3600.0
 HOUR_S = 3600.0
-FREE = ("wait", "download", "load")  # stages of progress that cost nothing
+WORK = "encode"  # the stage of progress that belongs to a turn: waiting and loading do not
 
 
 class Allowance:
@@ -98,7 +98,7 @@ class _Metered(Engine):
         begun: float | None = None
         try:
             for event in super().run(request):
-                free = isinstance(event, Progress) and event.stage in FREE
+                free = isinstance(event, Progress) and event.stage != WORK
                 if begun is None and not free:
                     begun = time.monotonic()
                 yield event

@@ -166,6 +166,10 @@ class Lent:
         """Have just these adapters beside the model."""
         return self._runner.hold_adapters(names)
 
+    def keep(self) -> Iterator[Progress]:
+        """Nothing is quantized here."""
+        return self._runner.keep()
+
 
 def _turn(request: Request) -> Generator[EngineEvent | Refused, None, None]:
     """A turn, in the process that has the GPU."""

@@ -4,7 +4,7 @@ Knows: what is on the device while adapters are trained, from the sizes of the t
 sizes of training fit a GPU. The weights are counted by :mod:`omni.loading.memory`, the one
 estimate. Does not know: how much is free, files, how training is done.
 
-The estimate is held against measured peaks by ``python -m benchmarks.finetune_memory``.
+The estimate is held against measured peaks by ``python -m benchmarks.finetune_step.memory``.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ Usage: python -m finetune.nano.make_examples (needs espeak-ng; the files land in
 
 from __future__ import annotations
 
+import io
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +24,6 @@ from finetune.nano.pictures.canvas import PALETTE, Canvas, Look
 from finetune.nano.pictures.clips import ClipScene
 from finetune.nano.pictures.pictures import Scene, Thing, Writing
 from finetune.nano.speech.synthesis import LANGUAGE_VOICES, USUAL_RATE
-from omni.media.wav import write_wav
 from omni.shipped import EXAMPLES
 
 RATE = 16_000  # Hz
@@ -85,14 +85,16 @@ def main() -> None:
 
 def speak(name: str, language: Language, variant: str, text: str) -> None:
     """``text`` as 16 kHz mono speech."""
-    path = EXAMPLES / f"{name}.wav"
     voice = f"{LANGUAGE_VOICES[language]}+{variant}"
     rate = str(USUAL_RATE[language])
-    command = ["espeak-ng", "-v", voice, "-s", rate, "-w", str(path), text]
-    subprocess.run(command, check=True)
-    samples, own_rate = soundfile.read(path, dtype="float32")
+    command = ["espeak-ng", "-v", voice, "-s", rate, "--stdout", text]
+    spoken = subprocess.run(command, check=True, capture_output=True).stdout
+    samples, own_rate = soundfile.read(io.BytesIO(spoken), dtype="float32")
     samples = soxr.resample(samples, own_rate, RATE, quality="HQ")
-    write_wav(path, 0.6 * samples / np.abs(samples).max(), RATE)
+    samples = 0.6 * samples / np.abs(samples).max()
+    soundfile.write(
+        EXAMPLES / f"{name}.flac", samples, RATE, subtype="PCM_16", compression_level=1.0
+    )
 
 
 def paper(side: int, color: tuple[int, int, int]) -> Canvas:

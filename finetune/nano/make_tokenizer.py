@@ -116,7 +116,7 @@ def _added_name(key: str) -> str:
 def main() -> None:
     """Write the tokenizer, and its ids into the two configs beside it."""
     tokenizer = build()
-    tokenizer.save(str(NANO_FOLDER / "tokenizer.json"))
+    tokenizer.save(str(NANO_FOLDER / "tokenizer.json"), pretty=False)
     config = json.loads((NANO_FOLDER / "config.json").read_text(encoding="utf-8"))
     _write(NANO_FOLDER / "config.json", token_ids(tokenizer, config))
     generation = json.loads((NANO_FOLDER / "generation_config.json").read_text(encoding="utf-8"))

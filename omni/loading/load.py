@@ -120,6 +120,7 @@ def load(
 
     ``make_room`` is called when everything was found, fetched and checked, before memory is taken.
     ``beside`` is called before it: bytes that will be put beside a model of these sizes.
+
     Raises:
         CheckpointError: it cannot be found, is broken, incomplete or of another architecture.
         ResourceError: device, dtype, quantization, memory or disk do not allow it.
@@ -131,20 +132,14 @@ def load(
     name = choose_model(settings.model, settings.quantization, device.name)
     found = yield from find(name)
     checkpoint = found.checkpoint
-    extra = beside(found.config)
+    besides = found.vocoder_file.stat().st_size + beside(found.config)
     quantization = bits_to_run(checkpoint, settings.quantization, device.name)
 
     make_room()
     choice = devices.choose_dtype(device.name, checkpoint.parameters(), settings.dtype)
     devices.use_threads(device.name, 4 * checkpoint.parameters())
     placement = place(
-        checkpoint,
-        found.config,
-        device.name,
-        choice.dtype,
-        found.vocoder_file.stat().st_size + extra,
-        quantization,
-        settings.offload,
+        checkpoint, found.config, device.name, choice.dtype, besides, quantization, settings.offload
     )
     logger.info("%s: %s", name, placement.sentence)
     keepable = keepable_load(checkpoint, found.vocoder_file, placement, choice.dtype)

@@ -28,7 +28,7 @@ from omni.errors import OmniError
 from omni.events import EngineEvent, Progress
 from omni.loading.adapters.files import find_adapter
 from omni.options import GenerationOptions
-from omni.replicas.wire import Crashed, Done, Refused, ReplicaLost, Stop
+from omni.replicas.wire import Crashed, Done, Keep, Refused, ReplicaLost, Stop
 from omni.requests import Request, TurnRequest, chosen
 from omni.settings import EngineSettings, LoadReport
 
@@ -112,6 +112,14 @@ class RemoteRunner:
         self._settings = replace(self._settings, adapters=tuple(names))
         self._send(self._settings)
 
+    def keep(self) -> Iterator[Progress]:
+        """Have the process keep its quantized weights on the disk, after what it is asked before.
+
+        Raises:
+            OmniError: the disk does not allow it.
+        """
+        yield from self._asked(Keep(), threading.Event())
+
     def _start(self) -> None:
         """Start the process; it ends with this runner."""
         context = multiprocessing.get_context("spawn")  # a fork would share what torch has begun
@@ -130,7 +138,7 @@ class RemoteRunner:
         with self._sending:
             self._connection.send(message)
 
-    def _asked(self, request: Request | None, stop: threading.Event) -> Iterator[Any]:
+    def _asked(self, request: Request | Keep | None, stop: threading.Event) -> Iterator[Any]:
         """What comes back for a request; None: of loading."""
         self._number += 1
         number, over = self._number, False
@@ -228,9 +236,11 @@ class _Asked:
         self._requests: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._stops: dict[int, threading.Event] = {}
 
-    def put(self, number: int, request: Request | None) -> None:
+    def put(self, number: int, request: Request | Keep | None) -> None:
         stop = self._stops[number] = threading.Event()
-        self._requests.put((number, request and replace(request, stop=stop)))
+        if request is not None and not isinstance(request, Keep):
+            request = replace(request, stop=stop)
+        self._requests.put((number, request))
 
     def stop(self, number: int) -> None:
         if (stop := self._stops.get(number)) is not None:
@@ -243,12 +253,18 @@ class _Asked:
         self._stops.pop(number, None)
 
 
+def _events(engine: Engine, request: Request | Keep | None) -> Iterator[EngineEvent]:
+    if request is None:
+        return engine.load()
+    return engine.keep() if isinstance(request, Keep) else engine.run(request)
+
+
 def _work(connection: Connection, engine: Engine, asked: _Asked, threads: int | None) -> None:
     """Serve what is asked, one after the other."""
     while True:
         number, request = asked.next()
         try:
-            for event in engine.load() if request is None else engine.run(request):
+            for event in _events(engine, request):
                 connection.send((number, event))
             if request is None and threads is not None:
                 _use_threads(threads)

@@ -53,6 +53,11 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Keep:
+    """The process is to keep its quantized weights on the disk."""
+
+
+@dataclass(frozen=True)
 class Stop:
     """The request that is under way is to end."""
 

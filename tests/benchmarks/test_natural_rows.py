@@ -297,7 +297,7 @@ def test_the_syllable_listener_has_a_score_every_40_ms() -> None:
     listener = syllables.SyllableListener()
     scores = listener(torch.zeros(2, 100, 80))
     assert scores.shape == (2, 25, len(syllables.symbols()))
-    with pytest.raises(FileNotFoundError, match="train_syllable_listener"):
+    with pytest.raises(FileNotFoundError, match="train_syllables"):
         syllables.load_listener(Path("nowhere.safetensors"))
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import natural_probe, natural_trip, train_syllable_listener
+from benchmarks import natural_probe, natural_trip
+from benchmarks.listeners import train_syllables
 from benchmarks.natural_probe import Heard
 from finetune.nano.teachers.speaking import Speaker
 
@@ -73,9 +74,9 @@ def test_the_syllable_listeners_batches(tmp_path: Path, monkeypatch: pytest.Monk
         SimpleNamespace(text="x" * size, wave=np.zeros(RATE, np.float32)) for size in (1, 2, 99)
     ]
     (tmp_path / "zh-mixed-00000.jsonl").touch()
-    monkeypatch.setattr(train_syllable_listener, "read_shard", lambda path: iter(said))
-    monkeypatch.setattr(train_syllable_listener, "encoded", lambda text: [1] * len(text))
-    pool = train_syllable_listener.Pool(tmp_path)
+    monkeypatch.setattr(train_syllables, "read_shard", lambda path: iter(said))
+    monkeypatch.setattr(train_syllables, "encoded", lambda text: [1] * len(text))
+    pool = train_syllables.Pool(tmp_path)
     assert [len(target) for target in pool.targets] == [1, 2]  # 99 do not fit into a second
     mels, lengths, targets, sizes = pool.batch(0, 2)
     assert mels.shape[0] == 2 and lengths.tolist() == [len(row) for row in mels]
@@ -85,4 +86,4 @@ def test_the_syllable_listeners_batches(tmp_path: Path, monkeypatch: pytest.Monk
         torch.equal(a, b) for a, b in zip(again, (mels, lengths, targets, sizes), strict=True)
     )
     with pytest.raises(FileNotFoundError, match="no Mandarin"):
-        train_syllable_listener.Pool(tmp_path / "nowhere")
+        train_syllables.Pool(tmp_path / "nowhere")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import train_recognizer
+from benchmarks.listeners import train_recognizer
 from benchmarks.quality import listener_error
 from benchmarks.quality.recognizer import (
     Recognizer,

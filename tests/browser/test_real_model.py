@@ -32,7 +32,7 @@ def grew_and_sounded(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("tab", "files"),
     [
-        ("audio", ["sentence_en.wav"]),
+        ("audio", ["sentence_en.flac"]),
         ("video", ["changes.mp4"]),
         ("image", ["shapes.png", "stars.png"]),
     ],

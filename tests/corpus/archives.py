@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from tests.corpus.outcomes import Case, Heard, Refused, refused, written
 from tests.support.odd_files import EPS, flat_png
@@ -21,7 +22,7 @@ BROKEN, LARGE = refused("import-broken"), refused("import-large")
 READ = Heard()  # it is shown; what is in it has no transcript
 VOICE = refused("voice-archive")
 PICTURE = (ROOT / "examples" / "shapes.png").read_bytes()
-SOUND = (ROOT / "examples" / "sentence_en.wav").read_bytes()
+SOUND = (ROOT / "examples" / "sentence_en.flac").read_bytes()
 QUESTION = {"role": "user", "parts": [{"type": "text", "text": "What is it?"}]}
 ANSWER = {"role": "assistant", "parts": [{"type": "text", "text": "a red star"}]}
 
@@ -103,6 +104,17 @@ def wav(seconds: float, rate: int = 16_000, channels: int = 1) -> bytes:
         file.setframerate(rate)
         noise = np.random.default_rng(0).integers(-9000, 9000, round(seconds * rate) * channels)
         file.writeframes(noise.astype("<i2").tobytes())
+    return target.getvalue()
+
+
+def spoken() -> bytes:
+    """Somebody who talks for six seconds, as a voice needs."""
+    parts = []
+    for name in ("sentence_en", "capital_en", "sentence_en"):
+        samples, rate = soundfile.read(ROOT / "examples" / f"{name}.flac", dtype="int16")
+        parts.append(samples)
+    target = io.BytesIO()
+    soundfile.write(target, np.concatenate(parts), rate, format="WAV")
     return target.getvalue()
 
 
@@ -190,7 +202,7 @@ CONVERSATIONS = [
 ]  # fmt: skip
 
 VOICES = [
-    case("good", READ, voices(voice(), files={"voice-001.wav": wav(5)})),
+    case("good", READ, voices(voice(), files={"voice-001.wav": spoken()})),
     case("nothing", VOICE, b""),
     case("words", VOICE, b"no zip" * 50),
     case("no-table", VOICE, zipped({"a": "a"})),
@@ -201,7 +213,7 @@ VOICES = [
     case("many-voices", VOICE, lambda: voices(*[voice(f"a{i}") for i in range(201)])),
     case("row-is-text", VOICE, voices("Ann")),
     case("name-is-null", VOICE, voices(voice(None))),
-    case("name-is-a-path", READ, voices(voice("../../x"), files={"voice-001.wav": wav(5)})),
+    case("name-is-a-path", READ, voices(voice("../../x"), files={"voice-001.wav": spoken()})),
     case("file-elsewhere", VOICE, voices(voice(file="/etc/passwd"))),
     case("file-slips", VOICE, voices(voice(file="../voice-001.wav"))),
     case("not-there", VOICE, voices(voice())),
@@ -215,7 +227,7 @@ VOICES = [
     case(
         "surrogate",
         READ,
-        voices(voice("An\ud800n", transcript="a\udfff"), files={"voice-001.wav": wav(5)}),
+        voices(voice("An\ud800n", transcript="a\udfff"), files={"voice-001.wav": spoken()}),
     ),
     case("use-is-odd", VOICE, voices(voice(use="run"), files={"voice-001.wav": wav(5)})),
 ]

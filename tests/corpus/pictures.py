@@ -209,7 +209,8 @@ def bombs() -> list[Case]:
              lambda: tiff_of(256, 2_000_000)),
         case("scans.jpg", refused("image-too-complex"), lambda: many_scans(3000)),
         case("flat.jpg", ANYTHING, lambda: saved("JPEG", Pillow.new("L", (7000, 7000)))),
-        case("flat.webp", ANYTHING, lambda: saved("WEBP", Pillow.new("L", (7000, 7000)))),
+        case("flat.webp", LARGE, lambda: saved("WEBP", Pillow.new("L", (7000, 7000)))),
+        case("flat-5000.webp", ANYTHING, lambda: saved("WEBP", Pillow.new("L", (5000, 5000)))),
         case("text-bomb.png", BROKEN,
              lambda: extra_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))),
         case("profile-bomb.png", refused("image-broken", "image-too-large", "image-unreadable"),
@@ -263,7 +264,7 @@ def foreign() -> list[Case]:
         "zeros.png": bytes(50_000),
     }
     cases = [case(name, UNREADABLE, content) for name, content in contents.items()]
-    sound = (ROOT / "examples" / "sentence_en.wav").read_bytes()
+    sound = (ROOT / "examples" / "sentence_en.flac").read_bytes()
     clip = (ROOT / "examples" / "moves.mp4").read_bytes()
     return [
         *cases,

@@ -1,6 +1,6 @@
 """Odd sounds, made on the spot, each with what is right for it.
 
-The good recording says "The red star is above the yellow heart." (examples/sentence_en.wav).
+The good recording says "The red star is above the yellow heart." (examples/sentence_en.flac).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ UNREADABLE = refused("audio-unreadable")
 @cache
 def talk(rate: int = RATE) -> np.ndarray:
     """float32 (samples,): the good recording."""
-    samples, own = soundfile.read(ROOT / "examples" / "sentence_en.wav", dtype="float32")
+    samples, own = soundfile.read(ROOT / "examples" / "sentence_en.flac", dtype="float32")
     return samples if rate == own else soxr.resample(samples, own, rate, "VHQ")
 
 

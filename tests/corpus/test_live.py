@@ -205,7 +205,7 @@ def test_speech_is_answered_after_all_that(unharmed: App) -> None:
 
     from tests.support.root import ROOT
 
-    asked, rate = soundfile.read(Path(ROOT, "examples", "capital_en.wav"), dtype="int16")
+    asked, rate = soundfile.read(Path(ROOT, "examples", "capital_en.flac"), dtype="int16")
     sound = np.concatenate([asked, np.zeros(4 * rate, np.int16)])
     with unharmed.visitor() as visitor:
         talk = Talk(visitor, "audio")

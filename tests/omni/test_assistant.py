@@ -63,7 +63,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     write_sound(folder / "a.wav", tone(1.0))
-    copyfile(ROOT / "examples" / "capital_en.wav", folder / "talk.wav")
+    copyfile(ROOT / "examples" / "capital_en.flac", folder / "talk.wav")
     copyfile(DATA / "speech.ogg", folder / "voice.wav")
     write_clip(folder / "v.mp4", [index / 2 for index in range(5)])
     Pillow.new("RGB", (90, 60), "red").save(folder / "p.png")

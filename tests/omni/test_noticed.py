@@ -28,7 +28,7 @@ from tests.support.media_files import tone, write_clip, write_sound
 from tests.support.odd_files import packed_sound, with_damage
 from tests.support.root import DATA, ROOT
 
-TALK = ROOT / "examples" / "capital_en.wav"
+TALK = ROOT / "examples" / "capital_en.flac"
 VOICE = DATA / "speech.ogg"  # 8 s of speech and silence around it
 OPTIONS = GenerationOptions(seed=1, speech=False)
 RATE = 16_000
@@ -169,7 +169,7 @@ def test_speech_is_found_quiet_late_whispered_and_beside_a_knock() -> None:
     late[100] = 1.0
     assert has_speech(late)
     assert has_speech(whispered(talk))
-    for example in ("asked_zh.wav", "sentence_zh.wav", "changes_en.wav"):
+    for example in ("asked_zh.flac", "sentence_zh.flac", "changes_en.flac"):
         assert has_speech(read_waveform(ROOT / "examples" / example))
     assert not has_speech(np.zeros(RATE, np.float32))
 

@@ -10,6 +10,7 @@ Usage: python -m tests.support.golden_pack FOLDER (packs a set whose weights wer
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import lzma
 import math
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import soundfile
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load, load_file, save
@@ -29,11 +31,12 @@ from torch import Tensor
 Doubles: TypeAlias = NDArray[np.float64]
 
 CHECKPOINT = "ckpt/model.safetensors"
-RECIPE = "ckpt/model.drawn.json"  # seed, and shape, mean and spread of each tensor
+RECIPE = "ckpt/model.drawn.json.xz"  # seed, and shape, mean and spread of each tensor
 REST = "ckpt/model.rest.safetensors"  # what differs from what is drawn
 INDEX, VALUE = "#index", "#value"  # of a tensor in which a few numbers differ
 PACKED = ".xz"
-LARGE = (".safetensors", ".pt", ".wav")
+SOUND = ".flac"  # of a packed .wav
+LARGE = (".safetensors", ".pt", ".wav", "/generation.json")
 WORDS = ({"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 1, "lp": 2, "pb": 2},)  # numbers of 4 bytes
 FEW = 0.02  # of the numbers of a tensor
 BLOCK = 16  # torch draws so many normal numbers at a time, from as many equal ones
@@ -57,8 +60,11 @@ def unpack(folder: Path) -> None:
     for packed in sorted(folder.rglob(f"*{PACKED}")):
         path = packed.with_suffix("")
         name = path.relative_to(folder).as_posix()
-        if name != REST:
+        if name not in (REST, RECIPE.removesuffix(PACKED)):
             _write(path, described[name], partial(_decompress, packed))
+    for packed in sorted(folder.rglob(f"*.wav{SOUND}")):
+        path = packed.with_suffix("")
+        _write(path, described[path.relative_to(folder).as_posix()], partial(_wav, packed))
     if (folder / RECIPE).exists():
         _write(folder / CHECKPOINT, described[CHECKPOINT], partial(_checkpoint, folder))
 
@@ -84,7 +90,7 @@ def _write(path: Path, described: Mapping[str, Any], make: Callable[[], bytes]) 
 
 def _checkpoint(folder: Path) -> bytes:
     """The checkpoint's file, from its recipe and the rest."""
-    recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    recipe = json.loads(_decompress(folder / RECIPE))
     rest = load(_decompress(folder / f"{REST}{PACKED}"))
     tensors = {}
     for name, tensor in _drawn(recipe):
@@ -163,9 +169,12 @@ def pack(folder: Path) -> None:
     _compress(folder / REST, save(rest))
     lines = [f"  {json.dumps(name)}: {json.dumps(law)}" for name, law in recipe["tensors"].items()]
     head = f'{{"seed": {seed}, "tensors": {{\n'
-    (folder / RECIPE).write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+    text = head + ",\n".join(lines) + "\n}}\n"
+    _compress(folder / RECIPE.removesuffix(PACKED), text.encode())
     for name in description(folder):
-        if name != CHECKPOINT and Path(name).suffix in LARGE:
+        if name.endswith(".wav"):
+            _to_flac(folder / name)
+        elif name != CHECKPOINT and name.endswith(LARGE):
             _compress(folder / name, (folder / name).read_bytes())
 
 
@@ -197,6 +206,19 @@ def _decompress(path: Path) -> bytes:
 def _compress(path: Path, content: bytes) -> None:
     packed = path.with_name(path.name + PACKED)
     packed.write_bytes(lzma.compress(content, filters=WORDS))
+
+
+def _wav(path: Path) -> bytes:
+    samples, rate = soundfile.read(path, dtype="int16")
+    content = io.BytesIO()
+    soundfile.write(content, samples, rate, format="WAV", subtype="PCM_16")
+    return content.getvalue()
+
+
+def _to_flac(path: Path) -> None:
+    samples, rate = soundfile.read(path, dtype="int16")
+    packed = path.with_name(path.name + SOUND)
+    soundfile.write(packed, samples, rate, subtype="PCM_16", compression_level=1.0)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A listener to Mandarin that writes down initials and finals with their tones.
 
 Knows: what a text's are, the network, its weights in ``data``. Does not know: how it is trained
-(:mod:`benchmarks.train_syllable_listener`), whose speech it hears. It learnt from the natural
+(:mod:`benchmarks.listeners.train_syllables`), whose speech it hears. It learnt from the natural
 teachers' voices of training, and no Hanzi: homophones do not count, and a text may hold any.
 """
 
@@ -107,7 +107,7 @@ def load_listener(path: Path = WEIGHTS) -> SyllableListener:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path.name} is missing: python -m benchmarks.train_syllable_listener"
+            f"{path.name} is missing: python -m benchmarks.listeners.train_syllables"
         )
     listener = SyllableListener()
     listener.load_state_dict({name: part.float() for name, part in load_file(path).items()})

@@ -88,14 +88,18 @@ def _forget(outcome: list[T], failure: list[BaseException]) -> None:
 
 
 def _told(reports: queue.SimpleQueue[Progress | None]) -> Generator[Progress, None, None]:
-    """Reports until the end of the work, not too many; the last one again where none comes."""
+    """Reports until the end of the work, not too many; the last one again where none comes.
+
+    Of each stage the last is told.
+    """
     last: Progress | None = None  # what was told
     newer: Progress | None = None  # what is to be told
+    held: list[Progress | None] = []
     told_at = news_at = time.monotonic()
     while True:
         due = told_at + (PULSE_S if newer is None else REST_S)
         try:
-            progress = _newest(reports, max(0.0, due - time.monotonic()))
+            progress = _newest(reports, held, max(0.0, due - time.monotonic()))
         except queue.Empty:
             if newer is None and last is not None and time.monotonic() - news_at > STALE_S:
                 last = replace(last, left_s=None)
@@ -103,9 +107,9 @@ def _told(reports: queue.SimpleQueue[Progress | None]) -> Generator[Progress, No
             if last is not None:
                 yield last
             continue
+        if newer is not None and (progress is None or progress.stage != newer.stage):
+            yield newer
         if progress is None:
-            if newer is not None:
-                yield newer
             return
         newer, news_at = progress, time.monotonic()
         if last is None or last.stage != newer.stage or news_at - told_at >= REST_S:
@@ -113,17 +117,22 @@ def _told(reports: queue.SimpleQueue[Progress | None]) -> Generator[Progress, No
             yield last
 
 
-def _newest(reports: queue.SimpleQueue[Progress | None], timeout_s: float) -> Progress | None:
-    """Wait for a report, then skip to the last one already there; None at the end of the work.
+def _newest(
+    reports: queue.SimpleQueue[Progress | None], held: list[Progress | None], timeout_s: float
+) -> Progress | None:
+    """Wait for a report, then skip to the last one of its stage; None at the end of the work.
+
+    Args:
+        held: what was taken already and is next, if anything.
 
     Raises:
         queue.Empty: none came in time.
     """
-    progress = reports.get(timeout=timeout_s)
+    progress = held.pop() if held else reports.get(timeout=timeout_s)
     while progress is not None and not reports.empty():
         following = reports.get()
-        if following is None:
-            reports.put(None)
+        if following is None or following.stage != progress.stage:
+            held.append(following)
             break
         progress = following
     return progress

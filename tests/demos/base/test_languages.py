@@ -29,9 +29,12 @@ ERRORS = {
     "CheckpointError",
     "ResourceError",
     "BusyError",
+    "CancelledError",
     "VoiceError",
     "ServeError",
     "PortTaken",
+    "CertificateError",
+    "ReplicaLost",
 }
 WORDS = Words()
 FILES = read_words()

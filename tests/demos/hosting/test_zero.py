@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -108,6 +110,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
             env=environment,
             stdout=file,
             stderr=file,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + START_S
@@ -118,13 +121,16 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     finally:
         process.terminate()
         process.wait(30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its forks that wait for another turn
         host.close()
 
 
 def test_a_turn_borrows_the_gpu_for_its_visitor(space: Space) -> None:
     client, before = space.client(), len(space.host.asked)
-    text, wav, _ = client.predict(text="Hello, who are you?", api_name="/chat")
-    assert text and Path(wav).stat().st_size > 10_000
+    text, wav, told = client.predict(text="Hello, who are you?", seed=1, api_name="/chat")
+    assert text and told["reason"] == "end", (told, space.log.read_text())
+    assert Path(wav).stat().st_size > 10_000
     steps = [path for path, _ in space.host.asked[before:]]
     assert steps == ["/schedule", "/allow", "/release"]
     booked = space.host.calls("/schedule")[-1]

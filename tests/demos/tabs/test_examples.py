@@ -55,8 +55,8 @@ def test_every_file_is_used_and_made() -> None:
         for variant in example.variants.values()
         for name in variant.files
     }
-    kept = {file.name for kind in ("wav", "png", "mp4") for file in FOLDER.glob(f"*.{kind}")}
-    made = {f"{name}.wav" for name in SPOKEN}
+    kept = {file.name for kind in ("flac", "png", "mp4") for file in FOLDER.glob(f"*.{kind}")}
+    made = {f"{name}.flac" for name in SPOKEN}
     made |= {f"{name}.png" for name in PICTURES} | {f"{name}.mp4" for name in CLIPS}
     assert used == kept == made
 
@@ -122,7 +122,7 @@ def test_nano_writes_down_the_sentence_that_the_page_offers(
     nano: Engine, language: Language
 ) -> None:
     name = f"sentence_{language}"
-    *_, end = nano.transcribe(FOLDER / f"{name}.wav")
+    *_, end = nano.transcribe(FOLDER / f"{name}.flac")
     assert isinstance(end, TurnEnd)
     (written,) = end.message.parts
     assert isinstance(written, Text) and exact(written.text, SPOKEN[name][2])

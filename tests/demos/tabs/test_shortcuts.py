@@ -167,7 +167,7 @@ def test_translate_takes_the_text_box_or_what_is_said(
 
 def test_an_example_may_use_the_models_own_form(page: gr.Blocks, engine: FakeEngine) -> None:
     *_, last = click(page, "audio-example-write")
-    assert last["thread"].entries[-1].text == "This is sentence_en.wav"
+    assert last["thread"].entries[-1].text == "This is sentence_en.flac"
     *_, last = click(page, "audio-example-say", speak=False)
     assert last["thread"].entries[-1].sound is not None
     assert engine.seen == []
@@ -207,7 +207,7 @@ def test_an_example_runs_with_one_click_in_the_persons_language(
     picture, question = engine.seen[-1].messages[-1].parts
     assert isinstance(picture, Image)
     assert isinstance(question, Audio)
-    assert question.path.name == "asked_zh.wav"
+    assert question.path.name == "asked_zh.flac"
     assert FOLDER not in question.path.parents  # a copy: sessions remove their files
     assert "text" not in last  # what stands in the text box stays
     *_, last = click(page, "video-example-moves")
@@ -219,4 +219,4 @@ def test_examples_survive_a_session(page: gr.Blocks, tmp_path: Path) -> None:
     thread = last["thread"]
     handler(page, "audio_clear")(request(), thread, 1)
     assert not any(path.exists() for path in thread.files())
-    assert (FOLDER / "capital_en.wav").is_file()
+    assert (FOLDER / "capital_en.flac").is_file()

@@ -159,3 +159,15 @@ def test_what_the_work_held_is_free_when_closing_is_over() -> None:
     next(generator)
     generator.close()
     assert held[0]() is None
+
+
+def test_the_last_of_every_stage_is_told() -> None:
+    told = [Progress("check", 3, 3), Progress("read", 9, 9), Progress("warm", 1, 1)]
+
+    def work(report: Report) -> None:
+        for end in told:
+            for done in range(int(end.total) + 1):
+                report(replace(end, done=done))
+
+    seen = list(in_background(work))
+    assert [one for one in seen if one.done == one.total] == told

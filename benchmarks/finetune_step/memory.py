@@ -1,8 +1,8 @@
 """What a step of fine-tuning takes of memory, beside what the plan says it takes.
 
-    python -m benchmarks.finetune_memory
-    python -m benchmarks.finetune_memory --config full --tokens 512 --kinds 4bit
-    python -m benchmarks.finetune_memory --device cuda --config full --tokens 2048 4096
+    python -m benchmarks.finetune_step.memory
+    python -m benchmarks.finetune_step.memory --config full --tokens 512 --kinds 4bit
+    python -m benchmarks.finetune_step.memory --device cuda --config full --tokens 2048 4096
 
 Random weights; half of a row's positions are frames of speech. Each size is measured in a process
 of its own, by two steps: on a GPU the most that is allocated, on the CPU (Linux) the most that is
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(asdict(measure(flags.config, flags.device, flags.dtype, training))))
         return 0
     rows = [row for kind in flags.kinds for row in _rows(flags, kind)]
-    command = command_of("benchmarks.finetune_memory", arguments)
+    command = command_of("benchmarks.finetune_step.memory", arguments)
     return report(rows, about_machine(), command, flags.json)
 
 
@@ -80,7 +80,7 @@ def _rows(flags: object, kind: str) -> Iterator[Row]:
     for tokens in getattr(flags, "tokens"):  # noqa: B009 - argparse's own class is not typed
         name = f"{kind}_{tokens}"
         command = [
-            *(sys.executable, "-m", "benchmarks.finetune_memory", "--one", "--config", config),
+            *(sys.executable, "-m", "benchmarks.finetune_step.memory", "--one", "--config", config),
             *("--device", device, "--dtype", dtype, "--kinds", kind, "--tokens", str(tokens)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

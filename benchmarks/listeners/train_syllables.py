@@ -1,6 +1,6 @@
 """Trains the listener of ``any_text_zh`` on the natural corpus, from nothing.
 
-    python -m benchmarks.train_syllable_listener --corpus DIR --out runs/syllables
+    python -m benchmarks.listeners.train_syllables --corpus DIR --out runs/syllables
 
 DIR is what ``python -m finetune.nano.teachers.corpus`` wrote. Called again, it goes on where it
 stopped; in the end it writes its weights and tells its errors on everyday sentences in the voice of
@@ -26,6 +26,7 @@ from torch.nn.utils.rnn import pad_sequence
 if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.listeners.train_recognizer import masked
 from benchmarks.quality.natural.held_out import some_everyday_texts, speaker, spoken
 from benchmarks.quality.natural.listeners import at_16_khz
 from benchmarks.quality.natural.syllables import (
@@ -37,7 +38,6 @@ from benchmarks.quality.natural.syllables import (
     parts_of,
 )
 from benchmarks.quality.recognizer import features, word_errors
-from benchmarks.train_recognizer import masked
 from finetune.nano.base.loop import Loop, LoopOptions, Losses
 from finetune.nano.domain.splits import stable_hash
 from finetune.nano.speech.synthesis import SPOKEN_RATE

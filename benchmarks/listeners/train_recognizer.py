@@ -1,6 +1,6 @@
 """Trains the listener of the speech error rows, from nothing.
 
-    python -m benchmarks.train_recognizer --out runs/recognizer
+    python -m benchmarks.listeners.train_recognizer --out runs/recognizer
 
 Synthesizes what it learns from (espeak-ng must be installed), trains, measures itself on held-out
 sentences and voices, and writes benchmarks/quality/data/recognizer.safetensors. Called again, it

@@ -1,0 +1,1 @@
+"""Training of the listeners by which speech is judged."""
