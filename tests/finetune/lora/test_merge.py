@@ -188,7 +188,7 @@ def test_gradients_reach_the_adapters_through_four_bits(tiny: Path) -> None:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert values[-1] < 0.8 * values[0]
+    assert values[-1] < 0.9 * values[0]
 
 
 def test_an_adapter_is_plain_safetensors(tiny: Path, tmp_path: Path) -> None:
