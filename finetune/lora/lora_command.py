@@ -103,6 +103,9 @@ def run(flags: argparse.Namespace) -> int:
             "Training needs packages that are not installed here: run "
             "`pip install -r requirements-train.txt -c constraints.txt`.",
         )
+    from omni.loading.quantization import be_quiet
+
+    be_quiet()  # before peft, which imports bitsandbytes
     from finetune.lora.base import is_first
     from finetune.lora.progress import duration
     from finetune.lora.run import RunFiles
