@@ -122,5 +122,6 @@ def run(flags: argparse.Namespace) -> int:
     say(f"the adapter, {size:.1f} MB: {found.adapter}")
     if found.figure:
         say(f"the losses as a picture: {found.figure}")
-    say(f"next: python -m finetune compare --adapter {found.adapter} --data HELD_OUT.jsonl")
+    asked = f"--model {flags.model} --adapter {found.adapter}"
+    say(f"next: python -m finetune compare {asked} --data HELD_OUT.jsonl")
     return 0
