@@ -254,7 +254,8 @@ class VoiceActions:
             )
         except (OmniError, OSError) as error:
             return {self.panel.library_note: self._refused(language, error)}
-        return self._library_changed(request, chosen, "voice-was-imported", names=", ".join(names))
+        key = "voice-was-imported" if names else "voices-are-known"
+        return self._library_changed(request, chosen, key, names=", ".join(names))
 
     def _library_changed(
         self, request: gr.Request, chosen: str, key: str, **values: object

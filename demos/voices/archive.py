@@ -39,7 +39,9 @@ MAX_NAMES = 2 * MAX_VOICES + 50  # of files in it; more than the voices if it wa
 MAX_UNPACKED_S = 30.0  # of the clock
 MAX_TABLE = 2_000_000  # bytes, unpacked
 MAX_WAV = round(MAX_SECONDS * RATE) * 2 + 4096  # bytes, unpacked: 16 bits a sample and a header
+STEP = 2 / 2**15  # of full scale; what writing and reading a sample may change
 BOUNDS = ZipBounds(MAX_NAMES, MAX_ARCHIVE, MAX_WAV, MAX_UNPACKED_S)
+_NUMBER = re.compile(r" \(\d+\)$")  # behind a name that was taken
 _WAV_NAME = re.compile(r"voice-\d{3}\.wav")
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
@@ -78,11 +80,14 @@ def check_archive(path: Path) -> None:
 def import_voices(library: VoiceLibrary, path: Path) -> list[str]:
     """Add an archive's voices, all or none; their names (numbered where one is taken).
 
+    Voices that are there already are left out.
+
     Raises:
         VoiceError: ``voice-archive``, ``voice-archive-refused``, ``voice-library-full``,
             ``voice-disk``, ``voice-busy``.
     """
-    voices = _read(path)
+    known = [(voice, _samples(wav.read_bytes(), wav.name)) for voice, wav in library.voices()]
+    voices = [pair for pair in _read(path) if not any(_same(pair, one) for one in known)]
     for voice, sample in voices:
         _check(voice.name, sample.samples)
     if len(library.names()) + len(voices) > MAX_VOICES:
@@ -104,6 +109,17 @@ def import_voices(library: VoiceLibrary, path: Path) -> list[str]:
                 library.delete(name)
             raise
     return saved
+
+
+def _same(given: tuple[SavedVoice, VoiceSample], known: tuple[SavedVoice, np.ndarray]) -> bool:
+    """Whether two voices are the same, but for a number behind the name."""
+    (voice, sample), (other, samples) = given, known
+    alike = _told_by(voice) == _told_by(other) and sample.samples.size == samples.size
+    return alike and bool(np.abs(sample.samples - samples).max() < STEP)
+
+
+def _told_by(voice: SavedVoice) -> tuple[str, str, str]:
+    return _NUMBER.sub("", voice.name).casefold(), voice.transcript, voice.use
 
 
 def _check(name: str, samples: np.ndarray) -> None:

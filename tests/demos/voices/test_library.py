@@ -155,6 +155,8 @@ def test_an_archive_brings_voices_elsewhere(
     voice, copy = other.get("Anna (2)")
     assert (voice.transcript, voice.use) == ("Hello.", "example")
     np.testing.assert_allclose(soundfile.read(copy)[0], soundfile.read(wav)[0], atol=1e-4)
+    assert import_voices(other, path) == []  # they are there already
+    assert len(other.names()) == 3
 
 
 @pytest.mark.parametrize(

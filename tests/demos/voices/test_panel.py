@@ -309,6 +309,9 @@ def test_export_and_import(
     actions.save(ask(), "<b>Anna", sample, "", "system", "")
     file = named(actions.panel, actions.export(ask()))["export_file"]
     changes = named(actions.panel, actions.import_file(ask(), file, ""))
+    assert "already" in changes["library_note"]
+    actions.save(ask(), "<b>Anna", sample, "", "example", "<b>Anna")
+    changes = named(actions.panel, actions.import_file(ask(), file, ""))
     assert "Added: &lt;b&gt;Anna (2)." in changes["library_note"]
     bad = tmp_path / "bad.zip"
     bad.write_bytes(b"x")

@@ -50,7 +50,7 @@ class DrawnCodes:
         return codes
 
 
-def hum(utterance: Utterance) -> synthesis._Spoken:
+def hum(utterance: Utterance, accent: str | None = None) -> synthesis._Spoken:
     """A tone of the length of the text; each word begins where its letters do."""
     samples = np.arange(round(CHARACTER_S * HEARD_RATE * max(4, len(utterance.text))))
     wave = 0.1 * np.sin(2 * np.pi * 200 * samples / HEARD_RATE)
