@@ -103,6 +103,9 @@ def run(flags: argparse.Namespace) -> int:
             "Training needs packages that are not installed here: run "
             "`pip install -r requirements-train.txt -c constraints.txt`.",
         )
+    from omni.loading.quantization import be_quiet
+
+    be_quiet()  # before peft, which imports bitsandbytes
     from finetune.lora.base import is_first
     from finetune.lora.progress import duration
     from finetune.lora.run import RunFiles
@@ -119,5 +122,6 @@ def run(flags: argparse.Namespace) -> int:
     say(f"the adapter, {size:.1f} MB: {found.adapter}")
     if found.figure:
         say(f"the losses as a picture: {found.figure}")
-    say(f"next: python -m finetune compare --adapter {found.adapter} --data HELD_OUT.jsonl")
+    asked = f"--model {flags.model} --adapter {found.adapter}"
+    say(f"next: python -m finetune compare {asked} --data HELD_OUT.jsonl")
     return 0

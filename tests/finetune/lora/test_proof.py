@@ -6,7 +6,7 @@ was measured is printed: ``pytest -s``, for the whole of it ``-m slow -s``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,19 +83,30 @@ def test_facts_and_a_voice_are_learnt_and_nothing_old_is_lost(tmp_path: Path) ->
     assert all(points <= LOSS for points in lost.values()), lost
 
 
-def old_table(adapter: str, folder: Path) -> Iterator[tuple[str, float]]:
+def old_table(
+    adapter: str, folder: Path, names: Iterable[str] = OLD_ROWS
+) -> Iterator[tuple[str, float]]:
     """What each row of the old table has lost, in points."""
-    engine = Engine(NANO)
-    for name in OLD_ROWS:
-        values = []
-        for settings in (NANO, with_adapter(NANO, adapter)):
-            for _ in engine.load(settings):
-                pass
-            bench = Bench(Talker(engine, folder), "core", ITEMS)
-            found = measure(bench, name).value
-            assert found is not None
-            values.append(found)
-        before, after = values
+    # One of each: rows about the same readings share them.
+    benches = [bench(NANO, folder / "before"), bench(with_adapter(NANO, adapter), folder / "after")]
+    for name in names:
+        before, after = (value(one, name) for one in benches)
         print(f"{name}: {before:.1f} before, {after:.1f} after", flush=True)
         # speech_wer is an error, all others are shares of what is right.
         yield name, after - before if name.endswith("speech_wer") else before - after
+
+
+def bench(settings: EngineSettings, folder: Path) -> Bench:
+    """A loaded engine to ask."""
+    folder.mkdir()
+    engine = Engine(settings)
+    for _ in engine.load(settings):
+        pass
+    return Bench(Talker(engine, folder), "core", ITEMS)
+
+
+def value(asked: Bench, name: str) -> float:
+    """A row of the table."""
+    found = measure(asked, name).value
+    assert found is not None
+    return found
