@@ -125,6 +125,7 @@ class Assistant:
         self.be(loaded)
         self._session_cache = SessionCache(settings.session_bytes)
         self._shelf = Shelf(loaded.model)
+        self._serving = False  # whether a request is under way
         self._adapter_of: dict[str, str] = {}  # with which a session's last turn was answered
         if loaded.model.device.type == "cpu":
             loaded.model.audio_head.pack(waiting)
@@ -158,12 +159,15 @@ class Assistant:
         """
         threads.COUNT.settle()
         self._use_adapter(request)
+        self._serving = True
         try:
             with stopping(self.loaded.model, request.stop):
                 yield from self._served(request)
         except DecodingStopped:  # in the middle of a long file, or of a long pass
             stats = TurnClock(request.started).stopped()
             yield TurnEnd(Message("assistant", ()), "stopped", stats)
+        finally:
+            self._serving = False
 
     def _served(self, request: Request) -> Generator[EngineEvent, None, None]:
         if isinstance(request, TurnRequest):
@@ -175,9 +179,15 @@ class Assistant:
         return self._read_aloud(request)
 
     def forget(self, session: str) -> None:
-        """Drop what is kept for ``session``. May be called from any thread."""
+        """Drop what is kept for ``session``. May be called from any thread.
+
+        Where nobody is served, the memory of past turns goes back to the system, too: else the
+        allocator keeps what many of them at once have needed.
+        """
         self._session_cache.forget(session)
         self._adapter_of.pop(session, None)
+        if not self._serving:
+            devices.trim()
 
     def hold_adapters(self, names: Sequence[str]) -> Generator[Progress, None, None]:
         """Have just these adapters beside the model, which is not loaded again.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -338,6 +339,8 @@ class Engine(RequestMethods):
             raise
         except BaseException as error:
             self._load_failed = not isinstance(error, CancelledError)
+            # What was loaded lives on in the frames that the traceback holds.
+            traceback.clear_frames(error.__traceback__)
             self._give_up()
             raise
 

@@ -31,6 +31,7 @@ HEAD = {"content-type": "application/json"}
 MEGABYTE = 1_000_000
 ROOT = Path(__file__).resolve().parents[2]
 START_S, END_S = 120.0, 30.0
+FREED_S = 1.0  # from the end of a session's files to that of its memory
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not needed here, and slow to make for each
 
 
@@ -109,9 +110,10 @@ class App:
     def settled(self, within_s: float = 40.0) -> Held:
         """What it holds once whoever left is forgotten, or after ``within_s``."""
         due = time.monotonic() + within_s
-        while (held := self.held()).kept and time.monotonic() < due:
+        while self.held().kept and time.monotonic() < due:
             time.sleep(0.2)
-        return held
+        time.sleep(FREED_S)
+        return self.held()
 
 
 @contextmanager

@@ -4,8 +4,10 @@ Usage: python -m benchmarks.load.soak [--turns 200] [--clients 8] [--json FILE]
 
 Starts the app with nano. Each question is asked alone first, then all of them over and over by
 several clients at once, in another order for each. An answer is right if it is what the same
-question with the same seed got alone, text and sound. Then everybody leaves, and what the process
-holds is looked at again once the sessions are forgotten (a minute or two).
+question with the same seed got alone, text and sound. After half of the turns, and in the end,
+everybody leaves, and what the process holds is looked at once the sessions are forgotten (a minute
+or two). Flat means: the second half of the turns adds next to nothing to what it held after the
+first.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from benchmarks.lib.rows import Bound, Row
 from benchmarks.load.running import MEGABYTE, ROOT, App, Held, Visitor, running
 
 FORGOTTEN_S = 150.0  # the grace of a minute, and the sweeper's own pace
-MORE_MEMORY = 150.0  # MB: what allocators keep
+MORE_MEMORY = 150.0  # MB, above what it held after questions one at a time: what allocators keep
+MORE_BY_HALF = 60.0  # MB, from the first half of the turns to the second
 FEW = 8  # threads or descriptors that come and go
 EXAMPLES = ROOT / "examples"
 
@@ -127,40 +130,46 @@ class Soak:
 
 def measure(turns: int, clients: int, app: App) -> list[Row]:
     """The soak's rows."""
-    soak = Soak(app, turns, clients)
-    right = soak.alone()
-    before = app.settled(FORGOTTEN_S)
-    begun = time.perf_counter()
-    soak.together(right)
-    seconds = time.perf_counter() - begun
-    after = app.settled(FORGOTTEN_S)
+    halves = [Soak(app, turns // 2, clients), Soak(app, turns - turns // 2, clients)]
+    right = halves[0].alone()
+    held, seconds = [app.settled(FORGOTTEN_S)], 0.0
+    for soak in halves:
+        begun = time.perf_counter()
+        soak.together(right)
+        seconds += time.perf_counter() - begun
+        held.append(app.settled(FORGOTTEN_S))
+    wrong = [answer for soak in halves for answer in soak.wrong]
     failed = [answer for _, answer in right if answer.startswith("error")]
     said = app.new_lines()
     none = Bound(0, at_most=True)
     rows = [
-        Row("turns", soak.done, Bound(turns)),
+        Row("turns", sum(soak.done for soak in halves), Bound(turns)),
         Row("clients", clients),
         Row("kinds_of_questions", len(right)),
         Row("failed_alone", len(failed), none, "; ".join(failed)),
-        Row("answers_other_than_alone", len(soak.wrong), none, "; ".join(soak.wrong[:3])),
+        Row("answers_other_than_alone", len(wrong), none, "; ".join(wrong[:3])),
         Row("lines_in_the_log", len(said.splitlines()), none, said[:200]),
         Row("seconds", round(seconds, 1)),
-        Row("slowest_turn_s", round(soak.slowest_s, 1)),
+        Row("slowest_turn_s", round(max(soak.slowest_s for soak in halves), 1)),
     ]
-    return [*rows, *_flat(before, after)]
+    return [*rows, *_flat(*held)]
 
 
-def _flat(before: Held, after: Held) -> list[Row]:
-    grown = (after.memory - before.memory) / MEGABYTE
+def _flat(alone: Held, half: Held, whole: Held) -> list[Row]:
+    """What is held after questions one at a time, after half of the turns, and after all."""
+    memory = [held.memory / MEGABYTE for held in (alone, half, whole)]
+    grown, by_half = memory[2] - memory[0], memory[2] - memory[1]
     return [
-        Row("memory_before_mb", round(before.memory / MEGABYTE)),
-        Row("memory_after_mb", round(after.memory / MEGABYTE)),
+        Row("memory_alone_mb", round(memory[0])),
+        Row("memory_half_mb", round(memory[1])),
+        Row("memory_after_mb", round(memory[2])),
         Row("memory_grown_mb", round(grown), Bound(MORE_MEMORY, at_most=True)),
-        Row("threads_before", before.threads),
-        Row("threads_after", after.threads, Bound(before.threads + FEW, at_most=True)),
-        Row("descriptors_before", before.files),
-        Row("descriptors_after", after.files, Bound(before.files + FEW, at_most=True)),
-        Row("files_of_visitors_after", after.kept, Bound(0, at_most=True)),
+        Row("memory_grown_in_second_half_mb", round(by_half), Bound(MORE_BY_HALF, at_most=True)),
+        Row("threads_half", half.threads),
+        Row("threads_after", whole.threads, Bound(half.threads + FEW, at_most=True)),
+        Row("descriptors_alone", alone.files),
+        Row("descriptors_after", whole.files, Bound(alone.files + FEW, at_most=True)),
+        Row("files_of_visitors_after", whole.kept, Bound(0, at_most=True)),
     ]
 
 

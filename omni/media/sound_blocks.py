@@ -194,9 +194,11 @@ class _Track:
 
     def _block(self, frame: av.AudioFrame) -> SoundBlock:
         # A resampler for each frame: it only changes the layout in memory and keeps nothing, and
-        # rate and channels may change from frame to frame.
-        parts = av.AudioResampler(format="fltp").resample(frame)
-        samples = np.concatenate([part.to_ndarray() for part in parts], axis=1).T
+        # rate and channels may change from frame to frame. All channels in one plane: where there
+        # is one for each, PyAV counts planes until an empty one, and behind eight there is none.
+        parts = av.AudioResampler(format="flt").resample(frame)
+        samples = np.concatenate([part.to_ndarray() for part in parts], axis=1)
+        samples = samples.reshape(-1, frame.layout.nb_channels)
         rate, damaged = frame.sample_rate, self._damaged
         missing_s = self._missing_s(frame)
         if self._holes and missing_s is not None and missing_s > SHORTEST_HOLE_S:

@@ -156,6 +156,7 @@ class RemoteRunner:
                     yield event
         except (EOFError, OSError) as error:
             over = True
+            self._end()  # its end of the line is closed before it has ended: the next one looks
             raise ReplicaLost(
                 "replica-lost",
                 "The model's process ended in the middle of this answer: ask again.",
@@ -202,6 +203,7 @@ def _ended(connection: Connection, process: multiprocessing.process.BaseProcess)
     process.join(END_S)
     if process.is_alive():
         process.kill()
+        process.join(END_S)
 
 
 def serve(connection: Connection, settings: EngineSettings, threads: int | None) -> None:

@@ -341,6 +341,8 @@ def values() -> list[Case]:
     short = refused("audio-too-short")
     return [
         *cases,
+        case("channels-9.ogg", WHOLE, lambda: by_libsndfile("OGG", None, many(9))),
+        case("channels-32.ogg", WHOLE, lambda: by_libsndfile("OGG", None, many(32))),
         case("channels-255.ogg", crowd, lambda: by_libsndfile("OGG", None, many(255)[:4000])),
         case("ten-samples.wav", short, lambda: wav(talk()[5000:5010])),
         case("31-minutes.flac", refused("audio-too-long"),

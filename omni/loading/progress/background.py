@@ -54,7 +54,7 @@ def in_background(
             raise Cancelled
         reports.put(progress)
 
-    def run() -> None:
+    def run(work: Callable[[Report], T]) -> None:
         """Work, and keep what comes of it."""
         try:
             outcome.append(work(report))
@@ -63,7 +63,7 @@ def in_background(
         finally:
             reports.put(None)
 
-    thread = threading.Thread(target=run, name="omni-background", daemon=True)
+    thread = threading.Thread(target=run, args=(work,), name="omni-background", daemon=True)
     thread.start()
     done = False
     try:

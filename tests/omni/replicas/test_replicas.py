@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing.connection import Connection
 
 import pytest
 
@@ -16,6 +17,7 @@ from omni.engine import Engine, EngineSettings
 from omni.errors import CheckpointError
 from omni.events import TurnEnd
 from omni.options import GenerationOptions
+from omni.replicas import process
 from omni.replicas.engine import Replicas
 from omni.replicas.process import RemoteRunner, loader
 from omni.replicas.wire import ReplicaLost
@@ -153,6 +155,25 @@ def test_a_lost_process_costs_its_turn_and_the_next_one_goes_on(nanos: Replicas)
     assert again.reason == "end" and again.message.parts
     assert again.stats.prompt_tokens > first.stats.prompt_tokens  # with its history
     assert remote(lost).pid != pid
+
+
+def test_a_process_that_is_lost_is_over_before_that_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the next turn may find it alive, and speak to nobody."""
+    monkeypatch.setattr(process, "END_S", 0.1)
+    monkeypatch.setattr(process, "serve", deaf)
+    runner = RemoteRunner(EngineSettings("nano"), None)
+    lost = runner._process
+    with pytest.raises(ReplicaLost):
+        list(runner.load())
+    assert not lost.is_alive()
+
+
+def deaf(connection: Connection, *_: object) -> None:
+    """A process that closes its end of the line long before it ends."""
+    connection.close()
+    time.sleep(END_S)
 
 
 def test_a_model_that_cannot_be_loaded_is_told_here() -> None:
