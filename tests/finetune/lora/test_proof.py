@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality.quality_rows import MEASURES, Bench, measure
+from benchmarks.quality.quality_rows import ENOUGH, MEASURES, Bench, measure
 from benchmarks.quality.talking import Talker
 from finetune.__main__ import main
 from finetune.lora.compare import Compared, compare
@@ -24,8 +24,7 @@ from tests.support.espeak import needs_espeak
 
 pytestmark = needs_espeak
 NANO = EngineSettings(model="nano", device="cpu")
-ITEMS = 50  # of a row of the old table: an item is two points
-LOSS = 2.0  # points that a row may lose
+LOSS = 2.0  # points that a row may lose; of 200 items one is half a point
 OLD_ROWS = (*MEASURES, *(f"zh_{name}" for name in MEASURES))
 FLAGS = ("--rank", "16", "--rate", "1e-3", "--batch", "8", "--max-tokens", "600", "--device", "cpu")
 
@@ -102,7 +101,7 @@ def bench(settings: EngineSettings, folder: Path) -> Bench:
     engine = Engine(settings)
     for _ in engine.load(settings):
         pass
-    return Bench(Talker(engine, folder), "core", ITEMS)
+    return Bench(Talker(engine, folder), "core", ENOUGH)
 
 
 def value(asked: Bench, name: str) -> float:
