@@ -33,11 +33,14 @@ def checked(inputs: Sequence[Block], given: Sequence[Any], public: bool) -> list
 
     Args:
         public: of an endpoint for scripts, whose values are named by the labels of its components;
-            null is no value there, except for files and numbers.
+            null is no value there, except for files and numbers. What a script leaves out at the
+            end is as it is by itself: parameters that come later are put behind those that are.
 
     Raises:
         GivenError: one is missing, or of another kind.
     """
+    if public:
+        given = [*given, *(getattr(one, "value", None) for one in inputs[len(given) :])]
     if len(given) < len(inputs):
         missing = inputs[len(given)]
         raise GivenError("value-missing", "{name} is missing.", name=_name(missing, public))

@@ -252,7 +252,7 @@ def test_what_needs_no_engine_waits_behind_nobody(
     before = len(engine.sessions)
     with engine._lock:  # a turn that takes its time
         for number in range(20):
-            given = [None, "short", None, None, None, None, "", "", False, "en", None]
+            given = [None, "short", None, None, None, None, "", "", False, "en", None, ""]
             body = {"data": given, "session_hash": f"script-{number}"}
             httpx.post(f"{server}gradio_api/call/chat", json=body).raise_for_status()
         deadline = time.monotonic() + 20
@@ -277,7 +277,7 @@ def test_a_turn_that_nobody_listens_to_is_told_apart(
     client: Callable[[], Client], served: tuple[str, gr.Blocks, Sessions], engine: FakeEngine
 ) -> None:
     server, page, sessions = served
-    given = [None, "slow long", None, None, None, None, "", "", False, "en", None]
+    given = [None, "slow long", None, None, None, None, "", "", False, "en", None, ""]
     body = {"data": given, "session_hash": "nobody"}
     ended = len(engine.ended)
     httpx.post(f"{server}gradio_api/call/chat", json=body).raise_for_status()
