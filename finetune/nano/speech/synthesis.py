@@ -53,6 +53,7 @@ _RESPELLED: Mapping[str, str] = {
 DRAWN_VOLUME = 35  # espeak's usual 100 would clip the strong formants of some
 SLOWEST_RATE = 80  # espeak's own limit
 SERVER_SCRIPT = Path(__file__).with_name("espeak_server.py")
+END_S = 5.0  # within which the process that runs espeak-ng ends by itself
 LEVEL = 0.0562  # root mean square of the sounding part: -25 dB of full scale
 PEAK = 0.95  # of full scale, at most
 LEAD_S, TAIL_S = 0.04, 0.08  # silence that is kept before and after
@@ -262,10 +263,14 @@ class EspeakServer:
         return data, json.loads(sounds)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process: it goes when nobody can ask any more. A fork may keep the way to it."""
         _stream(self._process.stdin).close()
         _stream(self._process.stdout).close()
-        self._process.wait()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _receive(self) -> tuple[int, bytes, bytes]:
         stdout = _stream(self._process.stdout)
