@@ -163,13 +163,15 @@ def test_what_goes_wrong_there_is_told_here(space: Space, tmp_path: Path) -> Non
 
 
 def test_a_turn_that_is_cancelled_gives_the_gpu_back(space: Space) -> None:
-    before = len(space.host.calls("/release"))
+    lent, before = len(space.host.calls("/schedule")), len(space.host.calls("/release"))
     job = space.client().submit(
         text="Count from one to twenty, please, and then back to one.", api_name="/chat"
     )
-    time.sleep(1.0)
-    job.cancel()
     deadline = time.monotonic() + 60
+    while len(space.host.calls("/schedule")) == lent:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    job.cancel()
     while len(space.host.calls("/release")) == before:
         assert time.monotonic() < deadline
         time.sleep(0.1)
