@@ -72,6 +72,8 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
             pass
         composer = build_composer(spec, words, lambda: shortcuts.extend(_shortcuts(spec, words)))
         tools = build_tools(name, words)
+        clears = gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears")
+        thread = gr.State(Thread())
     tab = Tab(
         spec,
         page,
@@ -85,8 +87,8 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         stop=composer.stop,
         clear=clear,
         chat=chat,
-        clears=gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears"),
-        thread=gr.State(Thread()),
+        clears=clears,
+        thread=thread,
         **sounding,
     )
     actions = Actions(tab, context)
