@@ -60,7 +60,7 @@ def test_people_notice_what_they_hear(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_larger_card_runs_a_better_plan_and_what_it_needs_fits() -> None:
-    found = {memory: row for memory, row in zip(capacity.CARDS_GB, capacity.cards(), strict=True)}
+    found = dict(zip(capacity.CARDS_GB, capacity.cards(), strict=True))
     assert found[8].value is None
     assert "nano" in found[8].note
     plans = [plan.name for plan in reversed(PLANS)]

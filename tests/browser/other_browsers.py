@@ -13,14 +13,13 @@ import json
 import shutil
 import subprocess
 import time
-from glob import glob
 from pathlib import Path
 from typing import Any, Protocol
 
 from tests.support.root import ROOT
 
 WIDTH, HEIGHT = 1366, 650  # pixels: a small laptop
-WEBKIT = "/usr/lib/*/webkit2gtk-4*/MiniBrowser"
+WEBKIT = "*/webkit2gtk-4*/MiniBrowser"  # in /usr/lib
 # What a page without a console's listener may have said: kept in the page itself.
 KEEP_ERRORS = """
   window.seenErrors = [];
@@ -148,8 +147,9 @@ def launch(name: str) -> Browser | None:
         program = shutil.which("firefox-esr") or shutil.which("firefox")
         driven = shutil.which("node") and (ROOT / "node_modules/puppeteer-core").is_dir()
         return Firefox(program) if program and driven else None
-    programs, driver = glob(WEBKIT), shutil.which("WebKitWebDriver")
-    return WebKit(programs[0], driver) if programs and driver and shutil.which("Xvfb") else None
+    programs, driver = [*Path("/usr/lib").glob(WEBKIT)], shutil.which("WebKitWebDriver")
+    ready = programs and driver and shutil.which("Xvfb")
+    return WebKit(str(programs[0]), str(driver)) if ready else None
 
 
 def until(browser: Browser, condition: str, seconds: float = 60) -> None:
