@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 from omni.errors import BusyError
 
-
 BEHIND = sys.maxsize  # the round of places that stand behind all
 
 

@@ -23,7 +23,7 @@ from omni.errors import MediaError
 from omni.events import EngineEvent
 from omni.requests import Request
 from tests.support.coroutines import awaited
-from tests.support.engine_parts import WAIT_S, FakeLoader, FakeRunner, in_thread, say, until
+from tests.support.engine_parts import WAIT_S, FakeLoader, FakeRunner, in_thread, say
 from tests.support.fake_engine import FakeEngine
 from tests.support.media_files import tone, write_sound
 from tests.support.page import request
