@@ -26,6 +26,7 @@ import numpy as np
 from demos.base.languages import Words
 from demos.live import wire
 from demos.live.answers import Setup, Work, entries, files_of, growing
+from demos.live.captions import Captions
 from demos.live.gate import MEDIA, Gate, size_of
 from demos.live.inbox import Inbox
 from demos.live.sentences import Sentences
@@ -99,6 +100,7 @@ class Live:
         self._sentences = Sentences(words, setup.language)
         self._make_voice = voice
         self._items: Inbox[wire.Up | _Made | _Loading] = Inbox()
+        self._captions = Captions()
         self._gate = Gate(setup.camera)
         self._send: Send = lambda message: None
         self._stops: dict[int, threading.Event] = {}  # by answer
@@ -118,6 +120,8 @@ class Live:
         elif not self._gate.fits(message, self._items.size, len(self._items)):
             self.end("flooded")
         elif self._gate.wanted(message, time.monotonic()) and self.over is None:
+            if isinstance(message, wire.Ping):  # at once: the thread may be loading the detector
+                self._send({"type": "pong"})
             self._items.put(message, size_of(message))
 
     def end(self, reason: EndReason) -> None:
@@ -197,25 +201,24 @@ class Live:
         if isinstance(item, wire.Sound):
             self._hear(item.samples)
         elif isinstance(item, _Made):
+            self._captions.add(item.number, item.item)
             self._step(on.AnswerItem(now, item.number, item.item))
         elif isinstance(item, wire.PlaybackReport):
             self._step(on.PlaybackReport(now, item.answer, item.samples, item.flushed))
         elif isinstance(item, wire.Picture):
             self._step(on.Pictured(now, item.jpeg, self._listener.position))
+        elif isinstance(item, wire.Sensitivity):
+            self._listener.change(item.settings)
+            self._step(on.Tick(now))
         elif isinstance(item, wire.Over):
             self._step(on.End(now, item.reason))
         elif isinstance(item, _Loading):
             self._loading(item.item)
         else:
-            self._greeted(item)
+            if isinstance(item, wire.Hello):
+                self._listener.opened(item.rate)
             self._step(on.Tick(now))
         self._show()
-
-    def _greeted(self, item: wire.Hello | wire.Ping) -> None:
-        if isinstance(item, wire.Hello):
-            self._listener.opened(item.rate)
-        else:
-            self._send({"type": "pong"})
 
     def _loading(self, item: Progress | Exception | None) -> None:
         now = time.monotonic()
@@ -241,6 +244,8 @@ class Live:
         self.dialogue, commands = step(self.dialogue, event)
         if self.dialogue.ending is not None:
             self._ending.set()
+        for caption in self._captions.due(self.dialogue.answer):
+            self._send(caption)
         for command in commands:
             self._carry_out(command)
         if self.over is None:
