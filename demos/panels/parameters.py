@@ -99,6 +99,7 @@ class Parameters:
     seed: gr.Textbox
     sliders: Mapping[Knob, gr.Slider]
     shown: gr.State  # Shown
+    write_down: gr.Checkbox  # whether what the model heard of a question is written down
     reset: gr.Button
 
     @property
@@ -197,7 +198,13 @@ def build_parameters(engine: Engine, words: Words) -> Parameters:
                 if knob.phase == phase:
                     sliders[knob] = _slider(knob, defaults[knob.name], words)
         reset = gr.Button(words.static("reset"), size="sm", elem_id="parameters-reset")
-    panel = Parameters(engine, seed, sliders, gr.State(defaults), reset)
+        write_down = gr.Checkbox(
+            True,
+            label=words.static("write-down"),
+            info=words.static("write-down-help"),
+            elem_id="parameter-write-down",
+        )
+    panel = Parameters(engine, seed, sliders, gr.State(defaults), write_down, reset)
     reset.click(panel.defaults, None, panel.outputs, **QUIET)
     return panel
 
