@@ -27,6 +27,7 @@ from demos.live.answers import Setup
 from demos.live.route import MAX_LIVE, LiveDesk
 from demos.live.session import Live
 from demos.live.thresholds import THRESHOLDS, Threshold, for_page, settings_of
+from demos.tabs.hearing import Hearing
 from demos.tabs.spec import Tab, TabContext
 from demos.turns.sessions import Session, TurnBusy
 from demos.turns.turn import OVER_S
@@ -62,7 +63,8 @@ class LivePanel:
     def inputs(self) -> list[Block]:
         """What Talk sends. The browser writes the wish and the thresholds, which stand first."""
         shared = self.shared
-        settings = in_browser_order(shared.parameters.inputs | shared.voice.inputs)
+        choices = shared.parameters.inputs | shared.voice.inputs
+        settings = in_browser_order(choices | {shared.parameters.write_down})
         return [self.wish, *self.thresholds.values(), self.tab.thread, *settings]
 
     @property
@@ -122,6 +124,7 @@ class LivePanel:
             language=language,
             prompt_language=shared.words.prompt_language(language),
             change=shared.parameters.change(values),
+            write_down=bool(values[shared.parameters.write_down]),
             camera=self.camera,
         )
         given = {one: values[number] for one, number in self.thresholds.items()}
@@ -177,8 +180,7 @@ def build_live(
     tab: Tab, shared: TabContext, desk: LiveDesk, changed: Callable[[Any], Any], camera: bool
 ) -> LivePanel:
     """Lay the Talk button out and connect it; the rest is made by the page."""
-    with tab.media_column:
-        panel = _layout(tab, shared, desk, camera)
+    panel = _layout(tab, shared, desk, camera)
     name = tab.spec.name
     switch = "true" if camera else "false"
     running = panel.start.click(
@@ -187,6 +189,7 @@ def build_live(
         panel.outputs,
         js=f"(...values) => omniLive.open('{name}', {switch}, values)",
         show_progress="hidden",
+        trigger_mode="multiple",  # the page itself sees to it that one follows the other
         concurrency_limit=MAX_LIVE + REFUSED_AT_ONCE,
         concurrency_id="live",
         api_name=f"{name}_live",
@@ -194,6 +197,7 @@ def build_live(
     )
     running.then(None, None, None, js=f"() => {{ omniLive.settle('{name}'); }}")
     changed(running)
+    Hearing(tab, shared).connect(running)  # the last question, for which no time was left
     panel.ticket.change(
         None, [panel.ticket], None, js=f"(ticket) => {{ omniLive.connect('{name}', ticket); }}"
     )
@@ -211,28 +215,33 @@ def build_live(
 
 def _layout(tab: Tab, shared: TabContext, desk: LiveDesk, camera: bool) -> LivePanel:
     name, words = tab.spec.name, shared.words
-    with gr.Row(elem_classes=["talk-row"]):
+    with tab.composer:
         start = gr.Button(
+            words.static("talk"),
+            size="sm",
+            min_width=0,
+            elem_id=f"{name}-live-start",
+            elem_classes=["icon-tool", "icon-talk"],
+        )
+    with tab.welcome, gr.Row(elem_classes=["talk-row"]):
+        hero = gr.Button(
             words.static("talk"),
             variant="primary",
             min_width=0,
-            elem_id=f"{name}-live-start",
-            elem_classes=["talk-button"],
+            elem_id=f"{name}-live-hero",
+            elem_classes=["talk-hero"],
         )
         ready = gr.Button(
             words.static("talk-settings"),
+            size="sm",
             min_width=0,
             elem_id=f"{name}-live-settings",
-            elem_classes=["talk-settings-button"],
+            elem_classes=["icon-tool", "icon-settings"],
         )
-    ready.click(
-        None,
-        None,
-        None,
-        js=f"() => {{ omniLive.tryOut('{name}'); }}",
-        api_visibility="private",
-    )
-    with gr.Column(visible="hidden"):
+    for button, done in ((hero, "press"), (ready, "tryOut")):
+        js = f"() => {{ omniLive.{done}('{name}'); }}"
+        button.click(None, None, None, js=js, api_visibility="private")
+    with tab.composer, gr.Column(elem_classes=["bridge"]):
         stop = gr.Button(elem_id=f"{name}-live-stop")
         thresholds = {
             one: gr.Number(one.usual, elem_id=f"{name}-live-{one.field}") for one in THRESHOLDS

@@ -17,8 +17,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -30,8 +32,10 @@ from demos.live.captions import Captions
 from demos.live.gate import MEDIA, Gate, size_of
 from demos.live.inbox import Inbox
 from demos.live.sentences import Sentences
+from demos.turns import heard
 from demos.turns.chat import Bubble, bubble
 from demos.turns.sessions import Session
+from omni.conversation import Part
 from omni.dialogue import commands as do
 from omni.dialogue import events as on
 from omni.dialogue.answer_so_far import Item
@@ -75,6 +79,18 @@ class _Loading:
     item: Progress | Exception | None
 
 
+@dataclass(frozen=True)
+class _WrittenDown:
+    """What the model heard in ``sound``, the question of the answer ``number``."""
+
+    number: int
+    sound: Path
+    text: str
+
+
+_Happened: TypeAlias = "wire.Up | _Made | _Loading | _WrittenDown"
+
+
 class Live:
     """One live conversation. Public methods may be called from any thread."""
 
@@ -99,8 +115,9 @@ class Live:
         self._engine, self._session = engine, session
         self._sentences = Sentences(words, setup.language)
         self._make_voice = voice
-        self._items: Inbox[wire.Up | _Made | _Loading] = Inbox()
+        self._items: Inbox[_Happened] = Inbox()
         self._captions = Captions()
+        self._heard: dict[Path, str] = {}  # by the question's sound; empty: not yet, or nothing
         self._gate = Gate(setup.camera)
         self._send: Send = lambda message: None
         self._stops: dict[int, threading.Event] = {}  # by answer
@@ -195,7 +212,7 @@ class Live:
         if self.over is None:
             self._goodbye(do.Goodbye("failed"))
 
-    def _handle(self, item: wire.Up | _Made | _Loading) -> None:
+    def _handle(self, item: _Happened) -> None:
         """One thing that happened."""
         now = time.monotonic()
         if isinstance(item, wire.Sound):
@@ -214,6 +231,10 @@ class Live:
             self._step(on.End(now, item.reason))
         elif isinstance(item, _Loading):
             self._loading(item.item)
+        elif isinstance(item, _WrittenDown):
+            self._heard[item.sound] = item.text
+            self._send({"type": "heard", "answer": item.number, "text": item.text})
+            self._show_heard()
         else:
             if isinstance(item, wire.Hello):
                 self._listener.opened(item.rate)
@@ -266,6 +287,8 @@ class Live:
                 self._listener.echo_guard.sent(command.samples)
             case do.AllSent():
                 self._send({"type": "sent", "answer": command.number})
+                if self.dialogue.answer is not None:
+                    self._write_down(command.number, self.dialogue.answer.so_far.question)
             case do.Flush():
                 self._send({"type": "flush", "answer": command.number})
             case do.FollowPlayback():
@@ -303,8 +326,38 @@ class Live:
         note = self._sentences.below(exchange)
         pair = entries(exchange, self._session, note, self._sentences.error)
         self.thread = self.thread.forget(exchange.forgotten).plus(*pair)
+        if exchange.answered:
+            self._write_down(command.number, exchange.question)
+        self._show_heard()
         if exchange.error is not None:
             self._note(note)
+
+    # What the model heard of a question: behind all that anybody waits for
+
+    def _write_down(self, number: int, question: tuple[Part, ...]) -> None:
+        """Once for every sound, as soon as its answer is made."""
+        sound = heard.asked_by(question)
+        wanted = self.setup.write_down and heard.can_hear(self._engine)
+        if sound is None or sound in self._heard or not wanted:
+            return
+        self._heard[sound] = ""
+
+        def done(result: Future[str]) -> None:
+            if text := result.result():
+                self._items.put(_WrittenDown(number, sound, text))
+
+        begun = heard.begin(self._engine, sound, self._gone)
+        begun.add_done_callback(done)
+
+    def _gone(self) -> bool:
+        return self.over is not None or self._session.ended
+
+    def _show_heard(self) -> None:
+        """Put what was heard below the questions that are in the chat."""
+        for sound, text in self._heard.items():
+            if text:
+                told = heard.sentence(self._sentences.words, self.setup.language, text)
+                self.thread = self.thread.hear(sound, text, told)
 
     def _goodbye(self, command: do.Goodbye) -> None:
         self._ending.set()

@@ -300,6 +300,9 @@ const omniLive = (() => {
     }
   };
 
+  /** @param {string} tab */
+  const press = (tab) => omniPage.part(tab, "live-start")?.click();
+
   /** What the buttons of the voice mode do. @param {string} what */
   const act = (what) => {
     const tab = omniLiveStage.tab;
@@ -309,7 +312,7 @@ const omniLive = (() => {
       stop(tab);
     } else if (what === "again") {
       omniLiveSettings.close();
-      omniPage.part(tab, "live-start")?.click();
+      press(tab);
     } else if (what === "small") {
       if (session) omniLiveStage.minimize();
       else act("end");
@@ -341,6 +344,7 @@ const omniLive = (() => {
     connect,
     settle,
     stop,
+    press,
     tryOut,
     on: (/** @type {string} */ tab) => tab in sessions,
     sessions,

@@ -1,10 +1,8 @@
 // That Talk is on, in the page's head and in the browser's tab, whatever is shown; and that a typed
 // message waits until it has ended.
 const omniLiveMark = (() => {
-  const HINT_MS = 6000;
   const { textBox } = omniGradio.SELECTORS;
   let title = ""; // of the page, without the mark
-  let timer = 0;
 
   const pill = () => {
     const mark = document.createElement("button");
@@ -24,16 +22,13 @@ const omniLiveMark = (() => {
     const old = document.getElementById("talk-mark");
     if (!state) {
       old?.remove();
-      document.getElementById("talk-hint")?.remove();
       if (title) document.title = title;
       title = "";
       return;
     }
     const mark = old ?? pill();
     if (!old) {
-      const head = document.querySelector(".page-header");
-      const place = head?.querySelector(".talk-place") ?? head ?? document.body;
-      place.insertBefore(mark, head?.querySelector(":scope > .language") ?? null);
+      (document.querySelector(".head-tools") ?? document.body).prepend(mark);
     }
     const text = omniWords.say("talk-on");
     mark.dataset.state = state;
@@ -43,22 +38,12 @@ const omniLiveMark = (() => {
     document.title = `● ${text} – ${title}`;
   };
 
-  /** Say below the mark that a message waits. */
-  const explain = () => {
-    const mark = document.getElementById("talk-mark");
-    document.getElementById("talk-hint")?.remove();
-    const hint = document.createElement("div");
-    hint.id = "talk-hint";
-    hint.className = "talk-pop";
-    hint.setAttribute("role", "alert");
-    document.body.append(hint);
-    hint.textContent = omniWords.say("talk-busy");
-    const box = mark?.getBoundingClientRect();
-    hint.style.top = `${(box?.bottom ?? 0) + 8}px`;
-    hint.style.right = `${Math.max(8, window.innerWidth - (box?.right ?? window.innerWidth))}px`;
-    clearTimeout(timer);
-    timer = setTimeout(() => hint.remove(), HINT_MS);
-  };
+  /** A message waits, and why. @param {string} tab */
+  const explain = (tab) =>
+    omniNotice.tell(tab, omniWords.say("talk-busy"), {
+      words: omniWords.say("talk-end"),
+      act: () => omniLive.stop(tab),
+    });
 
   /** @param {Event} event */
   const hold = (event) => {
@@ -73,7 +58,7 @@ const omniLiveMark = (() => {
       const [, tab, what] = id?.match(/^(\w+)-(send|live-start)$/) ?? [];
       if (!tab || !omniLive.on(tab)) return;
       hold(event);
-      if (what === "send") explain();
+      if (what === "send") explain(tab);
       else omniLiveStage.restore();
     },
     true,
@@ -86,7 +71,7 @@ const omniLiveMark = (() => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       if (!tab || !omniLive.on(tab)) return;
       hold(event);
-      explain();
+      explain(tab);
     },
     true,
   );
