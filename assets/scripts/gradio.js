@@ -82,6 +82,9 @@ const omniGradio = (() => {
     return new URL(root.replace(/\/$/, "") + path, location.origin);
   };
 
+  // All words of the page by the names of their languages, as they were given to Gradio.
+  const translations = () => window.gradio_config?.i18n_translations ?? {};
+
   /**
    * The rows of a chat before a button, the last of which it belongs to.
    * @param {Element} chat
@@ -128,6 +131,7 @@ const omniGradio = (() => {
     isOpen,
     sidebarIsOpen,
     address,
+    translations,
     rowsBefore,
     holder,
   };

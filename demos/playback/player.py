@@ -118,7 +118,7 @@ def clears_js(tab: str) -> str:
 
 
 def listen_js(tab: str, place: int, clears: int) -> str:
-    """Browser code for a turn that begins: what it had opened is folded, and the tab may speak again.
+    """Browser code for a turn that begins: what was open is folded, and the tab may speak again.
 
     Args:
         place: of the event's input that says whether the page can play a voice line.
