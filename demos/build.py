@@ -19,6 +19,7 @@ from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
+from demos.conversations.panel import build_conversations
 from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
@@ -72,7 +73,7 @@ def build(
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         skip_link(words)
-        with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
+        with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340, position="right"):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
@@ -82,6 +83,10 @@ def build(
         bar = build_model_bar(engine, words, owner)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, bar)
+        with gr.Sidebar(
+            label=words.static("conversations"), open=False, width=320, elem_id="conversations"
+        ):
+            conversations = build_conversations(page, built, context)
         text_first = _text_first(engine, built)
 
         def loaded(event: Event) -> None:
@@ -98,7 +103,8 @@ def build(
             sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
-        _connect_language(page, language, words, bar, voice, built)
+        said_again = _connect_language(page, language, words, bar, voice, built)
+        conversations.translate(said_again)
 
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash)
@@ -150,8 +156,8 @@ def _build_tabs(
 
 def _connect_language(
     page: Page, switch: gr.Radio, words: Words, bar: ModelBar, voice: BuiltVoice, tabs: list[Tab]
-) -> None:
-    """What the server has said in one language is said again in the other."""
+) -> Event:
+    """What the server has said in one language is said again in the other; after this event."""
 
     def current(request: gr.Request) -> str:
         return words.of(request)
@@ -167,3 +173,4 @@ def _connect_language(
     said_again = chosen.then(bar.render_all, None, bar.all, **QUIET)
     voice.translate(said_again)
     said_again.then(labels, None, [tab.page for tab in tabs], **QUIET)
+    return said_again

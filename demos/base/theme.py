@@ -14,7 +14,7 @@ import gradio as gr
 from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
-STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "live", "gradio"))
+STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "live", "conversations", "gradio"))
 # In the order in which they are run: each names what those before it have made.
 SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
@@ -23,6 +23,8 @@ SCRIPTS = tuple(
         *("sidebar", "settle", "newest", "keys"),
         *("live/log", "live/panel", "live/sound", "live/microphone", "live/player"),
         *("live/camera", "live/connection", "live/live"),
+        *("conversations/archive", "conversations/store", "conversations/drafts"),
+        *("conversations/note", "conversations/list", "conversations/conversations"),
     )
 )
 # Code that is not run in the page but handed to the browser's audio thread.

@@ -30,7 +30,6 @@ from demos.tabs.actions import Actions, emptied_media
 from demos.tabs.chips import build_chips, chip_handler
 from demos.tabs.examples import build_examples, example_handler
 from demos.tabs.spec import Tab, TabContext, TabSpec
-from demos.tabs.tools import build_tools, connect_tools
 from demos.turns.chat import Thread
 from omni.fair_queue import LineLimits
 
@@ -65,11 +64,9 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
             shortcuts = _shortcuts(spec, words)
         with gr.Column(scale=8, min_width=320, elem_classes=["talk"]):
             talk = _chat(spec, words)
-            tools = build_tools(name, words)
     tab = Tab(spec, page, media_column, media, **talk)
     actions = Actions(tab, context)
     _connect(tab, actions, shortcuts, changed)
-    connect_tools(tools, actions)
     return tab
 
 
