@@ -45,7 +45,8 @@ from demos.voices.library import VoiceLibrary
 if TYPE_CHECKING:
     from omni.engine import Engine
 
-TITLE = "Omni"
+TITLE = "Baichuan-Omni-1.5"
+SIDEBAR_PX = 320
 TABS = (AUDIO, VIDEO, IMAGE)
 
 
@@ -73,19 +74,26 @@ def build(
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         skip_link(words)
-        with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340, position="right"):
+        gr.HTML(words.static("composer-close"), elem_id="close-word", elem_classes=["bridge"])
+        conversation_bar = build_conversation_bar(words)
+        with gr.Sidebar(
+            label=words.static("voice-panel"),
+            open=False,
+            width=SIDEBAR_PX,
+            position="right",
+            elem_id="settings",
+        ):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
+            gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
         language = build_header(words)
         if note is not None:
             gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         bar = build_model_bar(engine, words, owner)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, bar)
-        with gr.Sidebar(
-            label=words.static("conversations"), open=False, width=320, elem_id="conversations"
-        ):
+        with conversation_bar:
             conversations = build_conversations(page, built, context)
         text_first = _text_first(engine, built)
 
@@ -95,7 +103,6 @@ def build(
 
         connect_model_bar(bar, loaded)
         text_first(page.load)
-        gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
         page.load(bar.render_all, None, bar.all, api_name="model_status", **QUIET)
         voice.greet(page.load)
 
@@ -114,6 +121,19 @@ def build(
         partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
     )
     return page
+
+
+def build_conversation_bar(words: Words) -> gr.Sidebar:
+    """Lay the left sidebar out: what is there besides the conversation that is shown."""
+    with gr.Sidebar(
+        label=words.static("conversations"), open=False, width=SIDEBAR_PX, elem_id="conversations"
+    ) as bar:
+        gr.Markdown(words.static("conversations-title"), elem_classes=["panel-title"])
+        anew = gr.Button(
+            words.static("clear"), elem_id="new-conversation", elem_classes=["new-conversation"]
+        )
+        anew.click(None, None, None, js="() => { omniComposer.anew(); }")
+    return bar
 
 
 def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:

@@ -20,7 +20,7 @@ SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
         *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
-        *("sidebar", "settle", "newest", "keys"),
+        *("sidebar", "settle", "newest", "notice", "composer", "keys"),
         *("live/log", "live/panel", "live/sound", "live/microphone", "live/player"),
         *("live/camera", "live/connection", "live/live"),
         *("conversations/archive", "conversations/store", "conversations/drafts"),

@@ -75,9 +75,6 @@ def sentences(words: Words, request: gr.Request) -> str:
 def build_conversations(page: gr.Blocks, tabs: Sequence[Tab], context: TabContext) -> Conversations:
     """Lay the panel out where the caller is, and connect it to the chats of ``tabs``."""
     words = context.words
-    gr.Markdown(words.static("conversations-title"), elem_classes=["panel-title"])
-    new = gr.Button(words.static("conversations-new"), elem_id="conversations-new")
-    new.click(None, None, None, js="() => { omniConversations.anew(); }", **QUIET)
     gr.Textbox(
         show_label=False,
         label=words.static("conversations-search"),

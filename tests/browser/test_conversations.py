@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.server import Server, end, free_port, start
 from tests.browser.test_accessible import violations
@@ -24,15 +24,6 @@ PLAYS = """async () => {
   for (const one of media) { one.muted = true; await one.play(); }
   return media.every((one) => one.duration > 0);
 }"""
-
-
-def sidebar(visit: Visit) -> Locator:
-    """The conversations, opened."""
-    bar = visit.page.locator("#conversations")
-    if "open" not in (bar.get_attribute("class") or "").split():
-        bar.locator(".toggle-button").click()
-    expect(bar.locator("#conversations-list")).to_be_visible()
-    return bar
 
 
 def titles(visit: Visit) -> list[str]:
@@ -144,7 +135,7 @@ def test_two_pages_do_not_fight(visitors: Come, fake_server: Server) -> None:
         assert f"in the {own} window" in visit.text()
         assert f"in the {other} window" not in visit.text()
         visit.nothing_wrong()
-    sidebar(two)
+    two.conversations()
     expect(two.page.locator(".conversation")).to_have_count(2)
 
 
@@ -161,7 +152,7 @@ def test_the_list_finds_names_opens_and_deletes(visitors: Come, fake_server: Ser
     visit.ask("echo needle in the hay")
     visit.answered(1)
     kept(visit, 3)
-    bar = sidebar(visit)
+    bar = visit.conversations()
     expect(page.locator(".conversation")).to_have_count(3)
     assert titles(visit)[2].startswith(HOSTILE[:40])
     assert page.evaluate("window.hurt") is None
@@ -193,7 +184,7 @@ def test_the_list_finds_names_opens_and_deletes(visitors: Come, fake_server: Ser
     kept(visit, 3)
     again(visit)
     expect(page.locator(".conversation-title").filter(has_text="My name")).to_have_count(1)
-    sidebar(visit)
+    visit.conversations()
     page.locator("#conversations-delete-all").click()
     page.locator("#page-note-bar").get_by_role("button", name="Delete all").click()
     kept(visit, 0)
@@ -208,7 +199,7 @@ def test_a_browser_that_keeps_nothing_says_so(visitors: Come, fake_server: Serve
     expect(visit.page.locator("#page-note-bar")).to_contain_text("keeps nothing")
     visit.part("clear").dispatch_event("click")
     expect(visit.bubbles("bot")).to_have_count(0)
-    sidebar(visit)
+    visit.conversations()
     visit.page.get_by_role("button", name="echo one", exact=True).click()  # until it is closed
     expect(visit.bubbles("bot")).to_have_count(1)
     visit.nothing_wrong()
@@ -216,7 +207,7 @@ def test_a_browser_that_keeps_nothing_says_so(visitors: Come, fake_server: Serve
 
 def test_one_who_wants_nothing_kept_has_nothing_kept(visitors: Come, fake_server: Server) -> None:
     visit = visitors(fake_server)
-    bar = sidebar(visit)
+    bar = visit.conversations()
     bar.locator("#conversations-keep input").uncheck()
     visit.ask("echo one")
     visit.answered(1)
@@ -225,7 +216,7 @@ def test_one_who_wants_nothing_kept_has_nothing_kept(visitors: Come, fake_server
     visit.page.wait_for_timeout(4000)
     visit.page.goto(fake_server.address)
     expect(visit.part("send")).to_be_enabled(timeout=60_000)
-    sidebar(visit)
+    visit.conversations()
     expect(bar.locator("#conversations-keep input")).not_to_be_checked()
     kept(visit, 0)
     expect(visit.bubbles("bot")).to_have_count(0)
@@ -243,7 +234,7 @@ def test_the_page_to_share_stands_alone(
     visit.ask(HOSTILE)
     visit.answered(1)
     kept(visit, 1)
-    bar = sidebar(visit)
+    bar = visit.conversations()
     expect(bar.locator(".conversation")).to_have_count(1)
     expect(bar.locator("h3")).to_have_text("今天")
     bar.locator("#image-tools").get_by_role("button").first.click()

@@ -357,6 +357,13 @@ const omniConversations = (() => {
   document.addEventListener("visibilitychange", awake);
   window.addEventListener("online", () => Object.keys(triggers).forEach(back));
 
+  /** On a small screen the list lies over the chat. */
+  const leave = () => {
+    const found = document.querySelector(`#conversations ${omniGradio.SELECTORS.sidebarSwitch}`);
+    const small = !window.matchMedia("(min-width: 64rem)").matches;
+    if (small && found instanceof HTMLElement) found.click();
+  };
+
   /** @param {string} tab */
   const empty = async (tab) => {
     const clear = omniPage.part(tab, "clear");
@@ -416,17 +423,12 @@ const omniConversations = (() => {
       answers.get(asked)?.(state);
       answers.delete(asked);
     },
-    /** An empty chat in the tab that is shown; what stood there stays in the list. */
-    anew() {
-      const tab = omniVisit.shown();
-      empty(tab);
-      omniVisit.focus(tab);
-    },
     /** @param {string} id */
     async open(id) {
       const record = await omniStore.get(id);
       if (!record) return refresh();
       omniVisit.show(record.tab);
+      leave();
       if (omniVisit.chat(record.tab)?.id !== id) await bring(record.tab, record, false, "");
     },
     /**

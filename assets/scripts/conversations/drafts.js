@@ -115,9 +115,5 @@ const omniVisit = (() => {
       else delete visit.chats[tab];
       remember();
     },
-    /** @param {string} tab */
-    focus(tab) {
-      box(tab)?.focus();
-    },
   };
 })();
