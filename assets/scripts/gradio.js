@@ -72,6 +72,9 @@ const omniGradio = (() => {
     return new URL(root.replace(/\/$/, "") + path, location.origin);
   };
 
+  // All words of the page by the names of their languages, as they were given to Gradio.
+  const translations = () => window.gradio_config?.i18n_translations ?? {};
+
   /**
    * The rows of a chat before a button, the last of which it belongs to.
    * @param {Element} chat
@@ -117,6 +120,7 @@ const omniGradio = (() => {
     onDark,
     sidebarIsOpen,
     address,
+    translations,
     rowsBefore,
     holder,
   };

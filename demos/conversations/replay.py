@@ -128,10 +128,11 @@ def replay_bytes(thread: Thread) -> int:
 
 
 def title_of(thread: Thread) -> str:
-    """The first words that the person typed, else the first that were answered; "": none."""
+    """The first words that the person typed or was heard to say, else of an answer; "": none."""
     asked = [entry for entry in thread.entries if entry.message.role == "user"]
-    for entry in (*asked, *thread.entries):
-        line = " ".join(whole_text(entry.text).split())
+    texts = [entry.text for entry in asked] + [entry.heard for entry in asked]
+    for text in (*texts, *(entry.text for entry in thread.entries)):
+        line = " ".join(whole_text(text).split())
         if line:
             return line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1] + "…"
     return ""

@@ -30,6 +30,7 @@ from demos.tabs.actions import Actions, emptied_media
 from demos.tabs.chips import build_chips, chip_handler
 from demos.tabs.composer import build_composer
 from demos.tabs.examples import build_examples, example_handler
+from demos.tabs.hearing import Hearing
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.welcome import build_welcome
 from demos.turns.chat import Thread
@@ -169,8 +170,10 @@ def _connect(
         )
         for shortcut in shortcuts
     ]
+    hearing = Hearing(tab, actions.context)
     for turn in turns:
         changed(turn)
+        hearing.connect(turn)
     tab.chat.undo(actions.undo, tab.thread, outputs, api_name=f"{name}_undo", **QUIET)
     now: dict[str, Any] = {**QUIET, "queue": False}
     tab.stop.click(actions.stop, None, None, api_name=f"{name}_stop", js=silence_js(name), **now)

@@ -84,11 +84,15 @@ const omniConversations = (() => {
   };
   channel?.addEventListener("message", refresh);
 
+  /** @param {any} message */
+  const typing = ({ parts }) => parts.some((/** @type {any} */ { text }) => text?.trim());
   /** @param {any[]} messages */
   const titled = (messages) => {
     const asked = messages.filter(({ role }) => role === "user");
     const parts = [...asked, ...messages].flatMap((message) => message.parts);
-    const text = parts.find((part) => part.type === "text" && part.text.trim())?.text ?? "";
+    const typed = parts.find((part) => part.type === "text" && part.text.trim())?.text ?? "";
+    const heard = asked.find((message) => message.heard)?.heard ?? "";
+    const text = asked.some(typing) ? typed : heard || typed;
     const line = text.replace(/\s+/g, " ").trim();
     const first = parts.find((part) => part.type !== "text")?.type ?? "";
     const kind = KINDS[first] ?? "untitled";
@@ -225,7 +229,8 @@ const omniConversations = (() => {
     const told = JSON.stringify(messages);
     if (before?.messages === told) return refresh(); // it was opened
     const parts = messages.flatMap((message) => message.parts);
-    const text = parts.map((part) => part.text ?? "").join("\n");
+    const heard = messages.map((message) => message.heard ?? "");
+    const text = [...parts.map((part) => part.text ?? ""), ...heard].filter(Boolean).join("\n");
     const expected = revisions.get(id) ?? before?.revision ?? 0;
     const named = before?.named ? { title: before.title, kind: before.kind } : titled(messages);
     /** @type {Whole} */
