@@ -30,6 +30,7 @@ from demos.panels.model_state import news_route, speaks_slowly
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
+from demos.tabs.composer import lay_words_out
 from demos.tabs.image import IMAGE
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
@@ -71,7 +72,7 @@ def build(
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         skip_link(words)
-        gr.HTML(words.static("composer-close"), elem_id="close-word", elem_classes=["bridge"])
+        lay_words_out(words)
         conversation_bar = build_conversation_bar(words)
         with gr.Sidebar(
             label=words.static("voice-panel"),

@@ -71,6 +71,8 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         with gr.Column(elem_classes=["between"]) as between:
             pass
         composer = build_composer(spec, words, lambda: shortcuts.extend(_shortcuts(spec, words)))
+        clears = gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears")
+        thread = gr.State(Thread())
     tab = Tab(
         spec,
         page,
@@ -84,8 +86,8 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         stop=composer.stop,
         clear=clear,
         chat=chat,
-        clears=gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears"),
-        thread=gr.State(Thread()),
+        clears=clears,
+        thread=thread,
         **sounding,
     )
     actions = Actions(tab, context)

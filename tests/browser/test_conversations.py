@@ -48,6 +48,17 @@ def kept_messages(page: Page, count: int) -> None:
     )
 
 
+def hand(visit: Visit, file: Path) -> None:
+    """Attach a file."""
+    page = visit.page
+    with page.expect_response(re.compile("/upload")), page.expect_file_chooser() as chooser:
+        visit.part("attach").click()
+        chooser.value.set_files(file)
+    given = visit.part("tray").locator(".thumbnail-item, .preview, audio, .waveform-container")
+    expect(given.first).to_be_attached()
+    page.wait_for_timeout(500)
+
+
 def again(visit: Visit) -> None:
     """Load the page again."""
     visit.page.reload()
@@ -58,11 +69,11 @@ def test_a_page_that_is_loaded_again_has_everything(
     visitors: Come, fake_server: Server, media: Path
 ) -> None:
     visit = visitors(fake_server, "audio")
-    visit.give("recording", media / "question.wav")
+    hand(visit, media / "question.wav")
     visit.ask("echo heard")
     visit.answered(1)
     visit.go("image")
-    visit.give("pictures", media / "one.png")
+    hand(visit, media / "one.png")
     visit.ask("echo a gradient")
     visit.answered(1)
     kept(visit, 2)
@@ -230,7 +241,7 @@ def test_the_page_to_share_stands_alone(
     options = {"locale": "zh-CN", "color_scheme": "dark", "has_touch": True}
     visit = visitors(fake_server, "image", viewport=size, **options)
     page = visit.page
-    visit.give("pictures", media / "one.png")
+    hand(visit, media / "one.png")
     visit.ask(HOSTILE)
     visit.answered(1)
     kept(visit, 1)

@@ -55,8 +55,11 @@ const omniVisit = (() => {
     const open = shown();
     if (!open) return;
     if (!turned) {
-      turned = true;
+      turned = true; // later than the tab of the last visit to any page (sidebar.js)
       if (visit.tab) show(visit.tab);
+    } else if (visit.tab !== open) {
+      visit.tab = open;
+      remember();
     }
     document.body.dataset.tab = shown();
     for (const name of tabs().map(nameOf)) {
@@ -84,13 +87,6 @@ const omniVisit = (() => {
     visit.drafts[tab] = target.value;
     remember();
   });
-  document.addEventListener("click", ({ target }) => {
-    const button = target instanceof Element ? target.closest(omniGradio.SELECTORS.tab) : null;
-    if (!button || !nameOf(button)) return;
-    visit.tab = nameOf(button);
-    remember();
-  });
-
   return {
     shown,
     show,
