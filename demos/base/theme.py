@@ -14,7 +14,9 @@ import gradio as gr
 from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
-STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "model", "live", "gradio"))
+STYLES = tuple(
+    ASSETS / f"{name}.css" for name in ("style", "model", "live", "conversations", "gradio")
+)
 FRAME = ASSETS / "frame.css"  # goes into the document's head
 # In the order in which they are run: each names what those before it have made.
 SCRIPTS = tuple(
@@ -25,6 +27,8 @@ SCRIPTS = tuple(
         *("words", "live/log", "live/choices", "live/orb", "live/stage", "live/captions"),
         *("live/settings", "live/sound", "live/microphone", "live/player", "live/camera"),
         *("live/connection", "live/devices", "live/live", "live/mark"),
+        *("conversations/archive", "conversations/store", "conversations/drafts"),
+        *("conversations/note", "conversations/list", "conversations/conversations"),
     )
 )
 # Code that is not run in the page but handed to the browser's audio thread.
