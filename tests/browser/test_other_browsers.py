@@ -48,9 +48,9 @@ def test_a_question_a_picture_and_talking(browser: Browser, real_server: Server)
     assert in_sight(browser, "#audio-send")
 
     browser.click("#audio-live-start")  # with a microphone that the browser pretends
-    state = "document.querySelector('#audio-live .live').dataset.state"
+    state = "document.querySelector('#talk')?.dataset.state"
     until(browser, f"['listening', 'hearing'].includes({state})")
-    browser.click("#audio-live-stop")
+    browser.click("#talk .talk-icon[data-act=end]")
     until(browser, f"{state} === 'off'")
 
     assert browser.errors() == []
