@@ -41,7 +41,8 @@ from demos.voices.library import VoiceLibrary
 if TYPE_CHECKING:
     from omni.engine import Engine
 
-TITLE = "Omni"
+TITLE = "Baichuan-Omni-1.5"
+SIDEBAR_PX = 320
 TABS = (AUDIO, VIDEO, IMAGE)
 
 
@@ -69,14 +70,24 @@ def build(
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         skip_link(words)
-        with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
+        gr.HTML(words.static("composer-close"), elem_id="close-word", elem_classes=["bridge"])
+        build_conversation_bar(words)
+        with gr.Sidebar(
+            label=words.static("voice-panel"),
+            open=False,
+            width=SIDEBAR_PX,
+            position="right",
+            elem_id="settings",
+        ):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
-        language = build_header(words)
+            gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
+        head = build_header(words)
+        with head.tools:
+            chip = build_model_chip(engine, words)
         if note is not None:
             gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
-        chip = build_model_chip(engine, words)
         card = build_model_card(engine, words, owner, chip)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, card)
@@ -88,7 +99,6 @@ def build(
 
         connect_model_card(card, loaded)
         text_first(page.load)
-        gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
         shown = page.load(card.render_all, None, card.all, api_name="model_status", **QUIET)
         parameters.follow(shown, card)
         voice.greet(page.load)
@@ -97,7 +107,7 @@ def build(
             sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
-        _connect_language(page, language, words, card, voice, built)
+        _connect_language(page, head.language, words, card, voice, built)
 
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash)
@@ -107,6 +117,19 @@ def build(
         partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
     )
     return page
+
+
+def build_conversation_bar(words: Words) -> gr.Sidebar:
+    """Lay the left sidebar out: what is there besides the conversation that is shown."""
+    with gr.Sidebar(
+        label=words.static("conversations"), open=False, width=SIDEBAR_PX, elem_id="conversations"
+    ) as bar:
+        gr.Markdown(words.static("conversations-title"), elem_classes=["panel-title"])
+        anew = gr.Button(
+            words.static("clear"), elem_id="new-conversation", elem_classes=["new-conversation"]
+        )
+        anew.click(None, None, None, js="() => { omniComposer.anew(); }")
+    return bar
 
 
 def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:
