@@ -19,6 +19,7 @@ from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
+from demos.conversations.panel import build_conversations
 from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
@@ -29,6 +30,7 @@ from demos.panels.model_state import news_route, speaks_slowly
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
+from demos.tabs.composer import lay_words_out
 from demos.tabs.image import IMAGE
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
@@ -70,8 +72,8 @@ def build(
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         skip_link(words)
-        gr.HTML(words.static("composer-close"), elem_id="close-word", elem_classes=["bridge"])
-        build_conversation_bar(words)
+        lay_words_out(words)
+        conversation_bar = build_conversation_bar(words)
         with gr.Sidebar(
             label=words.static("voice-panel"),
             open=False,
@@ -91,6 +93,8 @@ def build(
         card = build_model_card(engine, words, owner, chip)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
         built = _build_tabs(page, tabs, context, card)
+        with conversation_bar:
+            conversations = build_conversations(page, built, context)
         text_first = _text_first(engine, built)
 
         def loaded(event: Event) -> None:
@@ -107,7 +111,8 @@ def build(
             sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
-        _connect_language(page, head.language, words, card, voice, built)
+        said_again = _connect_language(page, head.language, words, card, voice, built)
+        conversations.translate(said_again)
 
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash)
@@ -174,8 +179,8 @@ def _build_tabs(
 
 def _connect_language(
     page: Page, switch: gr.Radio, words: Words, card: ModelCard, voice: BuiltVoice, tabs: list[Tab]
-) -> None:
-    """What the server has said in one language is said again in the other."""
+) -> Event:
+    """What the server has said in one language is said again in the other; after this event."""
 
     def current(request: gr.Request) -> str:
         return words.of(request)
@@ -191,3 +196,4 @@ def _connect_language(
     said_again = chosen.then(card.render_all, None, card.all, **QUIET)
     voice.translate(said_again)
     said_again.then(labels, None, [tab.page for tab in tabs], **QUIET)
+    return said_again

@@ -14,16 +14,20 @@ import gradio as gr
 from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
-STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "model", "live", "gradio"))
+STYLES = tuple(
+    ASSETS / f"{name}.css" for name in ("style", "model", "live", "conversations", "gradio")
+)
 # In the order in which they are run: each names what those before it have made.
 SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
         *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
-        *("sidebar", "settle", "newest", "notice", "model", "composer", "keys"),
+        *("sidebar", "settle", "newest", "notice", "model", "composer", "files", "keys"),
         *("words", "live/log", "live/choices", "live/orb", "live/stage", "live/captions"),
         *("live/settings", "live/sound", "live/microphone", "live/player", "live/camera"),
         *("live/connection", "live/devices", "live/live", "live/mark"),
+        *("conversations/archive", "conversations/store", "conversations/drafts"),
+        *("conversations/note", "conversations/list", "conversations/conversations"),
     )
 )
 # Code that is not run in the page but handed to the browser's audio thread.

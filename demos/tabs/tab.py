@@ -32,7 +32,6 @@ from demos.tabs.composer import build_composer
 from demos.tabs.examples import build_examples, example_handler
 from demos.tabs.hearing import Hearing
 from demos.tabs.spec import Tab, TabContext, TabSpec
-from demos.tabs.tools import build_tools, connect_tools
 from demos.tabs.welcome import build_welcome
 from demos.turns.chat import Thread
 from omni.fair_queue import LineLimits
@@ -72,7 +71,8 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         with gr.Column(elem_classes=["between"]) as between:
             pass
         composer = build_composer(spec, words, lambda: shortcuts.extend(_shortcuts(spec, words)))
-        tools = build_tools(name, words)
+        clears = gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears")
+        thread = gr.State(Thread())
     tab = Tab(
         spec,
         page,
@@ -86,13 +86,12 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         stop=composer.stop,
         clear=clear,
         chat=chat,
-        clears=gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears"),
-        thread=gr.State(Thread()),
+        clears=clears,
+        thread=thread,
         **sounding,
     )
     actions = Actions(tab, context)
     _connect(tab, actions, shortcuts, changed)
-    connect_tools(tools, actions)
     return tab
 
 
