@@ -22,7 +22,7 @@ from omni.settings import PUBLISHED_MODEL, EngineSettings
 from tests.support.fake_engine import FakeEngine
 from tests.support.page import handler, request, values
 
-BOXES = ("audio-speak", "video-speak", "image-speak")
+BOXES = ("audio-speak", "video-speak", "image-speak", "parameter-write-down")
 
 
 @pytest.fixture
