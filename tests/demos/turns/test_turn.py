@@ -19,9 +19,9 @@ from demos.playback import voice_line
 from demos.playback.voice_line import VoiceLine
 from demos.turns import turn as module
 from demos.turns.chat import Thread
+from demos.turns.figures import stats_sentence
 from demos.turns.room import Quota, storage_full
 from demos.turns.sessions import Session
-from demos.turns.figures import stats_sentence
 from demos.turns.turn import Ask, View, progress_sentence, run_turn
 from omni.cli.output import NOTES
 from omni.conversation import Audio, Message, Part, Speech, SystemPrompt, Text
