@@ -173,6 +173,14 @@ class Visit:
         expect(bar.locator("#conversations-list")).to_be_visible()
         return bar
 
+    def model(self) -> Locator:
+        """The model card, opened by its chip if it is not."""
+        card = self.page.locator("#model-card")
+        if not card.is_visible():
+            self.page.locator("#model-open").click()
+            expect(card).to_be_visible()
+        return card
+
     def give(self, name: str, *files: Path) -> None:
         """Upload files into an input of the tab."""
         box = self.part(name)
