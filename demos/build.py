@@ -27,7 +27,7 @@ from demos.panels.header import CHOOSE_JS, build_header, skip_link
 from demos.panels.model_actions import connect_model_card
 from demos.panels.model_card import ModelCard, build_model_card, build_model_chip
 from demos.panels.model_state import news_route, speaks_slowly
-from demos.panels.parameters import build_parameters
+from demos.panels.parameters import Parameters, build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
 from demos.tabs.composer import lay_words_out
@@ -95,7 +95,7 @@ def build(
         built = _build_tabs(page, tabs, context, card)
         with conversation_bar:
             conversations = build_conversations(page, built, context)
-        text_first = _text_first(engine, built)
+        text_first = _text_first(engine, built, parameters)
 
         def loaded(event: Event) -> None:
             parameters.follow(event, card)
@@ -137,9 +137,13 @@ def build_conversation_bar(words: Words) -> gr.Sidebar:
     return bar
 
 
-def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:
-    """Connects an event: where speech takes longer than it lasts, it is spoken by choice alone."""
-    boxes = [tab.speak for tab in tabs]
+def _text_first(
+    engine: Engine, tabs: Sequence[Tab], parameters: Parameters
+) -> Callable[[Callable[..., Event]], None]:
+    """Connects an event: where speech takes longer than it lasts, it is spoken, and
+    questions are written down, by choice alone.
+    """
+    boxes = [*(tab.speak for tab in tabs), parameters.write_down]
 
     def choose() -> list[Any]:
         return [gr.update(value=False) if speaks_slowly(engine) else gr.skip() for _ in boxes]

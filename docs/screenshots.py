@@ -80,8 +80,9 @@ def take(browser: Browser, address: str, picture: Picture, path: Path) -> None:
     )
     visit = Visit.begin(context, address, picture.tab)
     if visit.page.locator("#model-load").is_enabled():
-        visit.page.locator("#model-load").click()
+        visit.model().locator("#model-load").click()
         expect(visit.page.locator("#model-unload")).to_be_enabled(timeout=60_000)
+        visit.page.locator("#model-close").click()
     if picture.given:
         visit.give(INPUTS[picture.tab], *[EXAMPLES / name for name in picture.given])
     visit.ask(picture.text)
