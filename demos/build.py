@@ -32,6 +32,7 @@ from demos.panels.model_bar import (
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
+from demos.tabs.chips import marks
 from demos.tabs.image import IMAGE
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
@@ -71,7 +72,7 @@ def build(
     leave_no_empty_files()
     believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
-        build_api(engine, sessions, words, owner)  # first: so its names are its own
+        build_api(engine, sessions, words, owner, library)  # first: so its names are its own
         skip_link(words)
         gr.HTML(words.static("composer-close"), elem_id="close-word", elem_classes=["bridge"])
         build_conversation_bar(words)
@@ -90,24 +91,30 @@ def build(
         if note is not None:
             gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         bar = build_model_bar(engine, words, owner)
-        context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
+        context = TabContext(engine, sessions, words, voice, parameters, VoiceDesk())
+        voice.speak_through(context.voice_lines)
         built = _build_tabs(page, tabs, context, bar)
         text_first = _text_first(engine, built)
+        mark, chips = marks(built, context)
 
         def loaded(event: Event) -> None:
             parameters.follow(event)
+            voice.follow(event)
+            event.then(mark, None, chips, queue=False, **QUIET)
             text_first(event.then)
 
         connect_model_bar(bar, loaded)
         text_first(page.load)
         page.load(bar.render_all, None, bar.all, api_name="model_status", **QUIET)
         voice.greet(page.load)
+        page.load(mark, None, chips, queue=False, **QUIET)
 
         def arrive(request: gr.Request) -> None:
             sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
-        _connect_language(page, language, words, bar, voice, built)
+        said_again = _connect_language(page, language, words, bar, voice, built)
+        said_again.then(mark, None, chips, queue=False, **QUIET)
 
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash)
@@ -157,6 +164,7 @@ def _build_tabs(
     def changed(turn: Event) -> None:  # a turn may have loaded the model
         bar.follow(turn)
         context.parameters.follow(turn)
+        context.voices.follow(turn)
 
     with gr.Tabs(elem_id="tabs"):
         for spec in specs:
@@ -172,7 +180,7 @@ def _build_tabs(
 
 def _connect_language(
     page: Page, switch: gr.Radio, words: Words, bar: ModelBar, voice: BuiltVoice, tabs: list[Tab]
-) -> None:
+) -> Event:
     """What the server has said in one language is said again in the other."""
 
     def current(request: gr.Request) -> str:
@@ -188,4 +196,4 @@ def _connect_language(
     chosen = switch.input(None, switch, None, js=CHOOSE_JS, **QUIET)
     said_again = chosen.then(bar.render_all, None, bar.all, **QUIET)
     voice.translate(said_again)
-    said_again.then(labels, None, [tab.page for tab in tabs], **QUIET)
+    return said_again.then(labels, None, [tab.page for tab in tabs], **QUIET)

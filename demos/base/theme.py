@@ -14,13 +14,13 @@ import gradio as gr
 from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
-STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "live", "gradio"))
+STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "live", "voices", "gradio"))
 # In the order in which they are run: each names what those before it have made.
 SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
         *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
-        *("sidebar", "settle", "newest", "notice", "composer", "keys"),
+        *("sidebar", "settle", "newest", "notice", "composer", "voices", "keys"),
         *("live/log", "live/panel", "live/sound", "live/microphone", "live/player"),
         *("live/camera", "live/connection", "live/live"),
     )
