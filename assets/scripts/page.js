@@ -62,5 +62,22 @@ const omniPage = (() => {
     if (document.body) act();
   };
 
-  return { part, shown, kept, keep, whenChanged };
+  /**
+   * What a look finds, as soon as it does; null: it found nothing in all the time.
+   * @template T
+   * @param {() => T | null | undefined | false | 0} look
+   * @param {number} [longest] ms
+   * @returns {Promise<T | null>}
+   */
+  const until = async (look, longest = 10_000) => {
+    const end = performance.now() + longest;
+    while (performance.now() < end) {
+      const found = look();
+      if (found) return found;
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    return null;
+  };
+
+  return { part, shown, kept, keep, whenChanged, until };
 })();

@@ -5,6 +5,8 @@ Knows: where they stand. Does not know: what has to be said again in another lan
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import gradio as gr
 
 from demos.base.languages import AUTO, Words
@@ -26,11 +28,16 @@ def skip_link(words: Words) -> None:
     skip.click(None, None, None, js=SKIP_JS, api_visibility="private")
 
 
-def build_header(words: Words) -> gr.Radio:
-    """Lay the head out where the caller is; the switch for the language (hidden if it is fixed).
+@dataclass(frozen=True)
+class Head:
+    """What others need of the head."""
 
-    The switch has no value before the page has loaded and the visitor's language is known.
-    """
+    language: gr.Radio  # the switch; without a value until the visitor's language is known
+    tools: gr.Row  # the right end, where more can be laid out
+
+
+def build_header(words: Words) -> Head:
+    """Lay the head out where the caller is; the switch for the language is hidden if it is fixed."""
     with gr.Row(elem_classes=["page-header"]):
         with gr.Row(elem_classes=["brand"]):
             gr.HTML(logo_svg(), elem_classes=["logo"])
@@ -45,7 +52,7 @@ def build_header(words: Words) -> gr.Radio:
                         min_width=0,
                         elem_classes=["link"],
                     )
-        with gr.Row(elem_classes=["head-tools"]):
+        with gr.Row(elem_classes=["head-tools"]) as tools:
             switch = gr.Radio(
                 [(file.label, language) for language, file in words.files.items()],
                 label=words.static("language"),
@@ -64,4 +71,4 @@ def build_header(words: Words) -> gr.Radio:
                 elem_classes=["icon-tool", "icon-shade"],
             )
     shade.click(None, None, None, js=SHADE_JS, api_visibility="private")
-    return switch
+    return Head(switch, tools)

@@ -14,9 +14,10 @@ from dataclasses import replace
 from threading import Event
 
 import gradio as gr
-from gradio.components import Component
 
 from demos.base.browser_values import Changes, Values
+from demos.base.debounce import debounced
+from demos.base.events import QUIET, Listener
 from demos.base.languages import Words
 from demos.tabs.actions import Actions, TurnInputs
 from demos.tabs.spec import Chip, Media, Tab, TabContext, TabSpec
@@ -45,11 +46,17 @@ def build_chips(spec: TabSpec, words: Words) -> list[tuple[Chip, gr.Button]]:
         ]
 
 
-def marks(
-    tabs: Sequence[Tab], context: TabContext
-) -> tuple[Callable[[gr.Request], Changes], list[Component]]:
-    """Says on the chips which of them the loaded checkpoint can't do; and what that changes."""
-    buttons: list[Component] = [button for tab in tabs for button in tab.chips.values()]
+def connect_marks(
+    tabs: Sequence[Tab], context: TabContext, status: gr.HTML
+) -> Callable[[Listener], None]:
+    """Says on chips and in the voice panel what the loaded checkpoint can't do.
+
+    Whenever ``status``, which tells what is loaded, changes; and with each event that is given to
+    what this returns.
+    """
+    panel = context.voices.actions
+    changed = [button for tab in tabs for button in tab.chips.values()]
+    outputs = [*changed, *context.voice.all]
 
     def mark(request: gr.Request) -> Changes:
         words, truth = context.words, truth_of(context.engine)
@@ -59,13 +66,18 @@ def marks(
             said = words.say(language, f"chip-{key}")
             return truth.marked(words, language, "chips", f"{tab.spec.name}-{key}", said)
 
-        return {
+        chips: Changes = {
             button: gr.update(value=label(tab, key))
             for tab in tabs
             for key, button in tab.chips.items()
         }
+        return chips | panel.marked(language)
 
-    return mark, buttons
+    def connect(listen: Listener) -> None:
+        listen(mark, None, outputs, queue=False, **QUIET)
+
+    connect(debounced("truth", [status]))
+    return connect
 
 
 def chip_handler(actions: Actions, chip: Chip) -> Callable[[gr.Request, Values], Iterator[Changes]]:

@@ -30,8 +30,8 @@ from demos.tabs.actions import Actions, emptied_media
 from demos.tabs.chips import build_chips, chip_handler
 from demos.tabs.composer import build_composer
 from demos.tabs.examples import build_examples, example_handler
+from demos.tabs.hearing import Hearing
 from demos.tabs.spec import Tab, TabContext, TabSpec
-from demos.tabs.tools import build_tools, connect_tools
 from demos.tabs.welcome import build_welcome
 from demos.turns.chat import Thread
 from omni.fair_queue import LineLimits
@@ -74,7 +74,8 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         composer = build_composer(
             spec, words, lambda: shortcuts.extend(_shortcuts(spec, words, chips))
         )
-        tools = build_tools(name, words)
+        clears = gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears")
+        thread = gr.State(Thread())
     tab = Tab(
         spec,
         page,
@@ -88,14 +89,13 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         stop=composer.stop,
         clear=clear,
         chat=chat,
-        clears=gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears"),
-        thread=gr.State(Thread()),
+        clears=clears,
+        thread=thread,
         chips=chips,
         **sounding,
     )
     actions = Actions(tab, context)
     _connect(tab, actions, shortcuts, changed)
-    connect_tools(tools, actions)
     return tab
 
 
@@ -176,8 +176,10 @@ def _connect(
         )
         for shortcut in shortcuts
     ]
+    hearing = Hearing(tab, actions.context)
     for turn in turns:
         changed(turn)
+        hearing.connect(turn)
     tab.chat.undo(actions.undo, tab.thread, outputs, api_name=f"{name}_undo", **QUIET)
     now: dict[str, Any] = {**QUIET, "queue": False}
     tab.stop.click(actions.stop, None, None, api_name=f"{name}_stop", js=silence_js(name), **now)

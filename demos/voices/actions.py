@@ -21,7 +21,7 @@ from demos.base.browser_values import Changes, Values
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.word_files import PageLanguage, PromptLanguage, in_language
-from demos.panels.model_bar import untrained_key
+from demos.panels.model_state import untrained_key
 from demos.turns.given_media import check_given
 from demos.turns.sessions import Session, Sessions, TurnBusy
 from demos.turns.turn import progress_sentence
@@ -182,10 +182,6 @@ class VoiceActions:
     def marked(self, language: PageLanguage) -> Changes:
         """The choices that the loaded checkpoint may do nothing with, said to be so."""
         return marked_choices(self.panel, self.words, language, self.catalog, truth_of(self.engine))
-
-    def mark(self, request: gr.Request) -> Changes:
-        """The same after a model was loaded."""
-        return self.marked(self.words.of(request))
 
     def check_reference(self, request: gr.Request, upload: str | None, number: int) -> Changes:
         """Check a new reference; it is shown as it will be used, or a sentence says why not.

@@ -63,10 +63,6 @@ class BuiltVoice:
         Remembering(self.panel, self.actions).restore_after(said)
         return said
 
-    def follow(self, event: Event) -> None:
-        """A model may have been loaded: mark what it does nothing with."""
-        event.then(self.actions.mark, None, self.panel.all, **AT_ONCE)
-
     def speak_through(self, lines: VoiceDesk) -> None:
         """Have "Hear this voice" speak, by the page's voice lines."""
         actions = self.actions

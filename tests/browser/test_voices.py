@@ -90,7 +90,7 @@ def test_lines_are_read_in_the_voices_of_their_names(server: Server, visitors: C
     bot = visit.page.locator('[data-testid="bot"]').first
     expect(bot).to_contain_text("Anna: Hello Ben!", timeout=CHECKED_MS)
     expect(bot).to_contain_text("Ben: Hello Anna!", timeout=CHECKED_MS)
-    expect(bot.locator("audio, [data-testid=waveform-unloaded], .audio-container")).not_to_have_count(0)
+    expect(visit.page.locator("#audio-chat audio")).not_to_have_count(0)
     visit.page.locator("#audio-text textarea").fill("Anna: Hello!\nBob: Who am I?")
     visit.page.evaluate("document.querySelector('#audio-chip-read-aloud').click()")
     told = "There is no voice called Bob. The voices here are: Anna, Emma, Mei, Ben, George, Wei."
