@@ -12,6 +12,7 @@ measured: the makers' own words stand in the table by hand, and are kept.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ import soundfile
 import soxr
 import yaml
 
-from benchmarks.lib.program import command_of, flags_parser
+from benchmarks.lib.program import flags_parser
 from demos.base.languages import Words
 from demos.voices.catalog import Catalog, read_catalog
 from demos.voices.library import USES
@@ -57,19 +58,22 @@ SENTENCES = (
     "Good morning! How are you today?",
 )
 CLONED = ("The small dog runs across the field.", "今天天气很好，我们出去走走吧。")
+COMMAND = "python -m benchmarks.what_works --write"
+KINDS = ("chips", "roles", "emotions", "styles", "uses")
 MOST = 0.75  # of the tries
 CHANGE = 0.08  # of pitch, length or loudness: less is not noticed, and comes by chance
-# What the answer to a quick task has to hold, on which example; a text stands for what is typed.
+# What the answer to a quick task has to hold (patterns), on which example; a text stands for what
+# is typed.
 CHIPS: Mapping[str, tuple[tuple[Part, ...], tuple[str, ...]]] = {
     "audio-transcribe": ((Audio(EXAMPLES / "sentence_en.flac"),), ("red star", "yellow heart")),
-    "audio-translate": ((Audio(EXAMPLES / "sentence_en.flac"),), ("红", "星", "黄", "心")),
+    "audio-translate": ((Audio(EXAMPLES / "sentence_en.flac"),), ("红", "星", "黄", "心", "上")),
     "audio-summarize-speech": ((Audio(EXAMPLES / "sentence_en.flac"),), ("star", "heart")),
     "audio-read-aloud": ((Text(SENTENCES[0]),), ("red star", "yellow heart")),
     "video-summarize-clip": ((Video(EXAMPLES / "moves.mp4"),), ("heart", "right")),
-    "video-what-changed": ((Video(EXAMPLES / "changes.mp4"),), ("star", "blue")),
-    "video-describe-clip": ((Video(EXAMPLES / "moves.mp4"),), ("red", "heart", "right")),
+    "video-what-changed": ((Video(EXAMPLES / "changes.mp4"),), ("blue",)),
+    "video-describe-clip": ((Video(EXAMPLES / "moves.mp4"),), ("red heart",)),
     "image-describe": ((Image(EXAMPLES / "shapes.png"),), ("red star", "blue circle")),
-    "image-read-text": ((Image(EXAMPLES / "number.png"),), ("7",)),
+    "image-read-text": ((Image(EXAMPLES / "number.png"),), ("seven|7",)),
     "image-compare": (
         (Image(EXAMPLES / "shapes.png"), Image(EXAMPLES / "stars.png")),
         ("circle", "green"),
@@ -143,7 +147,7 @@ def chip(probe: Probe, name: str) -> Found:
         said = probe.hear(probe.read(parts[0].text))  # type: ignore[union-attr]
     else:
         said = probe.write((*parts, Text(probe.words.prompt("en", key))))
-    right = all(word in said.lower() for word in wanted)
+    right = all(re.search(word, said.lower()) for word in wanted)
     return Found(right, f"said: {' '.join(said.split())[:120]}")
 
 
@@ -194,10 +198,11 @@ def recording(path: Path) -> np.ndarray:
     return soxr.resample(samples, rate, SPOKEN_RATE).astype(np.float32)
 
 
-def measured(probe: Probe) -> Iterator[tuple[str, str, Found]]:
+def measured(probe: Probe, kinds: Sequence[str]) -> Iterator[tuple[str, str, Found]]:
     """Kind, name and what was found."""
     catalog = read_catalog([ASSETS])
-    plain = [probe.read(text, seed=number) for number, text in enumerate(SENTENCES)]
+    spoken = {"emotions", "styles"} & set(kinds)
+    plain = [probe.read(text, seed=number) for number, text in enumerate(SENTENCES) if spoken]
     of: Mapping[str, tuple[Sequence[str], Callable[[str], Found]]] = {
         "chips": (tuple(CHIPS), partial(chip, probe)),
         "roles": (tuple(catalog.roles), partial(role, probe, catalog)),
@@ -205,7 +210,8 @@ def measured(probe: Probe) -> Iterator[tuple[str, str, Found]]:
         "styles": (STYLE_NAMES, lambda name: manner(probe, STYLES[name].systems["en"][0], plain)),
         "uses": (USES, partial(use, probe)),
     }
-    for kind, (names, find) in of.items():
+    for kind in kinds:
+        names, find = of[kind]
         for name in names:
             yield kind, name, find(name)
 
@@ -214,25 +220,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     parser = flags_parser(__doc__)
     parser.add_argument("--write", action="store_true", help="write the table of the page anew")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="only these")
     flags = parser.parse_args(arguments)
     probe = Probe(Engine(EngineSettings(model=NANO, device="cpu")), Words("en"))
     table: dict[str, dict[str, dict[str, object]]] = {}
-    for kind, name, found in measured(probe):
+    for kind, name, found in measured(probe, flags.kinds):
         print(f"{kind:9s} {name:24s} {'works' if found.works else '-':6s} {found.measured}")
         sys.stdout.flush()
         table.setdefault(kind, {})[name] = {"works": found.works, "measured": found.measured}
     if flags.write:
-        write(table, command_of("benchmarks.what_works", arguments))
+        write(table)
     return 0
 
 
-def write(table: Mapping[str, object], command: str) -> None:
-    """Put what was found in the place of what stood there; the makers' words stay."""
+def write(table: Mapping[str, object]) -> None:
+    """Put what was found in the place of what stood there; the rest stays."""
     old = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     head = "".join(
         line for line in TABLE.read_text(encoding="utf-8").splitlines(True) if line[0] == "#"
     )
-    new = {NANO: {"command": command, **table}, "published": old["published"]}
+    new = {NANO: {**old[NANO], "command": COMMAND, **table}, "published": old["published"]}
     said = yaml.safe_dump(new, allow_unicode=True, sort_keys=False, width=1000)
     TABLE.write_text(head + said, encoding="utf-8")
 
