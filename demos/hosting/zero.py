@@ -33,7 +33,14 @@ from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
 from omni.fair_queue import LineLimits
 from omni.options import GenerationOptions
 from omni.replicas.wire import Refused
-from omni.requests import ReadAloudRequest, Request, TranscribeRequest, TurnRequest, chosen
+from omni.requests import (
+    ReadAloudRequest,
+    ReadLinesRequest,
+    Request,
+    TranscribeRequest,
+    TurnRequest,
+    chosen,
+)
 from omni.settings import EngineSettings, LoadReport
 
 VARIABLE = "SPACES_ZERO_GPU"  # which ZeroGPU sets
@@ -190,7 +197,7 @@ _on_gpu = _turn  # :func:`begin` has it run where the GPU is
 
 def seconds(request: Request) -> int:
     """How long a request may take on the GPU."""
-    spoken = isinstance(request, ReadAloudRequest)
+    spoken = isinstance(request, ReadAloudRequest | ReadLinesRequest)
     media = 1 if isinstance(request, TranscribeRequest) else 0
     if isinstance(request, TurnRequest):
         assert isinstance(request.options, GenerationOptions)
