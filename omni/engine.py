@@ -98,6 +98,8 @@ class Engine(RequestMethods):
     iterators here are generators: closing one (or dropping it) ends its work and lets the next in.
     """
 
+    elsewhere = False  # whether its model is loaded and freed by somebody else
+
     def __init__(
         self,
         settings: EngineSettings | None = None,
@@ -239,7 +241,7 @@ class Engine(RequestMethods):
                 yield from self._ready(request.stop, cancels)
             runner = self._runner
             if request.stop.is_set() or runner is None:
-                yield _stopped(request.started)
+                yield stopped(request.started)
                 return
             begun = time.monotonic()
             yield from translated(runner.run(request), runner.report.device)
@@ -392,6 +394,7 @@ def _release() -> None:
     devices.release()
 
 
-def _stopped(started: float) -> TurnEnd:
+def stopped(started: float) -> TurnEnd:
+    """The end of a turn that was stopped before anything was made."""
     stats = TurnStats(total_s=time.perf_counter() - started)
     return TurnEnd(Message("assistant", ()), "stopped", stats)

@@ -29,11 +29,18 @@ from typing import Any
 from omni.conversation import Audio, Conversation, Image, Video
 from omni.engine import Engine, TurnRunner
 from omni.errors import BusyError, OmniError
-from omni.events import EngineEvent, Progress
+from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
 from omni.fair_queue import LineLimits
 from omni.options import GenerationOptions
 from omni.replicas.wire import Refused
-from omni.requests import ReadAloudRequest, Request, TranscribeRequest, TurnRequest, chosen
+from omni.requests import (
+    PrepareRequest,
+    ReadAloudRequest,
+    Request,
+    TranscribeRequest,
+    TurnRequest,
+    chosen,
+)
 from omni.settings import EngineSettings, LoadReport
 
 VARIABLE = "SPACES_ZERO_GPU"  # which ZeroGPU sets
@@ -140,7 +147,8 @@ class Lent:
         """Serve a request on the GPU.
 
         Raises:
-            BusyError: ``gpu-refused``, none is free or the visitor's time is used up.
+            BusyError: ``gpu-refused``, none is free or the visitor's time is used up;
+                ``gpu-cut-off`` or ``gpu-lost``, it was gone before there was an answer.
             OmniError: as the request's own.
         """
         import gradio as gr
@@ -148,10 +156,7 @@ class Lent:
         with _carried(request) as sent:
             try:
                 with closing(_on_gpu(sent)) as events:
-                    for event in events:
-                        if isinstance(event, Refused):
-                            raise event.error()
-                        yield event
+                    yield from _whole(events, request)
             except gr.Error as error:
                 raise BusyError(
                     "gpu-refused",
@@ -169,6 +174,38 @@ class Lent:
     def keep(self) -> Iterator[Progress]:
         """Nothing is quantized here."""
         return self._runner.keep()
+
+
+def _whole(
+    events: Iterator[EngineEvent | Refused], request: Request
+) -> Generator[EngineEvent, None, None]:
+    """The events of a turn, which has an end; one that its time cut off says so.
+
+    A process that has little of the CPU may come to the end of its time with nothing said.
+    """
+    end: TurnEnd | None = None
+    said = False
+    for event in events:
+        if isinstance(event, Refused):
+            raise event.error()
+        if isinstance(event, TurnEnd):
+            end = event
+            continue
+        said = said or isinstance(event, (TextDelta, SpeechChunk))
+        yield event
+    if end is None:
+        raise BusyError(
+            "gpu-lost", "The shared GPU was taken back before the answer was whole: ask again."
+        )
+    if end.reason == "stopped" and not request.stop.is_set():  # nobody did: its time was over
+        if not said and not isinstance(request, PrepareRequest):
+            raise BusyError(
+                "gpu-cut-off",
+                "The time on the shared GPU was over before the answer began: ask again, or for "
+                "something shorter.",
+            )
+        end = replace(end, reason="limit")
+    yield end
 
 
 def _turn(request: Request) -> Generator[EngineEvent | Refused, None, None]:

@@ -105,7 +105,7 @@ class ModelBar:
             self.banner: gr.update(value=html.escape(banner), visible=bool(banner)),
             self.load: gr.update(interactive=self._is_news(chosen)),
             self.cancel: gr.update(visible=False),
-            self.unload: gr.update(interactive=report is not None),
+            self.unload: gr.update(interactive=report is not None and not self.engine.elsewhere),
             self.keep.button: self.keep.view(language),
             self.watch: gr.update(active=False),
         }
