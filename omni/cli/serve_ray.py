@@ -42,6 +42,8 @@ def add(commands: flags.Commands) -> argparse.ArgumentParser:
         help="what fine-tuning has learnt, for those who ask for it; may be repeated")  # fmt: skip
     add("--replicas", type=positive, default=1, metavar="N", help="models at least (1)")
     add("--max-replicas", type=positive, metavar="N", help="models at most, by need (--replicas)")
+    add("--add-after", type=float, default=30.0, metavar="SECONDS",
+        help="of more than two requests a replica before one is added (30)")  # fmt: skip
     add("--cpus", type=float, metavar="N", help="cores of a replica; default: its share of all")
     add("--gpus", type=float, metavar="N", help="GPUs of a replica; default: 1 if there are any")
     add("--ray", default=HERE, metavar="ADDRESS",
@@ -157,6 +159,7 @@ def arguments(options: flags.Options, resources: dict[str, float]) -> Arguments:
         adapters=",".join(options.adapter),
         replicas=options.replicas,
         max_replicas=most,
+        up_s=options.add_after,
         cpus=cpus,
         gpus=gpus,
     )

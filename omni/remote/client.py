@@ -19,18 +19,29 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache, partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from omni.engine import Engine, EngineState, stopped
-from omni.errors import CheckpointError, MediaError, OmniError, ResourceError
+from omni.errors import MediaError, OmniError, ResourceError
 from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
 from omni.loading.progress.background import Report, in_background
 from omni.media.files import readable_file
 from omni.media.limits import limits
 from omni.options import GenerationOptions
 from omni.remote.link import EngineAbsent, Link, own_token, web_socket
-from omni.remote.wire import CHUNK_BYTES, Ask, Done, Forget, GivenFile, Hello, Stop, Want, pack
+from omni.remote.wire import (
+    CHUNK_BYTES,
+    Ask,
+    Done,
+    Forget,
+    GivenFile,
+    Hello,
+    Stop,
+    Want,
+    offered,
+    pack,
+)
 from omni.requests import PrepareRequest, Request, TurnRequest, chosen
 from omni.settings import EngineSettings, LoadReport
 
@@ -187,21 +198,13 @@ class RemoteEngine(Engine):
     def _followed(self, settings: EngineSettings) -> EngineSettings:
         """Settings that can be had here: the other end's, with one of its adapters or none.
 
-        An adapter may be named by the last part of its name.
+        Raises:
+            ResourceError, CheckpointError: others are asked for.
         """
         own = self._hello.settings if self._hello else self._settings
         if replace(settings, adapter=own.adapter, adapters=own.adapters) != own:
             raise self._fixed()
-        wanted = settings.adapter
-        known = {PurePath(name).name: name for name in own.adapters}
-        adapter = wanted if wanted in own.adapters else known.get(wanted, "")
-        if wanted and not adapter:
-            raise CheckpointError(
-                "remote-adapter",
-                "The engine does not offer the adapter {name}: it can answer with {offered}.",
-                name=wanted,
-                offered=", ".join(own.adapters) or "the model alone",
-            )
+        adapter = settings.adapter and offered(settings.adapter, own.adapters)
         return replace(own, adapter=adapter)
 
     def _fixed(self) -> OmniError:

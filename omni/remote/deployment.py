@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,15 +55,15 @@ class Arguments(BaseModel):
     keep_quantized: bool = False
     # Folders or names on the Hub, with commas between; they are the same on every machine.
     adapters: str = ""
-    replicas: int = Field(1, ge=1)  # at least
-    max_replicas: int = Field(0, ge=0)  # at most; 0: as many as at least
-    cpus: float = Field(1.0, ge=0)  # cores of a replica; without a GPU it computes on so many
-    gpus: float = Field(0.0, ge=0)  # of a replica; 0: it computes on the CPU
-    waiting: int = Field(LineLimits.waiting, ge=1)  # requests that may wait at a replica
+    replicas: int = Field(default=1, ge=1)  # at least
+    max_replicas: int = Field(default=0, ge=0)  # at most; 0: as many as at least
+    cpus: float = Field(default=1.0, ge=0)  # cores of a replica
+    gpus: float = Field(default=0.0, ge=0)  # of a replica; 0: it computes on the CPU
+    waiting: int = Field(default=LineLimits.waiting, ge=1)  # requests that may wait at a replica
     # Requests at a replica, the one that is served too, above which there should be more replicas.
-    busy: float = Field(2.0, gt=0)
-    up_s: float = Field(30.0, ge=0)  # for so long, before one is added
-    down_s: float = Field(600.0, ge=0)  # fewer would do for so long, before one is taken away
+    busy: float = Field(default=2.0, gt=0)
+    up_s: float = Field(default=30.0, ge=0)  # of this, before one is added
+    down_s: float = Field(default=600.0, ge=0)  # the same, before one is taken away
 
     def settings(self) -> EngineSettings:
         """Of a replica's engine."""
@@ -95,8 +96,6 @@ class Held:
         self._drop(self._name)
 
 
-@serve.deployment(name="engine")
-@serve.ingress(Starlette(routes=[WebSocketRoute("/", talk)]))
 class EngineReplica:
     """A model of its own, in a process of its own, somewhere in the cluster."""
 
@@ -160,6 +159,10 @@ class EngineReplica:
         self._engine.settings = replace(self._settings, adapters=tuple(sorted(wanted)))
 
 
+_ingress = serve.ingress(Starlette(routes=[WebSocketRoute("/", talk)]))
+engine: Any = serve.deployment(name="engine")(_ingress(EngineReplica))
+
+
 def application(arguments: Arguments) -> serve.Application:
     """What Ray Serve runs. The token is the environment's (OMNI_ENGINE_TOKEN), and no argument."""
     most = max(arguments.max_replicas, arguments.replicas)
@@ -173,7 +176,7 @@ def application(arguments: Arguments) -> serve.Application:
         look_back_period_s=max(1.0, min(30.0, arguments.up_s)),
     )
     fixed = most == arguments.replicas
-    deployment = EngineReplica.options(
+    deployment = engine.options(
         num_replicas=arguments.replicas if fixed else "auto",
         **({} if fixed else {"autoscaling_config": scaling}),
         max_ongoing_requests=arguments.waiting + 1 + SPARE,

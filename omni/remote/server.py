@@ -26,7 +26,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import omni
 from omni.engine import Engine
-from omni.errors import CheckpointError, OmniError, ResourceError
+from omni.errors import OmniError, ResourceError
 from omni.events import EngineEvent
 from omni.remote.shelf import Place, Shelf
 from omni.remote.wire import (
@@ -40,6 +40,7 @@ from omni.remote.wire import (
     Stop,
     WireError,
     greeting,
+    offered,
     pack,
     unpack,
 )
@@ -147,18 +148,14 @@ class Serving:
         request = asked.request
         session = request.session if isinstance(request, (TurnRequest, PrepareRequest)) else None
         name = (request.adapter if request is not None else None) or ""
-        if name and name not in self._offered:
-            raise CheckpointError(
-                "remote-adapter",
-                "The engine does not offer the adapter {name}: it can answer with {offered}.",
-                name=name,
-                offered=", ".join(self._offered) or "the model alone",
-            )
+        if name:
+            name = offered(name, self._offered)
         with self._shelf.session(session) as place:
             request = await _complete(socket, asked, data, place)
-            if not name:
+            if request is None or not name:
                 await self._run(socket, request)
                 return
+            request = replace(request, adapter=name)
             async with self._use_adapter(name):
                 await self._run(socket, request)
 

@@ -14,7 +14,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from omni import conversation as said
 from omni import errors, events, options
 from omni.engine import EngineState
-from omni.errors import OmniError
+from omni.errors import CheckpointError, OmniError
 from omni.fair_queue import Asker
 from omni.requests import (
     PrepareRequest,
@@ -182,6 +182,23 @@ def unpack(data: bytes | str, files: Callable[[int], Path] | None = None) -> Any
         raise
     except (ValueError, TypeError, KeyError, RecursionError, struct.error) as error:
         raise WireError(f"{type(error).__name__}: {error}") from error
+
+
+def offered(name: str, adapters: tuple[str, ...]) -> str:
+    """The one of ``adapters`` that somebody calls ``name``, whole or by its last part.
+
+    Raises:
+        CheckpointError: ``remote-adapter``, there is none.
+    """
+    known = {PurePath(one).name: one for one in adapters} | {one: one for one in adapters}
+    if name in known:
+        return known[name]
+    raise CheckpointError(
+        "remote-adapter",
+        "The engine does not offer the adapter {name}: it can answer with {offered}.",
+        name=name,
+        offered=", ".join(adapters) or "the model alone",
+    )
 
 
 def greeting(program: str) -> str:
