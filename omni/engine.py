@@ -16,9 +16,8 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from omni.conversation import Message
 from omni.errors import CancelledError
-from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
+from omni.events import EngineEvent, Progress, stopped
 from omni.fair_queue import FairQueue, LineLimits, Place, ServiceTime
 from omni.loading.progress.background import Report, in_background
 from omni.loading.progress.out_of_memory import translated
@@ -233,19 +232,21 @@ class Engine(RequestMethods):
         """
         if request.adapter is None:
             request = replace(request, adapter=self._settings.adapter)
-        place, cancels = self._queue.join(request.owner), self._cancels
+        line, cancels = self._queue, self._cancels
+        place = line.join_behind(request.stop) if request.behind else line.join(request.owner)
         try:
             self._heed(request.stop)
             yield from self._wait(place, request.stop)
-            if not request.stop.is_set():
+            if not (request.stop.is_set() or request.behind):
                 yield from self._ready(request.stop, cancels)
             runner = self._runner
-            if request.stop.is_set() or runner is None:
+            other = request.behind and self._loaded_settings != self._settings
+            if request.stop.is_set() or runner is None or other:
                 yield stopped(request.started)
                 return
             begun = time.monotonic()
             yield from translated(runner.run(request), runner.report.device)
-            if not isinstance(request, PrepareRequest):
+            if not (request.behind or isinstance(request, PrepareRequest)):
                 self._service.add(time.monotonic() - begun)
         finally:
             self._leave(place, request.stop)
@@ -280,7 +281,7 @@ class Engine(RequestMethods):
     def _leave(self, place: Place, stop: threading.Event) -> None:
         """Somebody is served, or waits no more; a load for which nobody waits any more ends."""
         self._stops.discard(stop)
-        if self._queue.position(place) == 0 and len(self._queue) == 1:
+        if place.counts and self._queue.position(place) == 0 and len(self._queue) == 1:
             self._give_up()
         self._queue.release(place)
 
@@ -392,9 +393,3 @@ def _release() -> None:
     from omni import devices
 
     devices.release()
-
-
-def stopped(started: float) -> TurnEnd:
-    """The end of a turn that was stopped before anything was made."""
-    stats = TurnStats(total_s=time.perf_counter() - started)
-    return TurnEnd(Message("assistant", ()), "stopped", stats)

@@ -29,7 +29,7 @@ from typing import Any
 from omni.conversation import Audio, Conversation, Image, Video
 from omni.engine import Engine, TurnRunner
 from omni.errors import BusyError, OmniError
-from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd, stopped
 from omni.fair_queue import LineLimits
 from omni.options import GenerationOptions
 from omni.replicas.wire import Refused
@@ -153,6 +153,9 @@ class Lent:
         """
         import gradio as gr
 
+        if request.behind:  # nobody waits for it: no GPU is booked, and no visitor's time
+            yield stopped(request.started)
+            return
         with _carried(request) as sent:
             try:
                 with closing(_on_gpu(sent)) as events:

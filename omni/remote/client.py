@@ -22,9 +22,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from omni.engine import Engine, EngineState, stopped
+from omni.engine import Engine, EngineState
 from omni.errors import MediaError, OmniError, ResourceError
-from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd
+from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd, stopped
 from omni.loading.progress.background import Report, in_background
 from omni.media.files import readable_file
 from omni.media.limits import limits

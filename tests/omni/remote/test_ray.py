@@ -58,7 +58,7 @@ class Cluster:
         found = {}
         for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
-                if process.cmdline()[:1] == ["ray::ServeReplica:omni:engine"]:
+                if " ".join(process.cmdline()).startswith("ray::ServeReplica:omni:engine"):
                     found[process.pid] = sum(process.cpu_times()[:2])
             except psutil.Error:
                 continue
