@@ -87,6 +87,8 @@ def run(options: flags.Options) -> None:
 
     from omni.remote.deployment import NAME, application
 
+    if not options.verbose:
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
         wanted = arguments(options, ray.cluster_resources())
         location: dict[str, Any] = {"host": options.host, "port": options.port}
@@ -122,7 +124,6 @@ def begin_ray(options: flags.Options) -> None:
     import ray
 
     level = logging.INFO if options.verbose else logging.ERROR
-    logging.getLogger("ray.serve").setLevel(level)
     common: dict[str, Any] = {"logging_level": level, "log_to_driver": options.verbose}
     try:
         if options.ray == HERE:
