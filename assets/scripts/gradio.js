@@ -4,7 +4,16 @@
 const omniGradio = (() => {
   const SELECTORS = {
     sidebar: ".sidebar",
-    sidebarSwitch: ".sidebar .toggle-button",
+    sidebarSwitch: ".toggle-button",
+    grantCamera: ".wrap > div[title] > button", // before it may be used
+    folded: ".gr-accordion[id]",
+    foldedSwitch: "button.label-wrap",
+    source: ".source-selection button", // of an input: files, then microphone or camera
+    fileInput: "input[type=file]",
+    clearInput: ".top-panel > button:last-of-type",
+    // What an input shows when it holds something: its player, its pictures.
+    held: '[data-testid="waveform-controls"], .thumbnail-item, .preview',
+    failure: ".toast-body.error",
     textBox: "textarea",
     record: ".record-button",
     recordStop: ".stop-button",
@@ -20,7 +29,7 @@ const omniGradio = (() => {
     leftButtonPlace: ".message-buttons-left .icon-button-wrapper",
     picture: ".image-container button:has(img)", // that enlarges it
   };
-  const SIDEBAR_OPEN = "open";
+  const OPEN = "open";
   const DARK = "dark"; // of the body
   // Its core module, whose name has a hash; it is among what the page has already loaded.
   const CORE = /\/assets\/core-[^/]+\.js$/;
@@ -55,10 +64,13 @@ const omniGradio = (() => {
     new MutationObserver(act).observe(document.body, { attributeFilter: ["class"] });
   };
 
-  const sidebarIsOpen = () =>
-    document.querySelector(SELECTORS.sidebar)?.classList.contains(SIDEBAR_OPEN) ?? false;
-  /** @returns {HTMLElement | null} */
-  const sidebarSwitch = () => document.querySelector(SELECTORS.sidebarSwitch);
+  /** @param {Element} element a sidebar, or the button of a folded part */
+  const isOpen = (element) => element.classList.contains(OPEN);
+  /** @param {string} side the id of a sidebar */
+  const sidebarIsOpen = (side) => {
+    const found = document.getElementById(side);
+    return found !== null && isOpen(found);
+  };
 
   /**
    * An address of ours, below the path that the app is served under; the host is the page's own,
@@ -69,6 +81,9 @@ const omniGradio = (() => {
     const root = new URL(window.gradio_config?.root ?? "/", location.href).pathname;
     return new URL(root.replace(/\/$/, "") + path, location.origin);
   };
+
+  // All words of the page by the names of their languages, as they were given to Gradio.
+  const translations = () => window.gradio_config?.i18n_translations ?? {};
 
   /**
    * The rows of a chat before a button, the last of which it belongs to.
@@ -113,9 +128,10 @@ const omniGradio = (() => {
     dark,
     setDark,
     onDark,
+    isOpen,
     sidebarIsOpen,
-    sidebarSwitch,
     address,
+    translations,
     rowsBefore,
     holder,
   };

@@ -45,5 +45,39 @@ const omniPage = (() => {
     }
   };
 
-  return { part, shown, kept, keep };
+  /**
+   * Act now and whenever the page has changed, once for all that changes before it is drawn.
+   * @param {() => void} act
+   */
+  const whenChanged = (act) => {
+    let due = false;
+    const look = () => {
+      due = false;
+      act();
+    };
+    new MutationObserver(() => {
+      if (!due) requestAnimationFrame(look);
+      due = true;
+    }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
+    if (document.body) act();
+  };
+
+  /**
+   * What a look finds, as soon as it does; null: it found nothing in all the time.
+   * @template T
+   * @param {() => T | null | undefined | false | 0} look
+   * @param {number} [longest] ms
+   * @returns {Promise<T | null>}
+   */
+  const until = async (look, longest = 10_000) => {
+    const end = performance.now() + longest;
+    while (performance.now() < end) {
+      const found = look();
+      if (found) return found;
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    return null;
+  };
+
+  return { part, shown, kept, keep, whenChanged, until };
 })();

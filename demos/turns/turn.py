@@ -85,8 +85,7 @@ class Ask:
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
     task: Task = "chat"
     adapter: str | None = None  # which of the loaded ones answers; None: the one that is chosen
-    remark: str = ""  # a sentence below the question
-    anew: bool = False  # whether a conversation begins with it; what was said before stays shown
+    anew: bool = False  # whether a conversation begins with it
 
     def options(self, own: GenerationOptions) -> GenerationOptions:
         """The options of the turn, from the checkpoint's ``own``."""
@@ -154,7 +153,7 @@ class _Turn:
         """The person's bubble; just their text as long as their media are not there yet."""
         typed = (Text(self.ask.text),) if self.ask.text else ()
         parts = self.so_far.question or self.ask.parts or typed
-        return Entry(Message("user", parts), note=self.ask.remark, task=self.ask.task)
+        return Entry(Message("user", parts), task=self.ask.task)
 
     def say(self, key: str, **values: object) -> str:
         return self.words.say(self.ask.language, key, **values)
@@ -179,13 +178,13 @@ def run_turn(
         until_over(session, tab)
         with session.turn(tab) as stop:
             key = session.key(tab)
-            ask, thread = _begun_anew(ask, thread, words)
+            thread = Thread() if ask.anew else thread
             session.at_end(key, partial(engine.forget, key))
             yield from _run(
                 engine, session, _Turn(ask, words, thread, key, session.asker, line), stop
             )
-    except TurnBusy:
-        sentence = words.say(ask.language, "turn-busy")
+    except TurnBusy as busy:
+        sentence = words.say(ask.language, f"{busy.by}-busy")
         yield View(thread.bubbles(), sentence, thread=thread, notice=sentence, text=ask.text)
 
 
@@ -200,13 +199,6 @@ def until_over(session: Session, tab: str) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def _begun_anew(ask: Ask, thread: Thread, words: Words) -> tuple[Ask, Thread]:
-    """The ask and its thread; a conversation that begins anew says so, if there was one before."""
-    if not (ask.anew and thread.begun):
-        return ask, thread
-    return replace(ask, remark=words.say(ask.language, "note-anew")), thread.forget_all()
 
 
 def _run(engine: Engine, session: Session, turn: _Turn, stop: threading.Event) -> Iterator[View]:

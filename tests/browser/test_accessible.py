@@ -51,6 +51,7 @@ def test_axe_finds_nothing(
         assert violations(visit) == []
     visit.ask("short")
     visit.answered(1)
+    visit.conversations()
     visit.part("tools").get_by_role("button").first.click()
     visit.part("write").click()
     expect(visit.part("transcript")).to_be_visible()

@@ -90,6 +90,7 @@ def test_a_conversation_leaves_and_comes_back(
     visit.give("pictures", media / "one.png")
     visit.ask("echo a gradient")
     visit.answered(1)
+    visit.conversations()
     visit.part("tools").get_by_role("button").first.click()
     visit.part("write").click()
     transcript = visit.part("transcript").locator("textarea")

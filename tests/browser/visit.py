@@ -165,6 +165,14 @@ class Visit:
         self.page.locator(f"#{tab}-tab-button").click()
         expect(self.part("text")).to_be_visible()
 
+    def conversations(self) -> Locator:
+        """The sidebar of the conversations, opened."""
+        bar = self.page.locator("#conversations")
+        if "open" not in (bar.get_attribute("class") or "").split():
+            bar.locator(".toggle-button").click()
+        expect(bar.locator("#conversations-list")).to_be_visible()
+        return bar
+
     def give(self, name: str, *files: Path) -> None:
         """Upload files into an input of the tab."""
         box = self.part(name)

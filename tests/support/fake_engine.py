@@ -3,8 +3,8 @@
 What the person types chooses what it does: "slow" (a word every 0.15 s), "long" (60 words),
 "short" (one chunk of sound), "ponder" (a long time before the first word), "broken picture" (an
 error that a person can cause), "crash" (one that nobody expects), "crash late" (after some words),
-"forget" (no room for what was said before), "damaged" (a file of the question was). Everything
-else: a few words in several chunks.
+"forget" (no room for what was said before), "damaged" (a file of the question was), "history"
+(how many messages it was given). Everything else: a few words in several chunks.
 """
 
 from __future__ import annotations
@@ -194,6 +194,8 @@ class FakeEngine(RequestMethods):
             part.text for part in conversation.messages[-1].parts if isinstance(part, Text)
         )
         words = _script(asked)
+        if "history" in asked:
+            words = [f"{len(conversation.messages)} ", "messages"]
         said, chunks = "", 0
         if "ponder" in asked:
             stop.wait(PONDER_S)

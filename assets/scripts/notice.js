@@ -1,0 +1,73 @@
+// Short notices: what the page says of itself can be closed and stays closed, what a person has
+// just done is answered above the composer.
+const omniNotice = (() => {
+  const CLOSED = "omni.closed-notice"; // the text that was closed last
+  const STAYS_MS = 12_000;
+
+  const label = () => document.getElementById("word-close")?.textContent?.trim() ?? "";
+
+  /** @param {() => void} act */
+  const closeButton = (act) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "close-notice";
+    button.addEventListener("click", act);
+    return button;
+  };
+  omniPage.whenChanged(() => {
+    /** @type {NodeListOf<HTMLElement>} */
+    const buttons = document.querySelectorAll(".close-notice");
+    for (const button of buttons) {
+      if (button.title === label()) continue;
+      button.title = label();
+      button.setAttribute("aria-label", label());
+    }
+  });
+
+  // The word about the model: whoever has closed it has read it, until it says something else.
+  const banner = () => {
+    const place = document.getElementById("model-banner");
+    if (!place) return;
+    const text = place.querySelector("[id^=html]")?.textContent?.trim() ?? "";
+    place.hidden = text !== "" && text === omniPage.kept(CLOSED);
+    if (place.querySelector(".close-notice")) return;
+    const close = () => {
+      const now = place.querySelector("[id^=html]")?.textContent?.trim() ?? "";
+      omniPage.keep(CLOSED, now);
+      place.hidden = true;
+    };
+    place.append(closeButton(close));
+  };
+  omniPage.whenChanged(banner);
+
+  /**
+   * A sentence at the head of a place, with something to do about it or without.
+   * @param {Element} place
+   * @param {string} words
+   * @param {{words: string, act: () => void}} [offer]
+   */
+  const tell = (place, words, offer) => {
+    place.querySelector(".told")?.remove();
+    const note = document.createElement("div");
+    note.className = "told";
+    note.setAttribute("role", "alert");
+    const text = document.createElement("span");
+    text.textContent = words;
+    note.append(text);
+    if (offer) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = offer.words;
+      button.addEventListener("click", () => {
+        note.remove();
+        offer.act();
+      });
+      note.append(button);
+    }
+    note.append(closeButton(() => note.remove()));
+    place.prepend(note);
+    setTimeout(() => note.remove(), STAYS_MS);
+  };
+
+  return { tell, closeButton };
+})();
