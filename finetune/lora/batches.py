@@ -1,7 +1,8 @@
 """Examples to batches: which ones go together, and how they are packed.
 
-Knows: rows of like length share a batch, the order is a function of the seed alone, codes that are
-replaced by chance. Does not know: files, losses.
+Knows: rows of like length share a batch, the order is a function of the seed alone, rows that are
+seen once among others that are seen again and again, codes that are replaced by chance.
+Does not know: files, losses.
 """
 
 from __future__ import annotations
@@ -78,16 +79,30 @@ def _said(example: Example, audio_pad: int) -> np.ndarray:
     return np.isin(pads - 1, example.frame_places.numpy())
 
 
-def training_order(lengths: Sequence[int], batch: int, places: int, seed: int) -> list[int]:
+def training_order(
+    lengths: Sequence[int], batch: int, places: int, seed: int, once: int = 0
+) -> list[int]:
     """The example at each of ``places`` places of a training.
 
     Every example comes once before any comes again. In each round, rows of like length stand in
     one batch, and the batches come in any order.
+
+    Args:
+        once: of the examples, the last so many are mixed in: each round has its share of them, so
+            that the whole training sees them once.
     """
     rng = np.random.default_rng(seed)
+    again = len(lengths) - once
+    rounds = max(1, round((places - once) / max(1, again)))
+    mixed = np.array_split(again + rng.permutation(once), rounds) if once else []
     order: list[int] = []
+    number = 0
     while len(order) < places:
-        order += _round(lengths, batch, rng)
+        some = np.arange(again)
+        if once:
+            some = np.concatenate([some, mixed[number % rounds]])
+        order += [int(some[i]) for i in _round([lengths[i] for i in some], batch, rng)]
+        number += 1
     return order[:places]
 
 
@@ -102,12 +117,13 @@ def _round(lengths: Sequence[int], batch: int, rng: np.random.Generator) -> list
     return [int(index) for some in mixed for index in some]
 
 
-def places_needed(rows: int, epochs: float, steps: int, batch: int) -> int:
+def places_needed(rows: int, epochs: float, steps: int, batch: int, once: int = 0) -> int:
     """Places of a training of ``steps`` steps, else of as many as the epochs need.
 
-    ``batch``: rows of a step, of all devices together. The last step is full too.
+    ``batch``: rows of a step, of all devices together. ``once``: further rows, which are mixed in.
+    The last step is full too.
     """
-    return (steps or max(1, math.ceil(rows * epochs / batch))) * batch
+    return (steps or max(1, math.ceil((rows * epochs + once) / batch))) * batch
 
 
 class InOrder(Sampler[int]):

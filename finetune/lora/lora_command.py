@@ -61,6 +61,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """The command and its flags."""
     command = commands.add_parser("lora", help="train adapters on rows of your own")
     command.add_argument("--data", type=Path, required=True, help="the rows: .jsonl or .json")
+    command.add_argument(
+        "--mix",
+        type=Path,
+        help="rows of what it should go on knowing: each is learnt from once, among the others",
+    )
     command.add_argument("--eval-data", type=Path, help="rows that are looked at and never learnt")
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the run; started again, it goes on"
@@ -111,7 +116,9 @@ def run(flags: argparse.Namespace) -> int:
     from finetune.lora.run import RunFiles
     from finetune.lora.run import run as train
 
-    files = RunFiles(flags.data, flags.out, flags.eval_data, flags.skip_bad, flags.anyway)
+    files = RunFiles(
+        flags.data, flags.out, flags.eval_data, flags.mix, flags.skip_bad, flags.anyway
+    )
     found = train(options, files, say if is_first() else lambda line: None)
     if not is_first():
         return 0

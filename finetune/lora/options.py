@@ -111,6 +111,7 @@ class RunRecord:
     options: dict[str, Any]
     data: str  # SHA-256 of the rows and of the media they name
     eval_data: str  # the same of the held-out rows; empty: none
+    mix: str = ""  # the same of the rows that are mixed in; empty: none
 
     def check(self, folder: Path) -> None:
         """Write the record into ``folder``, or hold it against the one that is there.
@@ -130,7 +131,8 @@ class RunRecord:
             for name, value in self.options.items()
             if name in known - FREE and there["options"].get(name) != value
         ]
-        changed += ["other rows" for name in ("data", "eval_data") if there[name] != mine[name]]
+        files = ("data", "eval_data", "mix")
+        changed += ["other rows" for name in files if there.get(name, "") != mine[name]]
         if changed:
             raise TrainingError(
                 "run-other",
