@@ -151,6 +151,7 @@ def batch_of(config: OmniConfig, training: Training) -> Batch:
         "frame_targets": codes,
         "image_features": torch.zeros(0, config.visual.embed_dim),
         "video_features": torch.zeros(0, config.visual.embed_dim),
+        "held": torch.zeros(training.batch, dtype=torch.bool),
     }
 
 

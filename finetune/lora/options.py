@@ -14,7 +14,9 @@ from omni.errors import OmniError
 
 Mode: TypeAlias = Literal["text", "speech", "both"]
 Bits: TypeAlias = Literal["none", "4bit", "8bit"]
+Mixing: TypeAlias = Literal["scores", "rows"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+MIXINGS: tuple[Mixing, ...] = get_args(Mixing)
 ALL_BITS: tuple[Bits, ...] = get_args(Bits)
 
 
@@ -52,6 +54,8 @@ class LoraOptions:
     # Of the codes that the model has said itself, at most so many are replaced by chance while it
     # learns: who always sees perfect ones never learns to get over a slip.
     code_noise: float = 0.0
+    # What rows that are mixed in teach: what they say, or to score it as the model did before.
+    mix_by: Mixing = "scores"
     max_tokens: int = 2048  # ids of a row; a longer one is left out and told
     checkpointing: Literal["auto", "on", "off"] = "auto"  # layers are computed twice, to save room
     eval_share: float = 0.0  # of the rows that are held out, where there is no eval file

@@ -207,6 +207,7 @@ def _trainer(
     rows, once, held_out = len(learnt.again), len(learnt.once), learnt.held_out
     places = places_needed(rows, options.epochs, options.steps, batch, once)
     examples = [*learnt.again, *learnt.once]
+    held = rows if options.mix_by == "scores" else None
     lengths = [len(example.ids) for example in examples]
     order = training_order(lengths, options.batch, places, options.seed, once)
     asked = arguments(options, places // batch, bool(held_out), folder, model)
@@ -214,7 +215,7 @@ def _trainer(
         model=adapted,
         args=asked,
         folder=folder,
-        train_dataset=Drawing(examples, order, sizes, pad, options.code_noise, options.seed),
+        train_dataset=Drawing(examples, order, sizes, pad, options.code_noise, options.seed, held),
         eval_dataset=Drawing(held_out, range(len(held_out)), sizes, pad) if held_out else None,
         data_collator=collate,
     )
