@@ -4,6 +4,7 @@
 model, how many minutes of conversation fit into it, and how many people can talk at once if the
 card did nothing but read weights as fast as it can: the most that can be hoped for, of a model that
 was never run there.
+``cards`` says which plan the app chooses on cards of the usual sizes.
 ``measured`` lets so many people talk to nano here at once, each of whom asks, listens to the whole
 answer, thinks, and asks again; they are served if nearly all answers are heard soon and whole.
 
@@ -30,6 +31,7 @@ from omni.errors import OmniError
 from omni.events import FRAMES_PER_SECOND, SPEECH_RATE, SpeechChunk
 from omni.fair_queue import LineLimits
 from omni.loading.memory import PUBLISHED_VOCODER_BYTES, cache_bytes, needed, tensor_bytes
+from omni.loading.placement import published_need
 from omni.loading.plans import PLANS, Plan, component_of
 from omni.model.omni import OmniForCausalLM
 from omni.options import GenerationOptions
@@ -46,6 +48,7 @@ GPUS = (
     ("H100", 80, 3350),
     ("H200", 141, 4800),
 )
+CARDS_GB = (8, 10, 12, 16, 24, 32, 48, 80)  # memory as cards are sold
 USABLE = 0.95  # of a card's memory: the rest is the driver's and lost between blocks
 TALK_MINUTES = 10  # of a conversation whose context stays
 # A minute of conversation: somebody always speaks, half of the time the model, which writes, too.
@@ -108,6 +111,21 @@ def counted() -> Iterator[Row]:
                 note=f"{kept} contexts of {TALK_MINUTES} minutes fit; "
                 f"a second of speech takes {share:.2f} s or more",
             )
+
+
+def cards() -> Iterator[Row]:
+    """The plan of the 7B model on cards of the usual sizes, as :func:`omni.loading.placement`
+    would choose it for a spoken turn when nothing else is on the card.
+    """
+    for memory in CARDS_GB:
+        fits = [plan for plan in PLANS if published_need(plan).device <= USABLE * memory * GB]
+        name = f"card_{memory}_gb_needs"
+        if not fits:
+            yield Row(name, None, note="no plan fits: nano, or the 7B model on the CPU")
+            continue
+        need = published_need(fits[0])
+        note = f"{fits[0].name}; {need.host / GB:.1f} GB wait in the host's memory"
+        yield Row(name, round(need.device / GB, 1), note=note)
 
 
 @dataclass
@@ -190,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--replicas", type=int, default=1, help="models side by side")
     parser.add_argument("--turns", type=int, default=3, help="of each person")
     options = parser.parse_args(arguments)
-    rows = [*counted(), *measured(options.users, options.replicas, options.turns)]
+    rows = [*cards(), *counted(), *measured(options.users, options.replicas, options.turns)]
     command = command_of("benchmarks.capacity", arguments)
     return report(rows, about_machine(), command, options.json)
 

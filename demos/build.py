@@ -1,4 +1,4 @@
-"""The whole page: header, voice panel, model bar, tabs.
+"""The whole page: header, voice panel, model card, tabs.
 
 Knows: what stands where, and what happens when a page comes and goes.
 Does not know: what is inside the panels and tabs.
@@ -23,12 +23,9 @@ from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
 from demos.panels.header import CHOOSE_JS, build_header, skip_link
-from demos.panels.model_bar import (
-    ModelBar,
-    build_model_bar,
-    connect_model_bar,
-    speaks_slowly,
-)
+from demos.panels.model_actions import connect_model_card
+from demos.panels.model_card import ModelCard, build_model_card, build_model_chip
+from demos.panels.model_state import news_route, speaks_slowly
 from demos.panels.parameters import build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
@@ -44,7 +41,8 @@ from demos.voices.library import VoiceLibrary
 if TYPE_CHECKING:
     from omni.engine import Engine
 
-TITLE = "Omni"
+TITLE = "Baichuan-Omni-1.5"
+SIDEBAR_PX = 320
 TABS = (AUDIO, VIDEO, IMAGE)
 
 
@@ -72,33 +70,44 @@ def build(
     with Page(words, title=TITLE, analytics_enabled=False) as page:
         build_api(engine, sessions, words, owner)  # first: so its names are its own
         skip_link(words)
-        with gr.Sidebar(label=words.static("voice-panel"), open=False, width=340):
+        gr.HTML(words.static("composer-close"), elem_id="close-word", elem_classes=["bridge"])
+        build_conversation_bar(words)
+        with gr.Sidebar(
+            label=words.static("voice-panel"),
+            open=False,
+            width=SIDEBAR_PX,
+            position="right",
+            elem_id="settings",
+        ):
             gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
-        language = build_header(words)
+            gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
+        head = build_header(words)
+        with head.tools:
+            chip = build_model_chip(engine, words)
         if note is not None:
             gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
-        bar = build_model_bar(engine, words, owner)
+        card = build_model_card(engine, words, owner, chip)
         context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
-        built = _build_tabs(page, tabs, context, bar)
+        built = _build_tabs(page, tabs, context, card)
         text_first = _text_first(engine, built)
 
         def loaded(event: Event) -> None:
-            parameters.follow(event)
+            parameters.follow(event, card)
             text_first(event.then)
 
-        connect_model_bar(bar, loaded)
+        connect_model_card(card, loaded)
         text_first(page.load)
-        gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
-        page.load(bar.render_all, None, bar.all, api_name="model_status", **QUIET)
+        shown = page.load(card.render_all, None, card.all, api_name="model_status", **QUIET)
+        parameters.follow(shown, card)
         voice.greet(page.load)
 
         def arrive(request: gr.Request) -> None:
             sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
-        _connect_language(page, language, words, bar, voice, built)
+        _connect_language(page, head.language, words, card, voice, built)
 
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash)
@@ -108,6 +117,19 @@ def build(
         partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
     )
     return page
+
+
+def build_conversation_bar(words: Words) -> gr.Sidebar:
+    """Lay the left sidebar out: what is there besides the conversation that is shown."""
+    with gr.Sidebar(
+        label=words.static("conversations"), open=False, width=SIDEBAR_PX, elem_id="conversations"
+    ) as bar:
+        gr.Markdown(words.static("conversations-title"), elem_classes=["panel-title"])
+        anew = gr.Button(
+            words.static("clear"), elem_id="new-conversation", elem_classes=["new-conversation"]
+        )
+        anew.click(None, None, None, js="() => { omniComposer.anew(); }")
+    return bar
 
 
 def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:
@@ -124,7 +146,7 @@ def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., 
 
 
 def _build_tabs(
-    page: Page, specs: Sequence[TabSpec], context: TabContext, bar: ModelBar
+    page: Page, specs: Sequence[TabSpec], context: TabContext, card: ModelCard
 ) -> list[Tab]:
     """The tabs, with Live in those that have it."""
     live = LiveDesk()
@@ -133,23 +155,25 @@ def _build_tabs(
         gr.Markdown(context.words.static("live-absent"), elem_classes=["hint"])
 
     def changed(turn: Event) -> None:  # a turn may have loaded the model
-        bar.follow(turn)
-        context.parameters.follow(turn)
+        card.follow(turn)
+        context.parameters.follow(turn, card)
 
     with gr.Tabs(elem_id="tabs"):
         for spec in specs:
             tab = build_tab(spec, context, changed)
             for asked in (tab.send.click, tab.text.submit):
-                asked(bar.begin_watch, None, bar.watch, queue=False, **QUIET)
+                asked(card.begin_watch, None, card.watch, queue=False, **QUIET)
             built.append(tab)
             if spec.live is not None:
-                build_live(tab, context, live, bar.follow, camera=spec.live == "camera")
-    page.beside += [live.route(), *context.voice_lines.routes(), health_route(context.engine)]
+                build_live(tab, context, live, card.follow, camera=spec.live == "camera")
+    engine = context.engine
+    page.beside += [live.route(), *context.voice_lines.routes()]
+    page.beside += [health_route(engine), news_route(engine)]
     return built
 
 
 def _connect_language(
-    page: Page, switch: gr.Radio, words: Words, bar: ModelBar, voice: BuiltVoice, tabs: list[Tab]
+    page: Page, switch: gr.Radio, words: Words, card: ModelCard, voice: BuiltVoice, tabs: list[Tab]
 ) -> None:
     """What the server has said in one language is said again in the other."""
 
@@ -164,6 +188,6 @@ def _connect_language(
 
     page.load(current, None, switch, queue=False, **QUIET)
     chosen = switch.input(None, switch, None, js=CHOOSE_JS, **QUIET)
-    said_again = chosen.then(bar.render_all, None, bar.all, **QUIET)
+    said_again = chosen.then(card.render_all, None, card.all, **QUIET)
     voice.translate(said_again)
     said_again.then(labels, None, [tab.page for tab in tabs], **QUIET)

@@ -34,7 +34,7 @@ from demos.base.gradio_internals import (
     watch_uploads,
 )
 from demos.base.guard import Hosts, NoTraces, SameOrigin, SlowGuesses, host_of, names
-from demos.base.languages import Words
+from demos.base.languages import AUTO, Words
 from demos.base.owner import Owner, Visitors
 from demos.base.page import doors_of, routes_beside
 from demos.base.safe_headers import SafeHeaders
@@ -301,7 +301,7 @@ def serve(page: gr.Blocks, words: Words, options: ServeOptions) -> str:
         i18n=words.i18n(),
         theme=theme.theme(),
         css_paths=list(theme.STYLES),
-        head=theme.head(words.locales()),
+        head=theme.head(words.locales(), "" if words.choice == AUTO else words.choice),
         favicon_path=theme.LOGO,
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,

@@ -231,19 +231,21 @@ class Engine(RequestMethods):
         """
         if request.adapter is None:
             request = replace(request, adapter=self._settings.adapter)
-        place, cancels = self._queue.join(request.owner), self._cancels
+        line, cancels = self._queue, self._cancels
+        place = line.join_behind(request.stop) if request.behind else line.join(request.owner)
         try:
             self._heed(request.stop)
             yield from self._wait(place, request.stop)
-            if not request.stop.is_set():
+            if not (request.stop.is_set() or request.behind):
                 yield from self._ready(request.stop, cancels)
             runner = self._runner
-            if request.stop.is_set() or runner is None:
+            other = request.behind and self._loaded_settings != self._settings
+            if request.stop.is_set() or runner is None or other:
                 yield _stopped(request.started)
                 return
             begun = time.monotonic()
             yield from translated(runner.run(request), runner.report.device)
-            if not isinstance(request, PrepareRequest):
+            if not (request.behind or isinstance(request, PrepareRequest)):
                 self._service.add(time.monotonic() - begun)
         finally:
             self._leave(place, request.stop)
@@ -278,7 +280,7 @@ class Engine(RequestMethods):
     def _leave(self, place: Place, stop: threading.Event) -> None:
         """Somebody is served, or waits no more; a load for which nobody waits any more ends."""
         self._stops.discard(stop)
-        if self._queue.position(place) == 0 and len(self._queue) == 1:
+        if place.counts and self._queue.position(place) == 0 and len(self._queue) == 1:
             self._give_up()
         self._queue.release(place)
 

@@ -8,14 +8,20 @@ Does not know: what is guarded.
 Places are in rounds, and in a round every address has one: neither somebody with several requests
 nor an address with several people holds up who comes later with their first one. Of an address's
 people, everybody is served once before anybody is twice.
+
+Work that nobody waits for stands behind all, also those who come later, and is told to end as soon
+as anybody comes. For everybody else it is as if it were not there.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass
 
 from omni.errors import BusyError
+
+BEHIND = sys.maxsize  # the round of places that stand behind all
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,27 @@ class Asker:
 class Place:
     """Somebody's place in the queue."""
 
-    def __init__(self, owner: Asker | None = None, round_number: int = 0, turn: int = 0) -> None:
+    def __init__(
+        self,
+        owner: Asker | None = None,
+        round_number: int = 0,
+        turn: int = 0,
+        give_way: threading.Event | None = None,
+    ) -> None:
         """Args:
         round_number: in which round of all addresses it is served.
         turn: the how many-th of its session, among those of its address.
+        give_way: of a place behind all: set when anybody comes while it is served.
         """
         self.owner = owner
         self.round = round_number
         self.turn = turn
+        self.give_way = give_way
+
+    @property
+    def counts(self) -> bool:
+        """Whether others have to wait for it."""
+        return self.give_way is None
 
     def near(self, asker: Asker) -> bool:
         """Whether it is of the same address, or of the same session where that is not known."""
@@ -71,8 +90,19 @@ class FairQueue:
     def enqueue(self) -> Place:
         """Join the end of the queue, however long it is."""
         with self._changed:
-            last = self._places[-1].round if self._places else 0
-            place = Place(None, last)
+            counting = self._counting()
+            place = Place(None, counting[-1].round if counting else 0)
+            self._insert(place)
+        return place
+
+    def join_behind(self, give_way: threading.Event) -> Place:
+        """Join behind everybody, also those who come later, however long the queue is.
+
+        Args:
+            give_way: set when anybody comes while this place is served: it is to be released.
+        """
+        with self._changed:
+            place = Place(None, BEHIND, give_way=give_way)
             self._places.append(place)
         return place
 
@@ -85,18 +115,27 @@ class FairQueue:
         with self._changed:
             self._check(owner)
             near = [p for p in self._places if owner is not None and p.near(owner)]
-            served = self._places[0].round if self._places else 0
+            served = next((p.round for p in self._counting()), 0)
             own = [p for p in near if owner and p.owner and p.owner.session == owner.session]
             turn = own[-1].turn + 1 if own else min((p.turn for p in near), default=0)
             place = Place(owner, near[-1].round + 1 if near else served, turn)
-            later = (n for n, p in enumerate(self._places) if n and p.round > place.round)
-            self._places.insert(next(later, len(self._places)), place)
+            self._insert(place)
             self._share([*near, place])
         return place
 
+    def _counting(self) -> list[Place]:
+        return [place for place in self._places if place.counts]
+
+    def _insert(self, place: Place) -> None:
+        """Put a place where its round is; what is served gives way to it, if that is behind all."""
+        later = (n for n, p in enumerate(self._places) if n and p.round > place.round)
+        self._places.insert(next(later, len(self._places)), place)
+        if (give_way := self._places[0].give_way) is not None:
+            give_way.set()
+
     def _check(self, owner: Asker | None) -> None:
         """Refuse one who may not wait, too."""
-        waiting, limits = self._places[1:], self._limits
+        waiting, limits = self._counting()[1:], self._limits
         if len(waiting) >= limits.waiting:
             raise BusyError(
                 "queue-full",
@@ -132,9 +171,12 @@ class FairQueue:
             self._places[n], place.round = place, number
 
     def position(self, place: Place) -> int:
-        """How many are served before ``place``; 0: it is served now."""
+        """How many are served before ``place``; 0: it is served now, or as soon as what is behind
+        all has given way.
+        """
         with self._changed:
-            return self._places.index(place)
+            ahead = self._places[: self._places.index(place)]
+            return sum(other.counts for other in ahead)
 
     def wait(self, place: Place, timeout: float | None = None) -> bool:
         """Wait at most ``timeout`` seconds until ``place`` is the first; whether it is."""
@@ -148,9 +190,9 @@ class FairQueue:
             self._changed.notify_all()
 
     def __len__(self) -> int:
-        """How many are served or wait."""
+        """How many are served or wait, those behind all aside."""
         with self._changed:
-            return len(self._places)
+            return len(self._counting())
 
 
 class ServiceTime:

@@ -36,6 +36,9 @@ class _Asked:
     # Which of the loaded adapters answers; empty: the model alone; None: as the engine is set when
     # it is asked. What becomes of the setting later does not change the answer.
     adapter: str | None = None
+    # Whether nobody waits for it: it is served behind all, never loads the model, and ends (as if
+    # ``stop`` had been set: it is) as soon as anybody else comes.
+    behind: bool = False
 
 
 @dataclass(frozen=True, eq=False)

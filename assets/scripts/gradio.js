@@ -4,7 +4,10 @@
 const omniGradio = (() => {
   const SELECTORS = {
     sidebar: ".sidebar",
-    sidebarSwitch: ".sidebar .toggle-button",
+    sidebarSwitch: ".toggle-button",
+    source: ".source-selection button", // of an input: files, then microphone or camera
+    fileInput: "input[type=file]",
+    clearInput: ".top-panel button:last-child",
     textBox: "textarea",
     record: ".record-button",
     recordStop: ".stop-button",
@@ -55,10 +58,9 @@ const omniGradio = (() => {
     new MutationObserver(act).observe(document.body, { attributeFilter: ["class"] });
   };
 
-  const sidebarIsOpen = () =>
-    document.querySelector(SELECTORS.sidebar)?.classList.contains(SIDEBAR_OPEN) ?? false;
-  /** @returns {HTMLElement | null} */
-  const sidebarSwitch = () => document.querySelector(SELECTORS.sidebarSwitch);
+  /** @param {string} side the id of a sidebar */
+  const sidebarIsOpen = (side) =>
+    document.getElementById(side)?.classList.contains(SIDEBAR_OPEN) ?? false;
 
   /**
    * An address of ours, below the path that the app is served under; the host is the page's own,
@@ -69,6 +71,9 @@ const omniGradio = (() => {
     const root = new URL(window.gradio_config?.root ?? "/", location.href).pathname;
     return new URL(root.replace(/\/$/, "") + path, location.origin);
   };
+
+  // All words of the page by the names of their languages, as they were given to Gradio.
+  const translations = () => window.gradio_config?.i18n_translations ?? {};
 
   /**
    * The rows of a chat before a button, the last of which it belongs to.
@@ -114,8 +119,8 @@ const omniGradio = (() => {
     setDark,
     onDark,
     sidebarIsOpen,
-    sidebarSwitch,
     address,
+    translations,
     rowsBefore,
     holder,
   };

@@ -45,5 +45,22 @@ const omniPage = (() => {
     }
   };
 
-  return { part, shown, kept, keep };
+  /**
+   * Act now and whenever the page has changed, once for all that changes before it is drawn.
+   * @param {() => void} act
+   */
+  const whenChanged = (act) => {
+    let due = false;
+    const look = () => {
+      due = false;
+      act();
+    };
+    new MutationObserver(() => {
+      if (!due) requestAnimationFrame(look);
+      due = true;
+    }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
+    if (document.body) act();
+  };
+
+  return { part, shown, kept, keep, whenChanged };
 })();

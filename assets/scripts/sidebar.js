@@ -1,10 +1,54 @@
-// The voice panel starts open where there is room for it beside the page, closed on a phone.
-(() => {
-  const LOOK_MS = 100;
-  if (!window.matchMedia("(min-width: 64rem)").matches) return;
-  let tries = 100; // 10 s
-  const timer = setInterval(() => {
-    if (omniGradio.sidebarIsOpen() || --tries === 0) clearInterval(timer);
-    else omniGradio.sidebarSwitch()?.click();
-  }, LOOK_MS);
+// The two sidebars, the folded parts and the tab are as the person left them. A small window has a
+// memory of its own: what was opened on a large one would hide its page.
+const omniSidebar = (() => {
+  const { SELECTORS } = omniGradio;
+  const SIDES = ["conversations", "settings"];
+  const ROOMY = "(min-width: 100rem)"; // there is room for both beside the chat
+  const WIDE = "(min-width: 64rem)"; // there is room for one
+  /** @param {string} query */
+  const matches = (query) => window.matchMedia(query).matches;
+  /** @param {string} name */
+  const key = (name) => `omni.open.${name}.${matches(WIDE) ? "wide" : "small"}`;
+
+  /** @param {string} side */
+  const toggle = (side) => {
+    const button = document.querySelector(`#${side} ${SELECTORS.sidebarSwitch}`);
+    if (button instanceof HTMLElement) button.click();
+  };
+  /**
+   * What an earlier visit left; at first both sides stand open where there is room for both.
+   * @param {string} side
+   */
+  const wanted = (side) => {
+    const kept = omniPage.kept(key(side));
+    return kept === null ? matches(ROOMY) : kept === "true";
+  };
+
+  // The page makes room before the sidebars are there, so that nothing moves when they come.
+  for (const side of SIDES) document.documentElement.dataset[side] = String(wanted(side));
+  /** @type {Set<string>} */
+  const waiting = new Set(SIDES);
+  const watch = new MutationObserver(() => {
+    for (const side of [...waiting]) {
+      const found = document.getElementById(side);
+      if (!found?.querySelector(SELECTORS.sidebarSwitch)) continue;
+      waiting.delete(side);
+      if (wanted(side) !== omniGradio.sidebarIsOpen(side)) toggle(side);
+      new MutationObserver(() => {
+        const open = String(omniGradio.sidebarIsOpen(side));
+        if (document.documentElement.dataset[side] === open) return;
+        document.documentElement.dataset[side] = open;
+        omniPage.keep(key(side), open);
+      }).observe(found, { attributeFilter: ["class"] });
+    }
+    if (!waiting.size) watch.disconnect();
+  });
+  watch.observe(document.documentElement, { childList: true, subtree: true });
+
+  return {
+    /** @param {string} side */
+    show(side) {
+      if (!omniGradio.sidebarIsOpen(side)) toggle(side);
+    },
+  };
 })();

@@ -3,7 +3,7 @@
     python -m benchmarks.listeners.train_recognizer --out runs/recognizer
 
 Synthesizes what it learns from (espeak-ng must be installed), trains, measures itself on held-out
-sentences and voices, and writes benchmarks/quality/data/recognizer.safetensors. Called again, it
+sentences and voices, and writes benchmarks/quality/data/recognizer.safetensors.xz. Called again, it
 goes on where it stopped. It never hears a model's speech.
 """
 
@@ -32,7 +32,9 @@ from benchmarks.quality.recognizer import (
     Recognizer,
     encoded,
     features,
+    load_recognizer,
     output_frames,
+    write_recognizer,
 )
 from finetune.nano.base.loop import Loop, LoopOptions, Losses
 from finetune.nano.base.precision import mixed_precision
@@ -182,12 +184,6 @@ def print_errors(recognizer: Recognizer, count: int = TESTED) -> None:
                 print(f"{width} {language}, {count} held-out sentences, {name}: {error:.2f} %")
 
 
-def write_weights(recognizer: Recognizer, path: Path) -> None:
-    """The weights in half precision."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: part.half() for name, part in recognizer.state_dict().items()}, path)
-
-
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(
@@ -211,17 +207,15 @@ def main() -> None:
     flags = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.manual_seed(SEED)
-    recognizer = Recognizer()
     if flags.test:
-        state = load_file(flags.target)
-        recognizer.load_state_dict({name: part.float() for name, part in state.items()})
-        print_errors(recognizer)
+        print_errors(load_recognizer(flags.target))
         return
+    recognizer = Recognizer()
     pool = Pool(flags.out / "pool", flags.utterances)
     options = replace(OPTIONS, steps=flags.steps, max_s=60 * flags.minutes)
     loop = Loop(recognizer, list(recognizer.parameters()), flags.out, options)
     loop.run(lambda step: losses(recognizer, pool, step))
-    write_weights(recognizer, flags.target)
+    write_recognizer(recognizer, flags.target)
     print_errors(recognizer)
 
 

@@ -7,6 +7,7 @@ It learnt from espeak-ng's speech alone and knows the domain's letters and Hanzi
 
 from __future__ import annotations
 
+import lzma
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
@@ -23,6 +24,8 @@ from finetune.nano.domain.languages import Language
 from finetune.nano.domain.vocabulary import hanzi
 
 WEIGHTS = Path(__file__).with_name("data") / "recognizer.safetensors"
+# How the file is packed: for numbers of two bytes.
+HALVES = ({"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 1, "pb": 1},)
 RATE = 16_000  # Hz
 HOP, WINDOW, N_FFT = 160, 400, 512  # samples
 BINS = 80
@@ -161,8 +164,16 @@ def load_recognizer(path: Path = WEIGHTS) -> Recognizer:
             f"{path.name} is missing: python -m benchmarks.listeners.train_recognizer"
         )
     recognizer = Recognizer()
-    recognizer.load_state_dict({name: part.float() for name, part in load_file(path).items()})
+    state = load(lzma.decompress(path.read_bytes()))
+    recognizer.load_state_dict({name: part.float() for name, part in state.items()})
     return recognizer.eval()
+
+
+def write_recognizer(recognizer: Recognizer, path: Path) -> None:
+    """The weights in half precision, packed, as :func:`load_recognizer` reads them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    halves = {name: part.half() for name, part in recognizer.state_dict().items()}
+    path.write_bytes(lzma.compress(save(halves), filters=HALVES))
 
 
 def words(text: str, language: Language) -> list[str]:

@@ -14,15 +14,16 @@ import gradio as gr
 from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
-STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "live", "gradio"))
+STYLES = tuple(ASSETS / f"{name}.css" for name in ("style", "model", "live", "gradio"))
 # In the order in which they are run: each names what those before it have made.
 SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
         *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
-        *("sidebar", "settle", "newest", "keys"),
-        *("live/log", "live/panel", "live/sound", "live/microphone", "live/player"),
-        *("live/camera", "live/connection", "live/live"),
+        *("sidebar", "settle", "newest", "notice", "model", "composer", "keys"),
+        *("words", "live/log", "live/choices", "live/orb", "live/stage", "live/captions"),
+        *("live/settings", "live/sound", "live/microphone", "live/player", "live/camera"),
+        *("live/connection", "live/devices", "live/live", "live/mark"),
     )
 )
 # Code that is not run in the page but handed to the browser's audio thread.
@@ -80,10 +81,14 @@ def theme() -> gr.themes.Base:
     )
 
 
-def head(locales: Mapping[str, str]) -> str:
-    """Our browser code as script tags, the names of languages (for the switch) before it."""
+def head(locales: Mapping[str, str], choice: str = "") -> str:
+    """Our browser code as script tags, the names of languages (for the switch) before it.
+
+    ``choice``: the language of the whole page, if it is not the browser's.
+    """
     table = json.dumps(locales)
-    scripts = [f'<script type="application/json" id="omni-locales">{table}</script>']
+    about = f'type="application/json" id="omni-locales" data-choice="{choice}"'
+    scripts = [f"<script {about}>{table}</script>"]
     scripts += [f"<script>{file.read_text(encoding='utf-8')}</script>" for file in SCRIPTS]
     worklet = WORKLET.read_text(encoding="utf-8")
     scripts.append(f'<script type="text/plain" id="omni-live-worklet">{worklet}</script>')

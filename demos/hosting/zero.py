@@ -26,10 +26,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omni.conversation import Audio, Conversation, Image, Video
+from omni.conversation import Audio, Conversation, Image, Message, Video
 from omni.engine import Engine, TurnRunner
 from omni.errors import BusyError, OmniError
-from omni.events import EngineEvent, Progress
+from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
 from omni.fair_queue import LineLimits
 from omni.options import GenerationOptions
 from omni.replicas.wire import Refused
@@ -145,6 +145,9 @@ class Lent:
         """
         import gradio as gr
 
+        if request.behind:  # nobody waits for it: no GPU is booked, and no visitor's time
+            yield TurnEnd(Message("assistant", ()), "stopped", TurnStats())
+            return
         with _carried(request) as sent:
             try:
                 with closing(_on_gpu(sent)) as events:

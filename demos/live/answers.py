@@ -42,6 +42,7 @@ class Setup:
     language: PageLanguage  # of the sentences that the page gets
     prompt_language: PromptLanguage  # of those that the model gets
     change: Change  # of the checkpoint's own options
+    write_down: bool = False  # whether what was heard of each question is, too
     camera: bool = False  # whether its frames go with the questions
     # Under which the engine keeps what the next turn can use; unguessable.
     key: str = field(default_factory=lambda: f"live-{secrets.token_urlsafe(12)}")

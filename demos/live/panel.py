@@ -1,18 +1,19 @@
-"""The Live panel of a tab: Start, Stop, state, level, thresholds.
+"""Talk in a tab: its button, and what the page and the server say to each other about it.
 
 Knows: its components and events, how a live session reaches the tab's chat.
 Does not know: how a live session works (demos.live.session), the browser's side
-(assets/scripts/live).
+(assets/scripts/live), which makes everything else that is seen of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -25,50 +26,22 @@ from demos.base.word_files import PageLanguage
 from demos.live.answers import Setup
 from demos.live.route import MAX_LIVE, LiveDesk
 from demos.live.session import Live
+from demos.live.thresholds import THRESHOLDS, Threshold, for_page, settings_of
+from demos.tabs.hearing import Hearing
 from demos.tabs.spec import Tab, TabContext
 from demos.turns.sessions import Session, TurnBusy
 from demos.turns.turn import OVER_S
-from omni.listening.settings import ListeningSettings
 
 if TYPE_CHECKING:
     from demos.turns.sessions import Session
 
 REFUSED_AT_ONCE = 16  # who comes when all places are taken hears so, and does not wait
 POLL_S = 0.1
+TALK = "talk"  # what keeps other turns of the tab waiting
+ENDING_S = 4.0  # for Talk to end: its engine has to end a step, its connection to say goodbye
 READY = "ready"  # what the browser says when microphone and sound are open
 BUSY = "busy"  # ... when it has told the person itself that another turn of the tab is running
 REFUSALS = ("insecure", "refused", "no-device", "device-busy", "no-sound", "old-browser")
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """One slider of the folded panel."""
-
-    field: str  # of ListeningSettings
-    words: str  # the key of its label
-    least: float
-    most: float
-    step: float
-
-
-THRESHOLDS = (
-    Threshold("end_s", "live-end", 0.3, 2.0, 0.05),
-    Threshold("begin_probability", "live-begin-probability", 0.2, 0.95, 0.05),
-    Threshold("begin_s", "live-begin", 0.06, 0.6, 0.02),
-    Threshold("barge_probability", "live-barge", 0.3, 0.95, 0.05),
-)
-
-
-def settings_of(values: Mapping[Threshold, float | None]) -> ListeningSettings:
-    """The sliders' values as settings; one that was emptied keeps its default."""
-    given = {
-        threshold.field: min(max(float(value), threshold.least), threshold.most)
-        for threshold, value in values.items()
-        if value is not None
-    }
-    settings = replace(ListeningSettings(), **given)
-    begin = min(settings.begin_probability, settings.barge_probability)
-    return replace(settings, keep_probability=min(settings.keep_probability, 0.7 * begin))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,24 +52,26 @@ class LivePanel:
     shared: TabContext
     desk: LiveDesk
     camera: bool
-    wish: gr.Textbox  # written by the browser: READY, or what is wrong
-    ticket: gr.Textbox  # written by the server
     start: gr.Button
-    stop: gr.Button
-    sliders: Mapping[Threshold, gr.Slider]
+    # What page and server tell each other, which nobody sees:
+    wish: gr.Textbox  # written by the browser: READY, or what is wrong
+    ticket: gr.Textbox  # written by the server: the connection's ticket, or why there is none
+    stop: gr.Button  # pressed by the browser
+    thresholds: Mapping[Threshold, gr.Number]  # written by the browser, which keeps them
 
     @property
     def inputs(self) -> list[Block]:
-        """What Start sends. The browser writes the wish, which stands first for it."""
+        """What Talk sends. The browser writes the wish and the thresholds, which stand first."""
         shared = self.shared
-        settings = in_browser_order(shared.parameters.inputs | shared.voice.inputs)
-        return [self.wish, self.tab.thread, *self.sliders.values(), *settings]
+        choices = shared.parameters.inputs | shared.voice.inputs
+        settings = in_browser_order(choices | {shared.parameters.write_down})
+        return [self.wish, *self.thresholds.values(), self.tab.thread, *settings]
 
     @property
     def outputs(self) -> list[Component]:
         """What a live session may change."""
         tab = self.tab
-        return [tab.chat, tab.thread, tab.status, tab.send, self.start, self.stop, self.ticket]
+        return [tab.chat, tab.thread, tab.status, self.ticket]
 
     async def run(self, request: gr.Request, *given: Any) -> AsyncIterator[Changes]:
         """Live from Start to its end."""
@@ -109,17 +84,17 @@ class LivePanel:
             return
         if wish != READY:
             sentence = words.say(language, f"live-{wish if wish in REFUSALS else 'no-sound'}")
-            gr.Warning(sentence)
             yield {self.tab.status: sentence}
             return
         session = self.shared.sessions.of(request)
         try:
             await self._until_over(session)
-            with session.turn(self.tab.spec.name) as stop, self.desk.seat(session.address) as free:
+            turn = session.turn(self.tab.spec.name, by=TALK)
+            with turn as stop, self.desk.seat(session.address) as free:
                 if not free:
                     sentence = words.say(language, "live-full", count=MAX_LIVE)
                     gr.Warning(sentence)
-                    yield {self.tab.status: sentence}
+                    yield {self.tab.status: sentence, self.ticket: refused(sentence)}
                     return
                 live = self._live(session, language, values)
                 async for changes in self._follow(live, stop, request.headers.get("origin")):
@@ -129,8 +104,10 @@ class LivePanel:
             yield self._nothing()
 
     async def _until_over(self, session: Session) -> None:
-        """Wait a little for a turn, or Live itself, that the page has seen the end of."""
-        deadline = time.monotonic() + OVER_S
+        """Wait a little for a turn, or Talk itself, that the page has seen the end of."""
+        deadline = time.monotonic() + (
+            ENDING_S if session.runs(self.tab.spec.name) == TALK else OVER_S
+        )
         while session.running(self.tab.spec.name) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
 
@@ -147,10 +124,11 @@ class LivePanel:
             language=language,
             prompt_language=shared.words.prompt_language(language),
             change=shared.parameters.change(values),
+            write_down=bool(values[shared.parameters.write_down]),
             camera=self.camera,
         )
-        settings = settings_of({one: values[slider] for one, slider in self.sliders.items()})
-        return Live(shared.engine, session, setup, shared.words, settings)
+        given = {one: values[number] for one, number in self.thresholds.items()}
+        return Live(shared.engine, session, setup, shared.words, settings_of(given))
 
     async def _follow(
         self, live: Live, stop: threading.Event, origin: str | None
@@ -160,7 +138,7 @@ class LivePanel:
         sentences = {"lost": live.say("live-end-lost"), "unreached": live.say("live-unreached")}
         offer = json.dumps({"ticket": ticket, **sentences})
         status = live.say("live-preparing")
-        yield {self.ticket: offer, self.tab.status: status, **self._buttons(on=True)}
+        yield {self.ticket: offer, self.tab.status: status}
         shown = -1
         try:
             while live.over is None:
@@ -180,8 +158,7 @@ class LivePanel:
             live.end("left")
         sentence = live.status if live.over == "failed" and live.status else ""
         sentence = sentence or live.say(f"live-end-{live.over or 'stopped'}")
-        over = {self.tab.status: sentence, self.ticket: "", **self._buttons(on=False)}
-        yield {**self._chat(live), **over}
+        yield {**self._chat(live), self.tab.status: sentence, self.ticket: ""}
 
     def _unreached(self, live: Live, ticket: str) -> bool:
         return not live.started and not self.desk.waiting(ticket)
@@ -189,22 +166,21 @@ class LivePanel:
     def _chat(self, live: Live) -> Changes:
         return {self.tab.chat: live.bubbles(), self.tab.thread: live.thread}
 
-    def _buttons(self, on: bool) -> Changes:
-        """Send and Start wait while Live is ``on``."""
-        waiting = gr.update(interactive=not on)
-        return {self.tab.send: waiting, self.start: waiting, self.stop: gr.update(interactive=on)}
-
     def _nothing(self) -> Changes:
         """Everything stays as it is; an event has to say something."""
         return {self.tab.status: gr.skip()}
 
 
+def refused(sentence: str) -> str:
+    """For the page, in place of a ticket; no two are the same, or the second would be no news."""
+    return json.dumps({"refused": sentence, "at": time.monotonic_ns()})
+
+
 def build_live(
     tab: Tab, shared: TabContext, desk: LiveDesk, changed: Callable[[Any], Any], camera: bool
 ) -> LivePanel:
-    """Lay the panel out below the tab's inputs and connect it."""
-    with tab.media_column:
-        panel = _layout(tab, shared, desk, camera)
+    """Lay the Talk button out and connect it; the rest is made by the page."""
+    panel = _layout(tab, shared, desk, camera)
     name = tab.spec.name
     switch = "true" if camera else "false"
     running = panel.start.click(
@@ -213,6 +189,7 @@ def build_live(
         panel.outputs,
         js=f"(...values) => omniLive.open('{name}', {switch}, values)",
         show_progress="hidden",
+        trigger_mode="multiple",  # the page itself sees to it that one follows the other
         concurrency_limit=MAX_LIVE + REFUSED_AT_ONCE,
         concurrency_id="live",
         api_name=f"{name}_live",
@@ -220,6 +197,7 @@ def build_live(
     )
     running.then(None, None, None, js=f"() => {{ omniLive.settle('{name}'); }}")
     changed(running)
+    Hearing(tab, shared).connect(running)  # the last question, for which no time was left
     panel.ticket.change(
         None, [panel.ticket], None, js=f"(ticket) => {{ omniLive.connect('{name}', ticket); }}"
     )
@@ -227,7 +205,6 @@ def build_live(
         panel.end,
         None,
         None,
-        js=f"() => {{ omniLive.stop('{name}'); }}",
         queue=False,
         show_progress="hidden",
         api_name=f"{name}_live_stop",
@@ -238,43 +215,38 @@ def build_live(
 
 def _layout(tab: Tab, shared: TabContext, desk: LiveDesk, camera: bool) -> LivePanel:
     name, words = tab.spec.name, shared.words
-    with gr.Accordion(words.static("live"), open=True, elem_id=f"{name}-live-panel"):
-        help_key = "live-help-camera" if camera else "live-help"
-        gr.Markdown(words.static(help_key), elem_classes=["hint"])
-        video = "<video muted playsinline></video>" if camera else ""
-        gr.HTML(
-            '<div class="live" data-state="off" role="status"><span class="live-dot"></span>'
-            '<span class="live-state"></span><span class="live-level"></span>'
-            f'<span class="live-note"></span>{video}</div>',
-            elem_id=f"{name}-live",
+    with tab.composer:
+        start = gr.Button(
+            words.static("talk"),
+            size="sm",
+            min_width=0,
+            elem_id=f"{name}-live-start",
+            elem_classes=["icon-tool", "icon-talk"],
         )
-        with gr.Row(elem_classes=["buttons"]):
-            start = gr.Button(
-                words.static("live-start"), variant="primary", elem_id=f"{name}-live-start"
-            )
-            stop = gr.Button(
-                words.static("live-stop"),
-                variant="stop",
-                interactive=False,
-                elem_id=f"{name}-live-stop",
-            )
-            if camera:
-                flip = gr.Button(words.static("live-flip"), elem_id=f"{name}-live-flip")
-                flip.click(None, None, None, js=f"() => {{ omniLive.flip('{name}'); }}")
-        with gr.Accordion(words.static("live-thresholds"), open=False):
-            sliders = {threshold: _slider(threshold, shared) for threshold in THRESHOLDS}
-        # For the page, which has it ready in the person's language.
-        gr.Markdown(words.static("live-busy"), visible="hidden", elem_id=f"{name}-live-busy")
-        wish = gr.Textbox(visible="hidden", elem_id=f"{name}-live-wish")
-        ticket = gr.Textbox(visible="hidden", elem_id=f"{name}-live-ticket")
-    return LivePanel(tab, shared, desk, camera, wish, ticket, start, stop, sliders)
-
-
-def _slider(threshold: Threshold, shared: TabContext) -> gr.Slider:
-    return gr.Slider(
-        threshold.least,
-        threshold.most,
-        getattr(ListeningSettings(), threshold.field),
-        step=threshold.step,
-        label=shared.words.static(threshold.words),
-    )
+    with tab.welcome, gr.Row(elem_classes=["talk-row"]):
+        hero = gr.Button(
+            words.static("talk"),
+            variant="primary",
+            min_width=0,
+            elem_id=f"{name}-live-hero",
+            elem_classes=["talk-hero"],
+        )
+        ready = gr.Button(
+            words.static("talk-settings"),
+            size="sm",
+            min_width=0,
+            elem_id=f"{name}-live-settings",
+            elem_classes=["icon-tool", "icon-settings"],
+        )
+    for button, done in ((hero, "press"), (ready, "tryOut")):
+        js = f"() => {{ omniLive.{done}('{name}'); }}"
+        button.click(None, None, None, js=js, api_visibility="private")
+    with tab.composer, gr.Column(elem_classes=["bridge"]):
+        stop = gr.Button(elem_id=f"{name}-live-stop")
+        thresholds = {
+            one: gr.Number(one.usual, elem_id=f"{name}-live-{one.field}") for one in THRESHOLDS
+        }
+        wish = gr.Textbox(elem_id=f"{name}-live-wish")
+        ticket = gr.Textbox(elem_id=f"{name}-live-ticket")
+        gr.HTML(f'<i data-talk-offer="{html.escape(for_page())}"></i>')
+    return LivePanel(tab, shared, desk, camera, start, wish, ticket, stop, thresholds)

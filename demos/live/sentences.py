@@ -23,22 +23,22 @@ class Sentences:
     """One person's."""
 
     def __init__(self, words: Words, language: PageLanguage) -> None:
-        self._words, self._language = words, language
+        self.words, self._language = words, language
 
     def say(self, key: str, **values: object) -> str:
         """The sentence of a key."""
-        return self._words.say(self._language, key, **values)
+        return self.words.say(self._language, key, **values)
 
     def error(self, error: Exception) -> str:
         """What went wrong; what nobody expected goes to the log."""
         if isinstance(error, OmniError):
-            return self._words.error(self._language, error)
+            return self.words.error(self._language, error)
         log.error("a live turn failed", exc_info=error)
         return self.say("unexpected")
 
     def progress(self, progress: Progress) -> str:
         """What is waited for."""
-        return progress_sentence(self._words, self._language, progress)
+        return progress_sentence(self.words, self._language, progress)
 
     def below(self, exchange: Exchange) -> str:
         """What stands below an answer that is over: why it ends where it does."""

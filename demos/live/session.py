@@ -17,8 +17,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -26,11 +28,14 @@ import numpy as np
 from demos.base.languages import Words
 from demos.live import wire
 from demos.live.answers import Setup, Work, entries, files_of, growing
+from demos.live.captions import Captions
 from demos.live.gate import MEDIA, Gate, size_of
 from demos.live.inbox import Inbox
 from demos.live.sentences import Sentences
+from demos.turns import heard
 from demos.turns.chat import Bubble, bubble
 from demos.turns.sessions import Session
+from omni.conversation import Part
 from omni.dialogue import commands as do
 from omni.dialogue import events as on
 from omni.dialogue.answer_so_far import Item
@@ -74,6 +79,18 @@ class _Loading:
     item: Progress | Exception | None
 
 
+@dataclass(frozen=True)
+class _WrittenDown:
+    """What the model heard in ``sound``, the question of the answer ``number``."""
+
+    number: int
+    sound: Path
+    text: str
+
+
+_Happened: TypeAlias = "wire.Up | _Made | _Loading | _WrittenDown"
+
+
 class Live:
     """One live conversation. Public methods may be called from any thread."""
 
@@ -98,7 +115,9 @@ class Live:
         self._engine, self._session = engine, session
         self._sentences = Sentences(words, setup.language)
         self._make_voice = voice
-        self._items: Inbox[wire.Up | _Made | _Loading] = Inbox()
+        self._items: Inbox[_Happened] = Inbox()
+        self._captions = Captions()
+        self._heard: dict[Path, str] = {}  # by the question's sound; empty: not yet, or nothing
         self._gate = Gate(setup.camera)
         self._send: Send = lambda message: None
         self._stops: dict[int, threading.Event] = {}  # by answer
@@ -118,6 +137,8 @@ class Live:
         elif not self._gate.fits(message, self._items.size, len(self._items)):
             self.end("flooded")
         elif self._gate.wanted(message, time.monotonic()) and self.over is None:
+            if isinstance(message, wire.Ping):  # at once: the thread may be loading the detector
+                self._send({"type": "pong"})
             self._items.put(message, size_of(message))
 
     def end(self, reason: EndReason) -> None:
@@ -191,31 +212,34 @@ class Live:
         if self.over is None:
             self._goodbye(do.Goodbye("failed"))
 
-    def _handle(self, item: wire.Up | _Made | _Loading) -> None:
+    def _handle(self, item: _Happened) -> None:
         """One thing that happened."""
         now = time.monotonic()
         if isinstance(item, wire.Sound):
             self._hear(item.samples)
         elif isinstance(item, _Made):
+            self._captions.add(item.number, item.item)
             self._step(on.AnswerItem(now, item.number, item.item))
         elif isinstance(item, wire.PlaybackReport):
             self._step(on.PlaybackReport(now, item.answer, item.samples, item.flushed))
         elif isinstance(item, wire.Picture):
             self._step(on.Pictured(now, item.jpeg, self._listener.position))
+        elif isinstance(item, wire.Sensitivity):
+            self._listener.change(item.settings)
+            self._step(on.Tick(now))
         elif isinstance(item, wire.Over):
             self._step(on.End(now, item.reason))
         elif isinstance(item, _Loading):
             self._loading(item.item)
+        elif isinstance(item, _WrittenDown):
+            self._heard[item.sound] = item.text
+            self._send({"type": "heard", "answer": item.number, "text": item.text})
+            self._show_heard()
         else:
-            self._greeted(item)
+            if isinstance(item, wire.Hello):
+                self._listener.opened(item.rate)
             self._step(on.Tick(now))
         self._show()
-
-    def _greeted(self, item: wire.Hello | wire.Ping) -> None:
-        if isinstance(item, wire.Hello):
-            self._listener.opened(item.rate)
-        else:
-            self._send({"type": "pong"})
 
     def _loading(self, item: Progress | Exception | None) -> None:
         now = time.monotonic()
@@ -241,6 +265,8 @@ class Live:
         self.dialogue, commands = step(self.dialogue, event)
         if self.dialogue.ending is not None:
             self._ending.set()
+        for caption in self._captions.due(self.dialogue.answer):
+            self._send(caption)
         for command in commands:
             self._carry_out(command)
         if self.over is None:
@@ -261,6 +287,8 @@ class Live:
                 self._listener.echo_guard.sent(command.samples)
             case do.AllSent():
                 self._send({"type": "sent", "answer": command.number})
+                if self.dialogue.answer is not None:
+                    self._write_down(command.number, self.dialogue.answer.so_far.question)
             case do.Flush():
                 self._send({"type": "flush", "answer": command.number})
             case do.FollowPlayback():
@@ -298,8 +326,38 @@ class Live:
         note = self._sentences.below(exchange)
         pair = entries(exchange, self._session, note, self._sentences.error)
         self.thread = self.thread.forget(exchange.forgotten).plus(*pair)
+        if exchange.answered:
+            self._write_down(command.number, exchange.question)
+        self._show_heard()
         if exchange.error is not None:
             self._note(note)
+
+    # What the model heard of a question: behind all that anybody waits for
+
+    def _write_down(self, number: int, question: tuple[Part, ...]) -> None:
+        """Once for every sound, as soon as its answer is made."""
+        sound = heard.asked_by(question)
+        wanted = self.setup.write_down and heard.can_hear(self._engine)
+        if sound is None or sound in self._heard or not wanted:
+            return
+        self._heard[sound] = ""
+
+        def done(result: Future[str]) -> None:
+            if text := result.result():
+                self._items.put(_WrittenDown(number, sound, text))
+
+        begun = heard.begin(self._engine, sound, self._gone)
+        begun.add_done_callback(done)
+
+    def _gone(self) -> bool:
+        return self.over is not None or self._session.ended
+
+    def _show_heard(self) -> None:
+        """Put what was heard below the questions that are in the chat."""
+        for sound, text in self._heard.items():
+            if text:
+                told = heard.sentence(self._sentences.words, self.setup.language, text)
+                self.thread = self.thread.hear(sound, text, told)
 
     def _goodbye(self, command: do.Goodbye) -> None:
         self._ending.set()

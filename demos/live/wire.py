@@ -4,9 +4,12 @@ Knows: the form of messages. Does not know: connections, what is done about a me
 
 Up, binary: a byte for the kind, then data: SOUND int16 little-endian (samples,), FRAME a JPEG.
 Up, text: JSON with ``type``: ``hello`` (``rate`` Hz of the sound), ``played`` and ``flushed``
-(``answer``, ``samples``), ``ping``, ``end`` (``reason``).
+(``answer``, ``samples``), ``ping``, ``settings`` (``thresholds`` by their names), ``end``
+(``reason``).
 Down, binary: the answer's number (4 bytes, little-endian), then int16 samples at SPEECH_RATE.
 Down, text: JSON with ``type``: ``state``, ``flush``, ``sent``, ``note``, ``pong``, ``bye``.
+Captions are ``said`` (``text`` of ``answer``, spoken from its sample ``at`` on) and ``heard``
+(``text``: what ``answer`` answers, as the model has written it down).
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from demos.live.thresholds import settings_named
 from omni.dialogue.states import EndReason
+from omni.listening.settings import ListeningSettings
 
 SOUND, FRAME = 1, 2
 LARGEST_MESSAGE = 1 << 20  # bytes
@@ -65,13 +70,20 @@ class Ping:
 
 
 @dataclass(frozen=True)
+class Sensitivity:
+    """From now on turns are found with these settings."""
+
+    settings: ListeningSettings
+
+
+@dataclass(frozen=True)
 class Over:
     """The page ends the session."""
 
     reason: EndReason
 
 
-Up: TypeAlias = Sound | Picture | Hello | PlaybackReport | Ping | Over
+Up: TypeAlias = Sound | Picture | Hello | PlaybackReport | Ping | Sensitivity | Over
 Down: TypeAlias = "bytes | dict[str, Any]"
 
 
@@ -106,6 +118,8 @@ def _read_text(message: str) -> Up:
             return PlaybackReport(number, samples, kind == "flushed")
         if kind == "ping":
             return Ping()
+        if kind == "settings":
+            return Sensitivity(settings_named(fields["thresholds"]))
         if kind == "end":
             return Over("microphone" if fields["reason"] == "microphone" else "stopped")
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -1,1 +1,1 @@
-"""What stands around the tabs: header, model bar, generation parameters."""
+"""What stands around the tabs: header, model card, generation parameters."""

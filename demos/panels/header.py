@@ -1,9 +1,11 @@
-"""The head of the page: logo, names, the switches for language and for light and dark.
+"""The head of the page: logo, name, links, the switches for language and for light and dark.
 
 Knows: where they stand. Does not know: what has to be said again in another language.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import gradio as gr
 
@@ -13,6 +15,11 @@ from demos.base.theme import logo_svg
 CHOOSE_JS = "(language) => { omniHeader.choose(language); return language; }"
 SHADE_JS = "() => { omniHeader.shade(); }"
 SKIP_JS = "() => { omniHeader.skip(); }"
+# What the page is about: the words link-<name>.
+LINKS = {
+    "model": "https://huggingface.co/baichuan-inc/Baichuan-Omni-1d5",
+    "paper": "https://arxiv.org/abs/2501.15368",
+}
 
 
 def skip_link(words: Words) -> None:
@@ -21,28 +28,47 @@ def skip_link(words: Words) -> None:
     skip.click(None, None, None, js=SKIP_JS, api_visibility="private")
 
 
-def build_header(words: Words) -> gr.Radio:
-    """Lay the head out where the caller is; the switch for the language (hidden if it is fixed).
+@dataclass(frozen=True)
+class Head:
+    """What others need of the head."""
 
-    The switch has no value before the page has loaded and the visitor's language is known.
-    """
+    language: gr.Radio  # the switch; without a value until the visitor's language is known
+    tools: gr.Row  # the right end, where more can be laid out
+
+
+def build_header(words: Words) -> Head:
+    """Lay the head out where the caller is; the switch for the language is hidden if it is fixed."""
     with gr.Row(elem_classes=["page-header"]):
-        gr.HTML(logo_svg(), elem_classes=["logo"])
-        with gr.Column(elem_classes=["names"]):
+        with gr.Row(elem_classes=["brand"]):
+            gr.HTML(logo_svg(), elem_classes=["logo"])
             gr.Markdown(words.static("title"), elem_classes=["page-title"])
-            gr.Markdown(words.static("subtitle"), elem_classes=["hint"])
-        switch = gr.Radio(
-            [(file.label, language) for language, file in words.files.items()],
-            label=words.static("language"),
-            container=False,
-            visible=words.choice == AUTO,
-            min_width=0,
-            interactive=True,
-            elem_id="language",
-            elem_classes=["steps", "language"],
-        )
-        shade = gr.Button(
-            words.static("shade"), size="sm", min_width=0, elem_id="shade", elem_classes=["shade"]
-        )
+            with gr.Row(elem_classes=["links"]):
+                for name, address in LINKS.items():
+                    gr.Button(
+                        words.static(f"link-{name}"),
+                        link=address,
+                        link_target="_blank",
+                        size="sm",
+                        min_width=0,
+                        elem_classes=["link"],
+                    )
+        with gr.Row(elem_classes=["head-tools"]) as tools:
+            switch = gr.Radio(
+                [(file.label, language) for language, file in words.files.items()],
+                label=words.static("language"),
+                container=False,
+                visible=words.choice == AUTO,
+                min_width=0,
+                interactive=True,
+                elem_id="language",
+                elem_classes=["steps", "language"],
+            )
+            shade = gr.Button(
+                words.static("shade"),
+                size="sm",
+                min_width=0,
+                elem_id="shade",
+                elem_classes=["icon-tool", "icon-shade"],
+            )
     shade.click(None, None, None, js=SHADE_JS, api_visibility="private")
-    return switch
+    return Head(switch, tools)

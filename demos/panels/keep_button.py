@@ -1,7 +1,7 @@
 """The button that keeps quantized weights on the disk.
 
 Knows: the size before, the progress, who may. Does not know: how weights are kept, the rest of the
-model bar.
+model card.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from demos.base.browser_values import Changes, Values
 from demos.base.languages import Words
 from demos.base.owner import Owner
 from demos.base.word_files import PageLanguage
+from demos.panels.model_state import memory_size
 from demos.turns.turn import progress_sentence
 from omni.errors import OmniError
 from omni.events import Progress
@@ -51,14 +52,14 @@ class KeepButton:
 
     def handler(
         self,
-        under_way: Callable[[gr.Request, str], Changes],
+        under_way: Callable[[gr.Request, Progress], Changes],
         over: Callable[[gr.Request], Changes],
     ) -> Callable[[gr.Request, Values], Iterator[Changes]]:
         """What a click does.
 
         Args:
-            under_way: the model bar with a sentence in it.
-            over: the model bar as it is afterwards.
+            under_way: the model card while it is done.
+            over: the model card as it is afterwards.
         """
 
         def keep(request: gr.Request, values: Values) -> Iterator[Changes]:
@@ -73,8 +74,7 @@ class KeepButton:
                     for progress in steps:
                         if self.stop.is_set():
                             break
-                        told = progress_html(self.words, language, progress)
-                        yield under_way(request, told)
+                        yield under_way(request, progress)
                 self._tell(language)
             except OmniError as error:
                 gr.Warning(self.words.error(language, error))
@@ -99,8 +99,3 @@ def progress_html(words: Words, language: PageLanguage, progress: Progress) -> s
         return sentence
     share = min(progress.done / progress.total, 1)
     return f'{sentence} <progress max="1" value="{share:.3f}" aria-label="{sentence}"></progress>'
-
-
-def memory_size(number: int) -> str:
-    """Bytes as GB or MB."""
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

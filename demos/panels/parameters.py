@@ -3,7 +3,8 @@
 Knows: its components, how their values change a checkpoint's own options.
 Does not know: what the parameters do inside the model.
 
-The panel shows the defaults of the checkpoint that is loaded. Just what a person moves away from
+The panel shows the defaults of the checkpoint that is loaded; while none is, of the one that would
+be, as the model card has it chosen. Just what a person moves away from
 the shown default is changed; everything else stays the checkpoint's own, also after another one
 was loaded.
 """
@@ -22,9 +23,12 @@ from gradio.components import Component
 from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.events import QUIET, Event
 from demos.base.languages import Words
+from omni.loading.outlook.options import own_options
 from omni.options import GenerationOptions, Sampling
+from omni.settings import EngineSettings
 
 if TYPE_CHECKING:
+    from demos.panels.model_card import ModelCard
     from omni.engine import Engine
 
 Change: TypeAlias = Callable[[GenerationOptions], GenerationOptions]
@@ -99,6 +103,7 @@ class Parameters:
     seed: gr.Textbox
     sliders: Mapping[Knob, gr.Slider]
     shown: gr.State  # Shown
+    write_down: gr.Checkbox  # whether what the model heard of a question is written down
     reset: gr.Button
 
     @property
@@ -116,20 +121,37 @@ class Parameters:
         shown: Shown = values[self.shown]
         return change_of(moved(shown, self._stand(values)), values[self.seed])
 
-    def follow(self, event: Event) -> None:
-        """Show the defaults of what is loaded when ``event`` is over."""
-        event.then(self.following, self.inputs, self.outputs, **QUIET)
+    def follow(self, event: Event, card: ModelCard | None = None) -> None:
+        """Show the defaults of what is loaded when ``event`` is over, or else of what ``card`` has
+        chosen; None: of what the engine is set to.
+        """
+
+        def following(values: Values) -> Changes:
+            return self.following(values, card.chosen(values) if card else None)
+
+        inputs = self.inputs | (card.choices if card else set())
+        event.then(following, inputs, self.outputs, **QUIET)
+
+    def own(self, chosen: EngineSettings | None = None) -> GenerationOptions:
+        """The checkpoint's own options.
+
+        Args:
+            chosen: what would be loaded, where nothing is; None: what the engine is set to.
+        """
+        if self.engine.report is not None:
+            return self.engine.default_options
+        return own_options(chosen or self.engine.settings)
 
     def defaults(self) -> Changes:
-        """Everything back to the defaults of what is loaded."""
-        now = defaults_of(self.engine.default_options)
+        """Everything back to the defaults of what is loaded, or will be."""
+        now = defaults_of(self.own())
         sliders: Changes = {slider: now[knob.name] for knob, slider in self.sliders.items()}
         return {self.shown: now, self.seed: "", **sliders}
 
-    def following(self, values: Values) -> Changes:
-        """The defaults of what is loaded now; what the person moved is left alone."""
+    def following(self, values: Values, chosen: EngineSettings | None = None) -> Changes:
+        """The defaults of :meth:`own`; what the person moved is left alone."""
         shown: Shown = values[self.shown]
-        now = defaults_of(self.engine.default_options)
+        now = defaults_of(self.own(chosen))
         if now == shown:  # nothing to do
             return {self.shown: gr.skip()}
         kept = moved(shown, self._stand(values))  # it may have been moved again by now
@@ -180,7 +202,8 @@ def seed_of(value: object) -> int | None:
 
 def build_parameters(engine: Engine, words: Words) -> Parameters:
     """Lay the folded panel out where the caller is, and connect Reset."""
-    defaults = defaults_of(engine.default_options)
+    settings = engine.settings
+    defaults = defaults_of(engine.default_options if engine.report else own_options(settings))
     sliders = {}
     with gr.Accordion(words.static("parameters"), open=False, elem_id="parameters"):
         gr.Markdown(words.static("parameters-help"), elem_classes=["hint"])
@@ -197,7 +220,13 @@ def build_parameters(engine: Engine, words: Words) -> Parameters:
                 if knob.phase == phase:
                     sliders[knob] = _slider(knob, defaults[knob.name], words)
         reset = gr.Button(words.static("reset"), size="sm", elem_id="parameters-reset")
-    panel = Parameters(engine, seed, sliders, gr.State(defaults), reset)
+        write_down = gr.Checkbox(
+            True,
+            label=words.static("write-down"),
+            info=words.static("write-down-help"),
+            elem_id="parameter-write-down",
+        )
+    panel = Parameters(engine, seed, sliders, gr.State(defaults), write_down, reset)
     reset.click(panel.defaults, None, panel.outputs, **QUIET)
     return panel
 

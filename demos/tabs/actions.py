@@ -124,7 +124,7 @@ class Actions:
     def delete(self, request: gr.Request, event: gr.EventData, thread: Thread) -> Changes:
         """Take one question and its answer out of the middle of the chat."""
         if not self._free(request):
-            gr.Warning(self._say(request, "turn-busy"))
+            self._tell_busy(request)
             return self._unchanged(thread)
         return self._changed(request, thread, thread.without_row(int(event.row)), None)
 
@@ -196,6 +196,11 @@ class Actions:
         """Another thread takes the place of ``before``."""
         return self._changed(request, before, now, None)
 
+    def _tell_busy(self, request: gr.Request) -> None:
+        """Say what runs in the tab."""
+        key = self._session(request).busy_word(self.tab.spec.name)
+        gr.Warning(self._say(request, key))
+
     def ask(self, request: gr.Request, given: TurnInputs, prepare: Prepare, text: str) -> Ask:
         """A turn with the settings of the panels."""
         return Ask(prepare, given.speak, self._language(request), text, change=given.change)
@@ -205,7 +210,7 @@ class Actions:
     ) -> Iterator[Changes]:
         entries = given.thread.entries
         if index >= len(entries) or not self._free(request):
-            gr.Warning(self._say(request, "turn-busy"))
+            self._tell_busy(request)
             yield self._unchanged(given.thread)
             return
         asked = entries[index].message.parts

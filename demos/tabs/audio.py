@@ -24,6 +24,7 @@ def _inputs(words: Words) -> Mapping[str, Component]:
             type="filepath",
             buttons=[],
             elem_id="audio-recording",
+            elem_classes=["takes-audio"],
         )
     }
 

@@ -23,11 +23,11 @@ from omni.conversation import Part, SystemPrompt, Text
 
 
 def build_chips(spec: TabSpec, words: Words) -> list[tuple[Chip, gr.Button]]:
-    """Lay the chips of a tab out where the caller is."""
+    """Lay the chips of a tab out where the caller is: a part of the composer's menu."""
     if not spec.chips:
         return []
     gr.Markdown(words.static("chips"), elem_classes=["hint"])
-    with gr.Row(elem_classes=["chips"]):
+    with gr.Column(elem_classes=["choices"]):
         return [
             (
                 chip,
@@ -35,7 +35,7 @@ def build_chips(spec: TabSpec, words: Words) -> list[tuple[Chip, gr.Button]]:
                     words.static(f"chip-{chip.key}"),
                     size="sm",
                     min_width=0,
-                    elem_classes=["chip"],
+                    elem_classes=["choice"],
                     elem_id=f"{spec.name}-chip-{chip.key}",
                 ),
             )

@@ -76,11 +76,11 @@ def _variant(given: dict[str, Any]) -> Variant:
 
 
 def build_examples(spec: TabSpec, words: Words) -> list[tuple[Example, gr.Button]]:
-    """Lay the examples of a tab out where the caller is."""
+    """Lay the examples of a tab out where the caller is: a part of the composer's menu."""
     if spec.examples is None:
         return []
     gr.Markdown(words.static("examples"), elem_classes=["hint"])
-    with gr.Row(elem_classes=["chips"]):
+    with gr.Column(elem_classes=["choices"]):
         return [
             (
                 example,
@@ -88,7 +88,7 @@ def build_examples(spec: TabSpec, words: Words) -> list[tuple[Example, gr.Button
                     words.static(f"example-{example.key}"),
                     size="sm",
                     min_width=0,
-                    elem_classes=["chip", "runs"],
+                    elem_classes=["choice", "runs"],
                     elem_id=f"{spec.name}-example-{example.key}",
                 ),
             )

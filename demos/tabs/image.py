@@ -28,6 +28,7 @@ def _inputs(words: Words) -> Mapping[str, Component]:
             object_fit="contain",
             buttons=[],
             elem_id="image-pictures",
+            elem_classes=["takes-image"],
         ),
         "question": spoken_question("image", words),
     }
@@ -41,7 +42,7 @@ def spoken_question(tab: str, words: Words) -> gr.Audio:
         type="filepath",
         buttons=[],
         elem_id=f"{tab}-question",
-        elem_classes=["small-audio"],
+        elem_classes=["takes-audio"],
     )
 
 
@@ -59,4 +60,5 @@ IMAGE = TabSpec(
     _parts,
     chips=(Chip("describe"), Chip("read-text"), Chip("compare", needs=2)),
     examples="image",
+    camera=True,
 )

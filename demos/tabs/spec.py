@@ -72,6 +72,7 @@ class TabSpec:
     chips: tuple[Chip, ...] = ()
     examples: str | None = None  # its key in examples/examples.yaml; None: it has none
     live: LiveInput | None = None  # what a conversation without pressing takes; None: there is none
+    camera: bool = False  # whether one of its inputs has a camera
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ class Tab:
 
     spec: TabSpec
     page: gr.Tab
-    media_column: gr.Column  # where more can be laid out, below the media inputs
+    media_column: gr.Column  # where more can be laid out, between the chat and the composer
+    composer: gr.Row  # where further buttons of the composer can be laid out
+    welcome: gr.Column  # what is shown while the chat is empty: where more can be laid out
     media: Mapping[str, Component]
     text: gr.Textbox
     speak: gr.Checkbox

@@ -28,9 +28,12 @@ from demos.playback.player import (
 )
 from demos.tabs.actions import Actions, emptied_media
 from demos.tabs.chips import build_chips, chip_handler
+from demos.tabs.composer import build_composer
 from demos.tabs.examples import build_examples, example_handler
+from demos.tabs.hearing import Hearing
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tools import build_tools, connect_tools
+from demos.tabs.welcome import build_welcome
 from demos.turns.chat import Thread
 from omni.fair_queue import LineLimits
 
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 # All that may wait in the engine's line, and some that are told at once that it is full. Each holds
 # one of the server's threads (demos.serve.MAX_THREADS).
 MAX_TURNS_AT_ONCE = LineLimits().waiting + 16
-CHAT_HEIGHT = "clamp(18rem, calc(100vh - 31rem), 48rem)"
 
 Handler: TypeAlias = Callable[[gr.Request, Values], Iterator[Changes]]
 
@@ -56,17 +58,38 @@ class Shortcut:
 def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], None]) -> Tab:
     """Lay out one tab and connect it; ``changed`` is called with the turn's event (to chain)."""
     words, name = context.words, spec.name
+    shortcuts: list[Shortcut] = []
     with (
         gr.Tab(words.static(f"tab-{name}"), id=name, elem_id=f"{name}-tab") as page,
-        gr.Row(elem_classes=["tab-columns"]),
+        gr.Column(elem_classes=["talk"]),
     ):
-        with gr.Column(scale=4, min_width=320) as media_column:
-            media = spec.inputs(words)
-            shortcuts = _shortcuts(spec, words)
-        with gr.Column(scale=8, min_width=320, elem_classes=["talk"]):
-            talk = _chat(spec, words)
-            tools = build_tools(name, words)
-    tab = Tab(spec, page, media_column, media, **talk)
+        clear = gr.Button(
+            words.static("clear"), size="sm", elem_id=f"{name}-clear", elem_classes=["new-chat"]
+        )
+        chat = _chat(name, words)
+        welcome = build_welcome(spec, words)
+        sounding = _sounding(name, words)
+        with gr.Column(elem_classes=["between"]) as between:
+            pass
+        composer = build_composer(spec, words, lambda: shortcuts.extend(_shortcuts(spec, words)))
+        tools = build_tools(name, words)
+    tab = Tab(
+        spec,
+        page,
+        media_column=between,
+        composer=composer.row,
+        welcome=welcome,
+        media=composer.media,
+        text=composer.text,
+        speak=composer.speak,
+        send=composer.send,
+        stop=composer.stop,
+        clear=clear,
+        chat=chat,
+        clears=gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears"),
+        thread=gr.State(Thread()),
+        **sounding,
+    )
     actions = Actions(tab, context)
     _connect(tab, actions, shortcuts, changed)
     connect_tools(tools, actions)
@@ -86,13 +109,14 @@ def _shortcuts(spec: TabSpec, words: Words) -> list[Shortcut]:
     return chips + examples
 
 
-def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
-    """Lay the chat out with what belongs to it; the components by their names in Tab."""
-    name = spec.name
-    chat = gr.Chatbot(
+def _chat(name: str, words: Words) -> gr.Chatbot:
+    """Lay the chat out; assets/gradio.css makes it as high as there is room."""
+    return gr.Chatbot(
         label=words.static("chat"),
+        show_label=False,
+        container=False,
         placeholder=str(words.static(f"chat-empty-{name}")),
-        height=CHAT_HEIGHT,
+        height="100%",
         buttons=["copy"],
         editable="user",
         feedback_options=None,
@@ -100,53 +124,21 @@ def _chat(spec: TabSpec, words: Words) -> dict[str, Any]:
         allow_tags=False,
         elem_id=f"{name}-chat",
     )
+
+
+def _sounding(name: str, words: Words) -> dict[str, Any]:
+    """Lay the line out that tells how a turn goes and how it sounds; by the names in Tab."""
     player = speech_player(name, words.static("player"))
-    page_player = build_page_player(name, words)
     blocked_note(name, words)
-    status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["status"])
-    text = gr.Textbox(
-        label=words.static("text"),
-        show_label=False,
-        container=False,
-        placeholder=words.static("text-hint"),
-        lines=1,  # so that Enter sends and Shift+Enter makes a new line
-        max_lines=8,
-        elem_id=f"{name}-text",
-    )
+    with gr.Row(elem_classes=["status-line"]):
+        status = gr.HTML("", elem_id=f"{name}-status", elem_classes=["status"])
+        page_player = build_page_player(name, words)
     return {
-        "chat": chat,
         "player": player,
         "playback_support": page_player.support,
         "ticket": page_player.ticket,
         "status": status,
-        "text": text,
-        "thread": gr.State(Thread()),
-        "clears": gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears"),
-        **_buttons(name, words),
     }
-
-
-def _buttons(name: str, words: Words) -> dict[str, Any]:
-    """Lay the buttons below the text box out; by their names in Tab."""
-    with gr.Row(elem_classes=["buttons"]):
-        speak = gr.Checkbox(
-            True, label=words.static("speak"), container=False, elem_id=f"{name}-speak"
-        )
-        send = gr.Button(words.static("send"), variant="primary", elem_id=f"{name}-send")
-        stop = gr.Button(
-            words.static("stop"), variant="stop", interactive=False, elem_id=f"{name}-stop"
-        )
-        _hush(name, words)
-        clear = gr.Button(words.static("clear"), elem_id=f"{name}-clear")
-    return {"speak": speak, "send": send, "stop": stop, "clear": clear}
-
-
-def _hush(name: str, words: Words) -> None:
-    """Stop, in the same place, where the answer is ready and something still sounds."""
-    button = gr.Button(
-        words.static("stop"), variant="stop", elem_id=f"{name}-hush", elem_classes=["hush"]
-    )
-    button.click(None, None, None, js="() => { omniSounding.end(); }")
 
 
 def _connect(
@@ -181,8 +173,10 @@ def _connect(
         )
         for shortcut in shortcuts
     ]
+    hearing = Hearing(tab, actions.context)
     for turn in turns:
         changed(turn)
+        hearing.connect(turn)
     tab.chat.undo(actions.undo, tab.thread, outputs, api_name=f"{name}_undo", **QUIET)
     now: dict[str, Any] = {**QUIET, "queue": False}
     tab.stop.click(actions.stop, None, None, api_name=f"{name}_stop", js=silence_js(name), **now)
@@ -198,9 +192,7 @@ def _connect_clear(tab: Tab, actions: Actions) -> None:
     name = tab.spec.name
     empty: Changes = {tab.chat: [], tab.status: "", tab.text: "", **emptied_media(tab)}
     code = constants_js(empty, f"{silence(name)} {cleared_js(name)}")
-    cleared = gr.on(
-        [tab.clear.click, tab.chat.clear], None, None, code.outputs, js=code.js, **QUIET
-    )
+    cleared = tab.clear.click(None, None, code.outputs, js=code.js, **QUIET)
     cleared.then(
         actions.clear,
         [tab.thread, tab.clears],

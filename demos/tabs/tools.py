@@ -158,7 +158,7 @@ def import_handler(actions: Actions) -> Callable[[gr.Request, str, Thread], Chan
     def load(request: gr.Request, upload: str, thread: Thread) -> Changes:
         session, language = context.sessions.of(request), context.words.of(request)
         if not until_over(session, actions.tab.spec.name):
-            gr.Warning(context.words.say(language, "turn-busy"))
+            gr.Warning(context.words.say(language, session.busy_word(actions.tab.spec.name)))
             return actions.show(request, thread, thread)
         try:
             now = read_conversation(Path(upload), session.new_file, is_audible, check_medium)

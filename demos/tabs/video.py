@@ -30,6 +30,7 @@ def _inputs(words: Words) -> Mapping[str, Component]:
             webcam_options=gr.WebcamOptions(mirror=False),
             buttons=[],
             elem_id="video-clip",
+            elem_classes=["takes-video"],
         ),
         "with_sound": gr.Checkbox(
             True, label=words.static("clip-sound"), container=False, elem_id="video-clip-sound"
@@ -91,5 +92,6 @@ VIDEO = TabSpec(
     _parts,
     chips=(Chip("summarize-clip"), Chip("what-changed"), Chip("describe-clip")),
     examples="video",
+    camera=True,
     live="camera",
 )

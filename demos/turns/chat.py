@@ -54,6 +54,8 @@ class Entry:
     stopped this answer"). ``failed`` entries are shown but the model does not get them, nor
     ``forgotten`` ones, for which the context had no room any more or after which a conversation
     began anew, nor a text that was read aloud, and its sound. ``task``: what was asked for.
+    ``heard``: what the model understood of a spoken question, by its own word; the model does not
+    get it (it has the sound).
     """
 
     message: Message
@@ -62,6 +64,7 @@ class Entry:
     failed: bool = False
     forgotten: bool = False
     task: Task = "chat"
+    heard: str = ""
 
     @property
     def known(self) -> bool:
@@ -121,6 +124,19 @@ class Thread:
                 break
             left -= entry.known
             entries[index] = replace(entry, forgotten=True)
+        return replace(self, entries=tuple(entries))
+
+    def hear(self, sound: Path, heard: str, note: str) -> Thread:
+        """The thread with what the model ``heard`` in the last question of that sound, and the
+        sentence that says so.
+        """
+        entries = list(self.entries)
+        for index in reversed(range(len(entries))):
+            entry = entries[index]
+            if sound in entry.media and entry.message.role == "user" and not entry.heard:
+                told = f"{entry.note} {note}".strip()
+                entries[index] = replace(entry, heard=heard, note=told)
+                break
         return replace(self, entries=tuple(entries))
 
     def forget_all(self) -> Thread:

@@ -7,7 +7,8 @@ zip is kept within bounds (demos.turns.unpacking).
 conversation.json: ``{"format": FORMAT, "version": 1, "messages": [...]}``; a message has ``role``,
 ``parts`` (``{"type": "text", "text": ...}`` or ``{"type": "image" | "audio" | "video", "file":
 ...}``), and where there is one ``sound`` (the whole spoken answer, a file), ``note``, ``task``
-(what was asked for, if not an answer) and ``forgotten`` (the model does not get it). What the
+(what was asked for, if not an answer), ``heard`` (what the model understood of a spoken question)
+and ``forgotten`` (the model does not get it). What the
 model generated is kept as text and sound; its token ids and codes are another checkpoint's affair.
 """
 
@@ -80,6 +81,8 @@ def _described(entry: Entry, names: dict[Path, str]) -> dict[str, Any]:
         message["note"] = entry.note
     if entry.task != "chat":
         message["task"] = entry.task
+    if entry.heard:
+        message["heard"] = entry.heard
     if entry.forgotten:
         message["forgotten"] = True
     return message
@@ -236,6 +239,7 @@ class _Reader:
             failed=not parts,
             forgotten=message.get("forgotten", False) is True,
             task=task,
+            heard=_string(message.get("heard", "")),
         )
 
     def _part(self, part: dict[str, Any]) -> Part:

@@ -51,7 +51,11 @@ _STRANGE = re.compile(r"[^\w.\- ]")
 
 
 class TurnBusy(RuntimeError):
-    """A turn of this tab is still running in this session."""
+    """A turn of this tab is still running in this session. ``by``: what runs it."""
+
+    def __init__(self, tab: str, by: str = "turn") -> None:
+        super().__init__(tab)
+        self.by = by
 
 
 class SessionOver(FileNotFoundError):
@@ -84,6 +88,7 @@ class Session:
         self._lock = threading.Lock()
         self._kept: dict[Path, Kept] = {}
         self._turns: dict[str, threading.Event] = {}
+        self._runs: dict[str, str] = {}  # what runs, or ran last, by tab
         self._last: dict[str, Callable[[], None]] = {}
 
     def key(self, tab: str) -> str:
@@ -157,8 +162,11 @@ class Session:
         return copy
 
     @contextmanager
-    def turn(self, tab: str) -> Iterator[threading.Event]:
+    def turn(self, tab: str, by: str = "turn") -> Iterator[threading.Event]:
         """The stop signal of a new turn in ``tab``, for as long as the turn runs.
+
+        Args:
+            by: what runs it: who comes meanwhile is told so (the word is <by>-busy).
 
         Raises:
             TurnBusy: another turn of the tab is running.
@@ -166,8 +174,8 @@ class Session:
         stop = threading.Event()
         with self._lock:
             if tab in self._turns:
-                raise TurnBusy(tab)
-            self._turns[tab] = stop
+                raise TurnBusy(tab, self._runs[tab])
+            self._turns[tab], self._runs[tab] = stop, by
         if self.ended:
             stop.set()
         try:
@@ -187,6 +195,15 @@ class Session:
     def running(self, tab: str) -> bool:
         """Whether a turn of ``tab`` runs."""
         return tab in self._turns
+
+    def runs(self, tab: str) -> str | None:
+        """What runs a turn of ``tab`` now; None: nothing does."""
+        with self._lock:
+            return self._runs[tab] if tab in self._turns else None
+
+    def busy_word(self, tab: str) -> str:
+        """The key of what somebody hears who comes while a turn of ``tab`` runs."""
+        return f"{self.runs(tab) or 'turn'}-busy"
 
     def stop(self, tab: str | None = None) -> None:
         """Tell the running turn of ``tab`` (None: of every tab) to end."""

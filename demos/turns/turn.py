@@ -184,8 +184,8 @@ def run_turn(
             yield from _run(
                 engine, session, _Turn(ask, words, thread, key, session.asker, line), stop
             )
-    except TurnBusy:
-        sentence = words.say(ask.language, "turn-busy")
+    except TurnBusy as busy:
+        sentence = words.say(ask.language, f"{busy.by}-busy")
         yield View(thread.bubbles(), sentence, thread=thread, notice=sentence, text=ask.text)
 
 

@@ -22,7 +22,7 @@ from demos.base.browser_values import Changes, Values
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.word_files import PageLanguage, PromptLanguage, in_language
-from demos.panels.model_bar import untrained_key
+from demos.panels.model_state import untrained_key
 from demos.turns.given_media import check_given
 from demos.turns.sessions import Session, Sessions, TurnBusy
 from demos.turns.turn import progress_sentence

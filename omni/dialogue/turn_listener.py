@@ -44,6 +44,10 @@ class TurnListener:
         """The microphone gives ``rate`` Hz."""
         self._resample = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, "float32")
 
+    def change(self, settings: ListeningSettings) -> None:
+        """Find turns with other ``settings`` from now on; one that is under way goes on."""
+        self._detector.settings = settings
+
     def hear(self, samples: np.ndarray) -> Iterator[TurnEvent]:
         """What the next int16 (samples,) bring; iterate to the end."""
         sound = samples.astype(np.float32) / 32768

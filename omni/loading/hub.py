@@ -72,6 +72,20 @@ def parted(name: str) -> tuple[str, str]:
     return (found["repository"], found["revision"] or REVISION) if found else (name, REVISION)
 
 
+def cached(name: str, file: str = "config.json") -> Path | None:
+    """The folder in the Hub's cache that has ``file`` of a repository; None: there is none.
+
+    Args:
+        name: owner/name, or owner/name@revision.
+    """
+    repository, revision = parted(name)
+    try:
+        found = huggingface_hub.try_to_load_from_cache(repository, file, revision=revision)
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def fetch(
     repository: str, patterns: Iterable[str] = CHECKPOINT_FILES, revision: str = REVISION
 ) -> Generator[Progress, None, Path]:

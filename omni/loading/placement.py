@@ -6,9 +6,11 @@ Knows: sizes from file headers, free memory, the order of plans. Does not know: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TypeAlias
+from math import prod
+from typing import Any, TypeAlias
 
 import torch
 
@@ -56,14 +58,43 @@ def choose_model(wanted: str, quantization: QuantizationChoice, device: str) -> 
     return PUBLISHED_MODEL if need <= devices.total_bytes(device) else NANO
 
 
-@cache
-def published_need(plan: Plan) -> Need:
-    """What the published model takes in 16 bits, before it is fetched."""
-    config = OmniConfig()
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """What the estimate of a checkpoint is made from."""
+
+    shapes: Mapping[str, tuple[int, ...]]  # of every tensor, by name
+    config: Mapping[str, Any]  # config.json, or what has its keys
+    layers: int  # of the language model
+    beside: int  # bytes of the vocoder, and of whatever else is put beside the model
+
+    @property
+    def parameters(self) -> int:
+        """The number of values."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+    def need(self, plan: Plan, dtype_bytes: int, **more: bool) -> Need:
+        """What it takes under ``plan``; see :func:`omni.loading.memory.needed`."""
+        return needed(self.shapes, self.config, plan, dtype_bytes, self.beside, **more)
+
+
+def measured(config: OmniConfig, beside: int) -> Measures:
+    """The measures of a model that need not be on this disk."""
     with torch.device("meta"):
         state = OmniForCausalLM(config).state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    return needed(shapes, config.to_dict(), plan, 2, PUBLISHED_VOCODER_BYTES)
+    return Measures(shapes, config.to_dict(), config.num_hidden_layers, beside)
+
+
+@cache
+def published() -> Measures:
+    """Of the published model, before it is fetched."""
+    return measured(OmniConfig(), PUBLISHED_VOCODER_BYTES)
+
+
+@cache
+def published_need(plan: Plan) -> Need:
+    """What the published model takes in 16 bits, before it is fetched."""
+    return published().need(plan, 2)
 
 
 def candidates(
@@ -98,21 +129,39 @@ def place(
     Raises:
         ResourceError: none fits.
     """
-    free = _free_bytes(device)
-    roomiest = max(free, key=lambda name: free[name])
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
-    sizes = shapes, config.to_dict()
+    measures = Measures(shapes, config.to_dict(), config.num_hidden_layers, vocoder_bytes)
+    return fitting(measures, device, dtype.itemsize, free_bytes(device), quantization, offload)
+
+
+def fitting(
+    measures: Measures,
+    device: str,
+    dtype_bytes: int,
+    free: Mapping[str, int],
+    quantization: QuantizationChoice = "auto",
+    offload: bool | None = None,
+) -> Placement:
+    """See :func:`place`.
+
+    Args:
+        free: bytes of each device (:func:`free_bytes`).
+
+    Raises:
+        ResourceError: none fits.
+    """
+    roomiest = max(free, key=lambda name: free[name])
     for plan in candidates(quantization, device, offload):
-        need = needed(*sizes, plan, dtype.itemsize, vocoder_bytes).device
+        need = measures.need(plan, dtype_bytes).device
         if need <= free[roomiest]:
             places = device_map(plan, roomiest)
             return Placement(plan, places, roomiest, need, free[roomiest])
         if len(free) == 1 or plan.offload:
             continue
         whole = replace(plan, lm_head_8bit=False)  # over several GPUs no plan is carried out
-        parts = needed(*sizes, whole, dtype.itemsize, vocoder_bytes, keep_unused=True)
-        blocks = component_bytes(shapes, whole, dtype.itemsize)["layers"] + parts.cache
-        count = config.num_hidden_layers
+        parts = measures.need(whole, dtype_bytes, keep_unused=True)
+        blocks = component_bytes(measures.shapes, whole, dtype_bytes)["layers"] + parts.cache
+        count = measures.layers
         try:
             places = spread(count, blocks // count, parts.device - blocks, free)
         except ResourceError:
@@ -121,7 +170,7 @@ def place(
     raise devices.too_large(need, free[roomiest], device)
 
 
-def _free_bytes(device: str) -> dict[str, int]:
+def free_bytes(device: str) -> dict[str, int]:
     """Free bytes of each device that ``device`` stands for: all GPUs for ``cuda``."""
     if not device.startswith("cuda"):
         return {device: devices.free_bytes(device)}
@@ -129,7 +178,7 @@ def _free_bytes(device: str) -> dict[str, int]:
     return {name: devices.free_bytes(name) for name in names}
 
 
-def spread(layers: int, layer_bytes: int, first_bytes: int, free: dict[str, int]) -> DeviceMap:
+def spread(layers: int, layer_bytes: int, first_bytes: int, free: Mapping[str, int]) -> DeviceMap:
     """Blocks over GPUs in their order, in proportion to the room that each has for them.
 
     Args:

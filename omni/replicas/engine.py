@@ -110,7 +110,7 @@ class Replicas(Engine):
     def run(self, request: Request) -> Iterator[EngineEvent]:
         """Serve a request where its session is known, or where the line is shortest."""
         session = request.session if isinstance(request, (TurnRequest, PrepareRequest)) else None
-        engine = self._engine_for(session)
+        engine = self._engine_for(session, loaded=request.behind)
         try:
             yield from engine.run(request)
         finally:
@@ -130,10 +130,14 @@ class Replicas(Engine):
         for engine in self._engines:
             engine.close()
 
-    def _engine_for(self, session: str | None) -> Engine:
+    def _engine_for(self, session: str | None, loaded: bool = False) -> Engine:
+        """Args:
+        loaded: of those that have a model, if any has.
+        """
         with self._choosing:
             known = self._where.get(session) if session is not None else None
-            chosen = known or min(self._engines, key=self._asked.__getitem__)
+            able = [one for one in self._engines if one.report is not None] if loaded else []
+            chosen = known or min(able or self._engines, key=self._asked.__getitem__)
             self._asked[chosen] += 1
             if session is not None:
                 self._where[session] = chosen

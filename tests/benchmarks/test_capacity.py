@@ -57,3 +57,15 @@ def test_people_notice_what_they_hear(monkeypatch: pytest.MonkeyPatch) -> None:
     person.talk(engine, 2)  # type: ignore[arg-type]
     assert len(person.first_s) == 2 and person.refused == 0
     assert [said.messages for said in engine.seen] == [(Message("user", (Text("short"),)),)] * 2
+
+
+def test_a_larger_card_runs_a_better_plan_and_what_it_needs_fits() -> None:
+    found = dict(zip(capacity.CARDS_GB, capacity.cards(), strict=True))
+    assert found[8].value is None
+    assert "nano" in found[8].note
+    plans = [plan.name for plan in reversed(PLANS)]
+    chosen = [plans.index(row.note.split(";")[0]) for row in found.values() if row.value]
+    assert chosen == sorted(chosen)
+    assert found[80].note.startswith("none;")  # nothing in few bits, nothing on the host
+    for memory, row in found.items():
+        assert not isinstance(row.value, float) or row.value < memory

@@ -20,6 +20,7 @@ from benchmarks.quality.recognizer import (
     output_frames,
     symbols,
     word_errors,
+    write_recognizer,
     written,
 )
 from finetune.nano.domain.width import LANGUAGES
@@ -79,13 +80,13 @@ def test_the_recognizer_learns_and_resumes(tmp_path: Path, monkeypatch: pytest.M
     assert sum(course[-4:]) < 0.6 * sum(course[:4])
     again = train_recognizer.Pool(tmp_path / "pool", 8, 8)  # read, not spoken again
     assert all(map(torch.equal, again.mels["en"], pool.mels["en"]))
-    train_recognizer.write_weights(listener, tmp_path / "weights.safetensors")
-    loaded = load_recognizer(tmp_path / "weights.safetensors")
-    assert (tmp_path / "weights.safetensors").stat().st_size < 4e6
+    write_recognizer(listener, tmp_path / "weights.safetensors.xz")
+    loaded = load_recognizer(tmp_path / "weights.safetensors.xz")
+    assert (tmp_path / "weights.safetensors.xz").stat().st_size < 4e6
     said = listener_error.held_out_utterances("en", 3, "core")
     assert 0 <= listener_error.own_error(loaded, said) <= 400
     with pytest.raises(FileNotFoundError, match="train_recognizer"):
-        load_recognizer(tmp_path / "nothing.safetensors")
+        load_recognizer(tmp_path / "nothing.safetensors.xz")
 
 
 def test_the_recognizer_learns_from_the_side_of_training() -> None:

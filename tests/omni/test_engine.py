@@ -18,6 +18,7 @@ from omni.errors import BusyError, CancelledError, CheckpointError, ResourceErro
 from omni.events import EngineEvent, Progress, TextDelta, TurnEnd
 from omni.fair_queue import Asker, LineLimits
 from omni.options import GenerationOptions
+from omni.requests import TurnRequest
 from omni.settings import with_adapter
 from tests.support.engine_parts import (
     HELLO,
@@ -531,3 +532,34 @@ def test_a_request_keeps_the_adapter_that_was_chosen_when_it_was_asked(
     assert sorted(map(str, runner.asked)) == ["", "mine", "mine"]
     list(engine.turn(say("six")))
     assert runner.asked[-1] == "yours"
+
+
+def test_what_nobody_waits_for_gives_way_to_all(engine: Engine, loader: FakeLoader) -> None:
+    behind = replace(TurnRequest(say("one two three")), behind=True)
+    end = last(engine.run(behind))  # it does not load the model
+    assert end.reason == "stopped"
+    assert not loader.loaded and not behind.stop.is_set()
+    words(engine.turn(HELLO))
+    loader.runners[0].hold = threading.Event()
+    served = engine.run(behind)
+    thread = in_thread(lambda: list(served))
+    until(lambda: loader.runners[0].inside == 1)
+    assert not engine.busy  # for all others it is not there
+    loader.runners[0].hold.set()
+    assert words(engine.turn(HELLO)) == ["hello"]
+    thread.join(WAIT_S)
+    assert loader.runners[0].most_inside == 1
+
+
+def test_what_is_behind_ends_when_somebody_comes(engine: Engine, loader: FakeLoader) -> None:
+    words(engine.turn(HELLO))
+    behind = TurnRequest(say("one two three four"), behind=True)
+    served = engine.run(behind)
+    assert isinstance(next(served), TextDelta)
+    turn = engine.turn(HELLO)
+    thread = in_thread(lambda: list(turn))
+    until(behind.stop.is_set)
+    *_, end = served
+    assert isinstance(end, TurnEnd) and end.reason == "stopped"
+    thread.join(WAIT_S)
+    assert not thread.is_alive()

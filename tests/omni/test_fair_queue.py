@@ -108,3 +108,32 @@ def test_the_expected_wait_follows_the_last_ones() -> None:
     assert service.wait_s(1, 40) == 0
     service.add(20)
     assert service.wait_s(1, 0) == pytest.approx(13)
+
+
+def test_what_nobody_waits_for_stands_behind_all() -> None:
+    queue = FairQueue(LineLimits(waiting=1))
+    signal, way = threading.Event(), threading.Event()
+    behind = queue.join_behind(way)
+    assert queue.wait(behind, 0) and len(queue) == 0  # nobody has to wait for it
+    later = queue.join_behind(signal)
+    mine = queue.join(Asker("me"))
+    assert way.is_set() and not signal.is_set()
+    assert queue.position(mine) == 0 and len(queue) == 1  # at once, as soon as it has given way
+    hers = queue.join(Asker("her"))  # the one that may wait: what is behind takes no place
+    loads = queue.enqueue()
+    queue.release(behind)
+    for place in (mine, hers, loads):
+        assert queue.wait(place, 0)
+        queue.release(place)
+    assert queue.wait(later, 0) and not signal.is_set()
+    queue.enqueue()
+    assert signal.is_set()
+
+
+def test_who_comes_while_it_is_served_stands_as_if_it_were_not_there() -> None:
+    queue = FairQueue(LineLimits(each=3))
+    behind = queue.join_behind(threading.Event())
+    first, *mine = (queue.join(Asker("me")) for _ in range(3))
+    hers = queue.join(Asker("her"))
+    queue.release(behind)
+    assert [queue.position(place) for place in (first, hers, *mine)] == [0, 1, 2, 3]

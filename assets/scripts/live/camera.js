@@ -10,13 +10,12 @@ const omniLiveCamera = (() => {
   const wanted = (facing) => ({ facingMode: facing, width: { ideal: FRAME_WIDTH } });
 
   /**
-   * @param {string} tab
    * @param {MediaStream} stream
    * @param {(frame: ArrayBuffer) => void} give
    * @returns {Camera}
    */
-  const watch = (tab, stream, give) => {
-    const preview = omniLivePanel.video(tab);
+  const watch = (stream, give) => {
+    const preview = omniLiveStage.video();
     preview.srcObject = stream;
     preview.play().catch(() => {});
     const canvas = document.createElement("canvas");
@@ -25,7 +24,7 @@ const omniLiveCamera = (() => {
       if (frame) give(await frame.arrayBuffer());
     };
     const timer = setInterval(() => {
-      if (!preview.videoWidth) return;
+      if (!preview.videoWidth || !stream.getVideoTracks().length) return;
       const scale = Math.min(1, FRAME_WIDTH / preview.videoWidth);
       canvas.width = Math.round(preview.videoWidth * scale);
       canvas.height = Math.round(preview.videoHeight * scale);
@@ -36,16 +35,24 @@ const omniLiveCamera = (() => {
   };
 
   /**
+   * Take the camera out of the stream: it is off then.
+   * @param {MediaStream} stream
+   */
+  const blind = (stream) => {
+    for (const track of stream.getVideoTracks()) {
+      track.onended = null;
+      track.stop();
+      stream.removeTrack(track);
+    }
+  };
+
+  /**
    * Put the camera that looks the other way into the stream.
    * @param {MediaStream} stream
    * @param {Facing} facing
    */
   const change = async (stream, facing) => {
-    for (const track of stream.getVideoTracks()) {
-      track.onended = null;
-      track.stop(); // phones open one camera at a time
-      stream.removeTrack(track);
-    }
+    blind(stream); // phones open one camera at a time
     const other = await navigator.mediaDevices.getUserMedia({ video: wanted(facing) });
     for (const track of other.getVideoTracks()) stream.addTrack(track);
   };
@@ -56,5 +63,5 @@ const omniLiveCamera = (() => {
     preview.srcObject = null;
   };
 
-  return { wanted, watch, change, close };
+  return { wanted, watch, blind, change, close };
 })();

@@ -7,6 +7,7 @@ const omniLiveMicrophone = (() => {
    * @typedef {object} Microphone
    * @property {AudioContext} context
    * @property {AudioWorkletNode} node
+   * @property {MediaStreamAudioSourceNode} source
    * @property {number} loud quiet pieces until a new sound
    */
   /** @typedef {{samples: Int16Array<ArrayBuffer>, level: number}} Piece */
@@ -22,12 +23,24 @@ const omniLiveMicrophone = (() => {
       const source = context.createMediaStreamSource(stream);
       const node = new AudioWorkletNode(context, "omni-capture", { numberOfOutputs: 0 });
       source.connect(node);
-      return { context, node, loud: 0 };
+      return { context, node, source, loud: 0 };
     } catch (error) {
       await context.close();
       if (!rate) throw error;
       return open(stream, null); // a browser that does not resample
     }
+  };
+
+  /**
+   * Hear another device from now on.
+   * @param {Microphone} microphone
+   * @param {MediaStream} stream
+   */
+  const change = (microphone, stream) => {
+    const source = microphone.context.createMediaStreamSource(stream);
+    microphone.source.disconnect();
+    source.connect(microphone.node);
+    microphone.source = source;
   };
 
   /**
@@ -60,11 +73,11 @@ const omniLiveMicrophone = (() => {
   const listen = (tab, microphone, give) => {
     /** @param {MessageEvent<Piece>} message */
     microphone.node.port.onmessage = ({ data }) => {
-      omniLivePanel.meter(tab, data.level);
+      omniLiveStage.meter(data.level);
       follow(tab, microphone, data);
       give(data.samples.buffer);
     };
   };
 
-  return { open, listen };
+  return { open, change, listen };
 })();

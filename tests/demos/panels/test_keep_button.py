@@ -12,7 +12,7 @@ import pytest
 from demos.base.languages import Words
 from demos.base.owner import Owner
 from demos.panels import keep_button
-from demos.panels.keep_button import KeepButton
+from demos.panels.keep_button import KeepButton, progress_html
 from omni.errors import ResourceError
 from omni.events import Progress
 from tests.support.fake_engine import FakeEngine
@@ -39,9 +39,9 @@ def button(owner: Owner | None = None, keep_bytes: int = SIZE, loaded: bool = Tr
 
 
 def clicked(one: KeepButton, request: Any = None) -> Iterator[Any]:
-    """What a click shows: the sentences, and the request of whom it is shown to at the end."""
+    """What a click shows: the progress, and the request of whom it is shown to at the end."""
     handler = one.handler(
-        lambda asker, sentence: {"now": sentence},  # type: ignore[dict-item]
+        lambda asker, progress: {"now": progress},  # type: ignore[dict-item]
         lambda asker: {"over": asker},  # type: ignore[dict-item]
     )
     return handler(request, {})
@@ -69,9 +69,9 @@ def test_it_is_hidden(one: KeepButton) -> None:
 def test_a_click(said: list[str]) -> None:
     one = button()
     *under_way, over = clicked(one)
-    sentences = [changes["now"] for changes in under_way]
-    assert "Quantizing and writing weights: 0.0 of 2.0 GB" in sentences[0]
-    assert 'value="1.000"' in sentences[-1]
+    shown = [progress_html(Words("en"), "en", changes["now"]) for changes in under_way]
+    assert "Quantizing and writing weights: 0.0 of 2.0 GB" in shown[0]
+    assert 'value="1.000"' in shown[-1]
     assert over == OVER
     assert said == ["Kept: the next start reads these 12.5 GB and quantizes nothing."]
     assert not one.view("en")["visible"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,11 @@ from demos.panels.parameters import (
     moved,
     seed_of,
 )
+from omni.engine import Engine
+from omni.loading import nano
+from omni.loading.outlook.options import own_options
 from omni.options import SPEECH, GenerationOptions
+from omni.settings import PUBLISHED_MODEL, EngineSettings
 
 DEFAULTS = defaults_of(GenerationOptions())
 OWN = GenerationOptions(audio=replace(SPEECH, temperature=0.9, max_new=100))
@@ -76,7 +81,9 @@ def test_any_text_is_a_seed() -> None:
 
 def panel(own: GenerationOptions) -> Parameters:
     """The panel as it is laid out for other options, and what is loaded then."""
-    engine: Any = SimpleNamespace(default_options=GenerationOptions())
+    engine: Any = SimpleNamespace(
+        default_options=GenerationOptions(), report="loaded", settings=EngineSettings("nano")
+    )
     with gr.Blocks():
         laid_out = build_parameters(engine, Words("en"))
     engine.default_options = own
@@ -120,3 +127,43 @@ def test_another_checkpoint_moves_just_the_sliders_that_nobody_moved() -> None:
     assert parameters.change({**given, **changes})(OWN) == replace(
         OWN, audio=replace(OWN.audio, max_new=300), seed=5
     )
+
+
+def test_before_a_load_the_panel_shows_what_will_be_loaded() -> None:
+    engine: Any = SimpleNamespace(report=None, settings=EngineSettings("nano"))
+    nano_own = own_options(EngineSettings("nano"))
+    assert (nano_own.audio.temperature, nano_own.audio.max_new) == (0.6, 150)  # from its files
+    with gr.Blocks():
+        parameters = build_parameters(engine, Words("en"))
+    at_first = {knob.name: slider.value for knob, slider in parameters.sliders.items()}
+    assert at_first == defaults_of(nano_own)
+    held = values(parameters) | {parameters.shown: at_first}
+    held |= {slider: at_first[knob.name] for knob, slider in parameters.sliders.items()}
+    changes = parameters.following(held, EngineSettings(PUBLISHED_MODEL))
+    assert changes[parameters.shown] == DEFAULTS  # which these say nothing about
+    assert parameters.following({**held, **changes}, EngineSettings("nano"))[
+        parameters.shown
+    ] == defaults_of(nano_own)
+
+
+def test_what_is_read_before_a_load_is_what_the_loaded_one_says(tmp_path: Path) -> None:
+    engine = Engine(EngineSettings("nano", device="cpu"))
+    before = own_options(engine.settings)
+    list(engine.load())
+    assert engine.default_options == before
+    engine.unload()
+    (tmp_path / "generation_config.json").write_text(
+        '{"omni": {"options": {"audio": {"top_k": 7}}, "limits": {"text_tokens": 9}}}'
+    )
+    own = own_options(EngineSettings(str(tmp_path)))
+    assert (own.audio.top_k, own.text_only.max_new) == (7, 9)
+    (tmp_path / "generation_config.json").write_text("[")
+    assert own_options(EngineSettings(str(tmp_path))) == GenerationOptions()  # the load will say it
+
+
+def test_of_an_untrained_nano_its_limits_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    import omni.loading.outlook.options as module
+
+    monkeypatch.setattr(module, "WEIGHTS_FILE", "nothing")
+    own = own_options(EngineSettings("nano"))
+    assert own.audio.max_new == nano.UNTRAINED_LIMITS["audio_frames"]

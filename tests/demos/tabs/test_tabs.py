@@ -17,7 +17,7 @@ import pytest
 from demos.base.languages import Words
 from demos.base.owner import Owner
 from demos.build import build
-from demos.panels.model_bar import memory_size, parameter_count, small_key, untrained_key
+from demos.panels.model_state import memory_size, parameter_count, small_key, untrained_key
 from demos.playback.player import chunk
 from demos.tabs.audio import AUDIO
 from demos.tabs.image import IMAGE

@@ -1,4 +1,4 @@
-"""The model bar on a computer that speaks slower than it is heard: said, and left to choice."""
+"""The model card on a computer that speaks slower than it is heard: said, and left to choice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from demos.base.languages import Words
 from demos.build import build
-from demos.panels.model_bar import speaks_slowly
+from demos.panels.model_state import speaks_slowly
 from demos.turns.sessions import Sessions
 from tests.support.fake_engine import FakeEngine
 from tests.support.page import request
