@@ -55,7 +55,7 @@ def run(options: LoraOptions, files: RunFiles, tell: Tell) -> Trained:
         tell(f"{len(held_out)} of the rows are held out")
     source = base.find_source(options)
     tell(f"{source.name} in {source.dtype} on {source.device} ({source.dtype_reason})")
-    _plan(source, options, files.anyway, tell)
+    _plan(source, options, files, tell)
     model = base.load_source(source, options)
     writer = ExampleWriter.of_model(model, source.tokenizer, options.max_tokens)
     skip = files.skip_bad
@@ -185,18 +185,18 @@ def _written(
     return examples
 
 
-def _plan(source: base.Source, options: LoraOptions, anyway: bool, tell: Tell) -> None:
+def _plan(source: base.Source, options: LoraOptions, files: RunFiles, tell: Tell) -> None:
     """Tell what memory it takes.
 
     Raises:
         TrainingError: ``memory-short``.
     """
-    training = planned(source, options)
+    training = planned(source, options, mixes=files.mix is not None)
     shapes = {name: info.shape for name, info in source.checkpoint.tensors.items()}
     need = training_need(shapes, source.config, training)
     free = devices.free_bytes(source.device)
     tell(sentence(training, need, source.device, free))
-    if need.total > free and not anyway:
+    if need.total > free and not files.anyway:
         raise TrainingError(
             "memory-short",
             "It needs about {need} GB and {free} GB are free: give --quantization 4bit, fewer "
@@ -206,8 +206,8 @@ def _plan(source: base.Source, options: LoraOptions, anyway: bool, tell: Tell) -
         )
 
 
-def planned(source: base.Source, options: LoraOptions) -> Training:
-    """The options as the plan takes them."""
+def planned(source: base.Source, options: LoraOptions, mixes: bool = False) -> Training:
+    """The options as the plan takes them; ``mixes``: rows are mixed in."""
     again = {"auto": None, "on": True, "off": False}[options.checkpointing]
     few = options.quantization != "none" and source.device.startswith("cuda")
     return Training(
@@ -217,6 +217,7 @@ def planned(source: base.Source, options: LoraOptions) -> Training:
         batch=options.batch,
         frames=None if options.learns_speech else 0,
         audio_head=options.audio_head,
+        held=mixes and options.mix_by == "scores",
         bridges=options.bridges,
         checkpointing=again,
         dtype_bytes=source.dtype.itemsize,
