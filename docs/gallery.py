@@ -21,8 +21,8 @@ What the small model that ships inside answers, just as it came: no sound was ch
 (every seed is 1) or worked on. "Listen" is the file (Ogg Vorbis, a few kilobytes), for any player.
 `python docs/gallery.py` makes all of them and this page.
 
-**None of this is the 7B model**, which was not at hand: nano's voice is a machine's, and its world is
-small ([nano.md](nano.md)). The page looks and sounds the same with either.
+**None of this is the 7B model**, which was not at hand: nano's voice is a machine's, and its world
+is small ([nano.md](nano.md)). The page looks and sounds the same with either.
 """
 
 

@@ -1,7 +1,8 @@
 """Takes the pictures of the page for the README: python docs/screenshots.py [FOLDER]
 
 Starts the app with the nano checkpoint, asks each tab one of the questions in examples/, and saves
-what a visitor then sees; and a conversation as a picture that moves. Needs Chromium and the packages of requirements-dev.txt.
+what a visitor then sees; and a conversation as a picture that moves. Needs Chromium and the packages
+of requirements-dev.txt.
 """
 
 from __future__ import annotations
@@ -132,11 +133,12 @@ def film(browser: Browser, address: str, path: Path) -> None:
     watch(until_over=False, seconds=1)
     watch(until_over=True, seconds=60)
     watch(until_over=False, seconds=1)
+    box = visit.page.locator("#image-text textarea")
     for letter in FILM_QUESTION:
-        visit.text.press_sequentially(letter)
+        box.press_sequentially(letter)
         if letter == " ":
             watch(until_over=False, seconds=1 / FILM_RATE)
-    visit.text.press("Enter")
+    box.press("Enter")
     watch(until_over=False, seconds=1)
     watch(until_over=True, seconds=60)
     watch(until_over=False, seconds=2)
