@@ -1,8 +1,8 @@
 """Takes the pictures of the page for the README: python docs/screenshots.py [FOLDER]
 
 Starts the app with the nano checkpoint, asks each tab one of the questions in examples/, and saves
-what a visitor then sees; and a conversation as a picture that moves. Needs Chromium and the packages
-of requirements-dev.txt.
+what a visitor then sees; and a conversation as a picture that moves. Needs Chromium and what
+requirements-dev.txt names.
 """
 
 from __future__ import annotations
