@@ -349,6 +349,18 @@ def test_nobody_there_is_a_sentence() -> None:
     assert engine.state == "broken"
 
 
+def test_one_that_goes_is_told_without_its_address(there: Engine, files: Shelf) -> None:
+    with served(Serving(there, "", shelf=files)) as where:
+        engine = RemoteEngine(where, "")
+        list(engine.load())
+    with pytest.raises(ResourceError) as told:
+        list(engine.turn(say("one")))
+    assert told.value.code == "remote-gone" and "127.0.0.1" not in str(told.value)
+    assert engine.state == "broken"
+    engine.watch()
+    engine.close()
+
+
 def test_a_wrong_token_is_a_sentence(address: str, there: Engine) -> None:
     for token in ("", "another"):
         with pytest.raises(ResourceError, match="does not know this token"):
