@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -89,6 +90,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="requests that may wait from one address where others reach the page",
     )
+    add(
+        "--unload-after",
+        type=positive_minutes,
+        metavar="MINUTES",
+        help="unload a model that nobody has asked for so long; the next question loads it",
+    )
     add("--replicas", type=_count, default=1, metavar="N", help="models side by side, a GPU each")
     add(
         "--daily-minutes",
@@ -110,6 +117,18 @@ def _count(text: str) -> int:
     """
     number = int(text)
     if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def positive_minutes(text: str) -> float:
+    """A flag's value in minutes, also half a one.
+
+    Raises:
+        ValueError: it is no number above zero.
+    """
+    number = float(text)
+    if not 0 < number < math.inf:
         raise ValueError(text)
     return number
 
@@ -203,7 +222,23 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     announce(address, host, options, words, bool(page.share_url))
+    if not zero.lent():
+        meanwhile(engine, flags.unload_after)
     return engine, sessions
+
+
+def meanwhile(engine: Engine, unload_after: float | None) -> None:
+    """What is done where the page is served and nobody asks.
+
+    Args:
+        unload_after: minutes.
+    """
+    from demos.hosting import idle
+
+    idle.in_background(partial(idle.load_ahead, engine, engine.settings), "load-ahead")
+    if unload_after is not None:
+        unloading = idle.Unloading(engine, unload_after * idle.MINUTE_S)
+        idle.in_background(unloading.watch, "unload-idle")
 
 
 def announce(address: str, host: str, options: ServeOptions, words: Words, linked: bool) -> None:

@@ -24,7 +24,7 @@ from omni.loading.progress.out_of_memory import translated
 from omni.loading.progress.shared import SharedLoad, load_cancelled
 from omni.options import GenerationOptions
 from omni.requests import PrepareRequest, Request, RequestMethods
-from omni.settings import EngineSettings, LoadReport
+from omni.settings import EngineSettings, LoadReport, same_model
 
 __all__ = ["Engine", "EngineSettings", "EngineState", "LoadReport"]
 
@@ -164,6 +164,11 @@ class Engine(RequestMethods):
     def busy(self) -> bool:
         """Whether somebody is being served; a turn that begins now has to wait."""
         return len(self._queue) > 0
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since anybody was served or waited."""
+        return self._queue.idle_s
 
     def load(self, settings: EngineSettings | None = None) -> Iterator[Progress]:
         """Load now, ``settings`` if given; nothing happens if that is loaded already.
@@ -314,7 +319,7 @@ class Engine(RequestMethods):
             self._give_up()
         if self._runner is not None and self._loaded_settings == settings:
             return
-        if self._loading is None and self._runner and _same_model(self._loaded_settings, settings):
+        if self._loading is None and self._runner and same_model(self._loaded_settings, settings):
             holding = self._runner.hold_adapters(settings.adapters)
             yield from translated(holding, self._runner.report.device)
             self._loaded_settings = settings
@@ -379,14 +384,6 @@ class Engine(RequestMethods):
             return
         self._runner = self._loaded_settings = None
         _release()
-
-
-def _same_model(loaded: EngineSettings | None, wanted: EngineSettings) -> bool:
-    """Whether the two differ in adapters at most, which come and go beside the model."""
-    return (
-        loaded is not None
-        and replace(loaded, adapters=wanted.adapters, adapter=wanted.adapter) == wanted
-    )
 
 
 def _release() -> None:

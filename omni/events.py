@@ -115,10 +115,12 @@ class MediaNote:
     """What the person should know of a file that was used all the same.
 
     damaged: a part of its sound could not be decoded, silence stood there; unheard: the sound of a
-    clip could not be read, just its pictures were seen.
+    clip could not be read, just its pictures were seen. Of a recording whose voice was taken:
+    clipped, it was too loud for the microphone; noisy, what is around the voice is nearly as loud;
+    two-voices, two people speak.
     """
 
-    kind: Literal["damaged", "unheard"]
+    kind: Literal["damaged", "unheard", "clipped", "noisy", "two-voices"]
     name: str  # of the file
 
 

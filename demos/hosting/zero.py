@@ -36,6 +36,7 @@ from omni.replicas.wire import Refused
 from omni.requests import (
     PrepareRequest,
     ReadAloudRequest,
+    ReadLinesRequest,
     Request,
     TranscribeRequest,
     TurnRequest,
@@ -227,7 +228,7 @@ _on_gpu = _turn  # :func:`begin` has it run where the GPU is
 
 def seconds(request: Request) -> int:
     """How long a request may take on the GPU."""
-    spoken = isinstance(request, ReadAloudRequest)
+    spoken = isinstance(request, ReadAloudRequest | ReadLinesRequest)
     media = 1 if isinstance(request, TranscribeRequest) else 0
     if isinstance(request, TurnRequest):
         assert isinstance(request.options, GenerationOptions)

@@ -42,7 +42,7 @@ def connect_model_card(card: ModelCard, loaded: Callable[[Event], None]) -> None
     changed = settled(card.offer, card.choices, card.load, queue=False, **QUIET)
     loaded(changed)
     changed.then(*look_again, **now)
-    card.chip.click(*look_again, **now)
+    card.chip.click(*look_again, **now, api_name="model_outlook")
 
 
 def load_handler(card: ModelCard) -> Callable[[gr.Request, Values], Iterator[Changes]]:

@@ -224,7 +224,7 @@ def build_model_chip(engine: Engine, words: Words) -> gr.Button:
         words.static(name),
         size="sm",
         min_width=0,
-        elem_id="model-chip",
+        elem_id="model-open",
         elem_classes=["model-chip"],
     )
 

@@ -12,6 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from omni.cli.inputs import clean
 from omni.conversation import VoicePrompt
 from omni.engine import Engine, EngineSettings
+from omni.gallery import gallery, ready_voices
 from omni.loading.ending import obey
 from omni.settings import QUANTIZATIONS, positive, with_adapter
 
@@ -24,6 +25,7 @@ class Commands(Protocol):
         ...
 
 
+ENGLISH = "en"
 Options: TypeAlias = argparse.Namespace
 MODEL_FLAGS = ("model", "quantization", "device", "dtype", "max_pixels", "keep_quantized")
 OUT_HELP = "the file to write: .wav, .flac, .mp3, .opus or .ogg; - is standard output (WAV)"
@@ -117,7 +119,11 @@ def settings(options: Options) -> EngineSettings:
 def add_voice(command: argparse.ArgumentParser) -> None:
     """Flags about the voice to speak with."""
     command.add_argument(
-        "--voice", type=Path, metavar="FILE", help="a recording of the voice to speak with"
+        "--voice",
+        type=Path,
+        metavar="FILE",
+        help="a recording of the voice to speak with, or the name of a ready voice: "
+        + ", ".join(voice.name[ENGLISH] for voice in gallery()),
     )
     command.add_argument(
         "--voice-text",
@@ -132,6 +138,12 @@ def voice(options: Options) -> VoicePrompt | None:
         if options.voice_text is not None:
             options.command.error("--voice-text is what the recording of --voice says")
         return None
+    ready = {name.casefold(): voice for name, voice in ready_voices().items()}
+    named = ready.get(str(options.voice).casefold())
+    if named is not None and not options.voice.exists():
+        if options.voice_text is not None:
+            options.command.error("--voice-text goes with a recording, not with a ready voice")
+        return named.prompt()
     use: Literal["system", "example"] = "system" if options.voice_text is None else "example"
     text = None if options.voice_text is None else clean(options.voice_text)
     return VoicePrompt(options.voice, use, text)

@@ -27,6 +27,8 @@ from omni.fair_queue import Asker
 from omni.requests import (
     PrepareRequest,
     ReadAloudRequest,
+    ReadLine,
+    ReadLinesRequest,
     Request,
     TranscribeRequest,
     TurnRequest,
@@ -141,6 +143,7 @@ CLASSES: dict[str, type[Any]] = {
         *(said.VoicePrompt, said.SystemPrompt, said.Conversation),
         *(options.Sampling, options.GenerationOptions, EngineSettings, LoadReport, Asker),
         *(TurnRequest, PrepareRequest, TranscribeRequest, ReadAloudRequest),
+        *(ReadLine, ReadLinesRequest),
         *(events.TextDelta, events.SpeechChunk, events.Progress, events.TurnEnd),
         *(events.TurnStats, events.MediaNote),
         *(GivenFile, Hello, Ask, Want, Stop, Forget, Done, Refusal),

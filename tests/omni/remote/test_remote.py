@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from omni import events, requests
 from omni.conversation import Audio, Conversation, Image, Message, Speech, Text
 from omni.engine import Engine, EngineSettings
 from omni.errors import BusyError, CheckpointError, MediaError, OmniError, ResourceError
@@ -72,6 +74,15 @@ def engine(address: str) -> Iterator[RemoteEngine]:
 def runner(there: Engine) -> FakeRunner:
     assert isinstance(there._runner, FakeRunner)
     return there._runner
+
+
+def test_whatever_is_asked_and_comes_back_can_travel() -> None:
+    for one in (*get_args(requests.Request), *get_args(events.EngineEvent), requests.ReadLine):
+        assert wire.CLASSES.get(one.__name__) is one
+    lines = requests.ReadLinesRequest(lines=(requests.ReadLine("Hello", name="Anna"),))
+    back = wire.unpack(wire.pack(lines))
+    assert isinstance(back, requests.ReadLinesRequest)
+    assert [(line.text, line.name) for line in back.lines] == [("Hello", "Anna")]
 
 
 def test_it_looks_like_an_engine_that_is_here(engine: RemoteEngine, there: Engine) -> None:
