@@ -105,7 +105,7 @@ def outlook_handler(card: ModelCard) -> Callable[[gr.Request, Values], Changes]:
     """What fits, for those who may choose."""
 
     def look(request: gr.Request, values: Values) -> Changes:
-        if not card.owner.asks(request):
+        if card.engine.elsewhere or not card.owner.asks(request):
             return {card.verdict: "", card.outlook: ""}
         language = card.words.of(request)
         verdict, table = outlook_html(card.engine, card.chosen(values), card.words, language)

@@ -229,6 +229,9 @@ class Actions:
         if entries[index].task != "chat":  # the same again; reading makes nothing but speech
             task = entries[index].task
             ask = replace(ask, task=task, speech=ask.speech or task == "read")
+        if ask.task == "read":
+            said = "".join(part.text for part in asked if isinstance(part, Text))
+            ask = replace(ask, lines=self.context.voices.actions.lines(request, said, given.voice))
         yield from self.run(request, shorter, ask, before=given.thread)
 
     def _prepare_inputs(self, request: gr.Request, given: TurnInputs, text: str) -> Prepare:

@@ -46,6 +46,7 @@ from omni.loading.progress.sentence import sentence
 from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
+from omni.requests import ReadLine
 
 if TYPE_CHECKING:
     from demos.playback.voice_line import VoiceLine
@@ -86,6 +87,8 @@ class Ask:
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
     task: Task = "chat"
     adapter: str | None = None  # which of the loaded ones answers; None: the one that is chosen
+    # Makes the lines of a reading with several voices; None: all of it is read in one voice.
+    lines: Callable[[], tuple[ReadLine, ...]] | None = None
     anew: bool = False  # whether a conversation begins with it
     names: str = ""  # of the files that ``prepare`` reads: they stand for the question until then
 
@@ -278,6 +281,8 @@ def _events(
         text = next(part for part in reversed(parts) if isinstance(part, Text))
         manner = "" if system.text == DEFAULT_SYSTEM_TEXT else system.text
         options = ask.change(READING)
+        if ask.lines is not None:
+            return engine.read_lines(ask.lines(), stop, options, turn.owner, ask.adapter)
         return engine.read_aloud(
             text.text, stop, system.voice, options, turn.owner, manner, ask.adapter
         )

@@ -115,9 +115,9 @@ def test_a_conversation_leaves_and_comes_back(
 
 def test_tasks_and_examples_speak_the_persons_language(visitors: Come, fake_server: Server) -> None:
     visit = visitors(fake_server, "image", locale="zh-CN")
-    visit.part("chip-describe").click()
+    visit.choose("chip-describe")
     expect(visit.part("text").locator("textarea")).to_have_value("图片里有什么？")
-    visit.part("example-count").click()
+    visit.part("card-count").click()
     visit.answered(1)
     expect(visit.bubbles("user")).to_have_text(re.compile("有几个星形"))
     expect(visit.bubbles("user").locator("img")).to_have_count(1)

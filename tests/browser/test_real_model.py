@@ -72,7 +72,7 @@ def test_a_voice_prompt_goes_with_every_tab(
     real_server: Server, visitors: Callable[..., Visit]
 ) -> None:
     visit = visitors(real_server)
-    expect(visit.page.locator(".sidebar.open")).to_be_visible()
+    visit.settings()
     visit.page.locator("#voice-recording button.label-wrap").click()
     chooser = visit.page.locator("#voice-prompt input[type=file]")
     chooser.set_input_files(str(SPEECH))

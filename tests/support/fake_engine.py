@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from omni.conversation import Conversation, Message, Part, Speech, Text
+from omni.conversation import Conversation, Message, Part, Speech, Text, VoicePrompt
 from omni.engine import EngineSettings, EngineState, LoadReport
 from omni.errors import CancelledError, CheckpointError, MediaError
 from omni.events import (
@@ -35,12 +35,15 @@ from omni.options import GenerationOptions
 from omni.requests import (
     PrepareRequest,
     ReadAloudRequest,
+    ReadLine,
+    ReadLinesRequest,
     Request,
     RequestMethods,
     TranscribeRequest,
     TurnRequest,
     chosen,
 )
+from omni.speech.lines import read_lines
 
 TONE_HZ = 440.0
 CHUNK_S = 0.4
@@ -65,6 +68,8 @@ class FakeEngine(RequestMethods):
         self.default_options = GenerationOptions()
         self.ended: list[str] = []  # how each turn ended
         self.manners: list[str] = []  # of each reading
+        self.voices: list[VoicePrompt | None] = []  # of each reading
+        self.lines: list[tuple[ReadLine, ...]] = []  # of each reading with several voices
         self.trained = False
         self.load_s = load_s
         self.keep_bytes = 0  # of what the loaded model could keep
@@ -143,6 +148,9 @@ class FakeEngine(RequestMethods):
                 yield Progress("encode", 1, 1)
         elif isinstance(request, TranscribeRequest):
             yield from self._transcribe(request)
+        elif isinstance(request, ReadLinesRequest):
+            self.lines.append(request.lines)
+            yield from read_lines(self._read_aloud, request)
         else:
             yield from self._read_aloud(request)
 
@@ -176,9 +184,10 @@ class FakeEngine(RequestMethods):
         yield TextDelta(said)
         yield TurnEnd(Message("assistant", (Text(said),)), "end", TurnStats(text_tokens=3))
 
-    def _read_aloud(self, request: ReadAloudRequest) -> Iterator[EngineEvent]:
+    def _read_aloud(self, request: ReadAloudRequest) -> Generator[EngineEvent, None, None]:
         """A chunk of tone for each word."""
         self.manners.append(request.manner)
+        self.voices.append(request.voice)
         words = request.text.split()
         for index in range(len(words)):
             yield SpeechChunk(tone(index * CHUNK_S, CHUNK_S))
