@@ -19,6 +19,7 @@ from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
+from demos.conversations.panel import build_conversations
 from demos.hosting.health import route as health_route
 from demos.live.panel import build_live
 from demos.live.route import LiveDesk
@@ -26,9 +27,11 @@ from demos.panels.header import CHOOSE_JS, build_header, skip_link
 from demos.panels.model_actions import connect_model_card
 from demos.panels.model_card import ModelCard, build_model_card, build_model_chip
 from demos.panels.model_state import news_route, speaks_slowly
-from demos.panels.parameters import build_parameters
+from demos.panels.parameters import Parameters, build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
+from demos.tabs.chips import connect_marks
+from demos.tabs.composer import lay_words_out
 from demos.tabs.image import IMAGE
 from demos.tabs.spec import Tab, TabContext, TabSpec
 from demos.tabs.tab import build_tab
@@ -68,10 +71,10 @@ def build(
     leave_no_empty_files()
     believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
-        build_api(engine, sessions, words, owner)  # first: so its names are its own
+        build_api(engine, sessions, words, owner, library)  # first: so its names are its own
         skip_link(words)
-        gr.HTML(words.static("composer-close"), elem_id="close-word", elem_classes=["bridge"])
-        build_conversation_bar(words)
+        lay_words_out(words)
+        conversation_bar = build_conversation_bar(words)
         with gr.Sidebar(
             label=words.static("voice-panel"),
             open=False,
@@ -89,9 +92,12 @@ def build(
         if note is not None:
             gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         card = build_model_card(engine, words, owner, chip)
-        context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
+        context = TabContext(engine, sessions, words, voice, parameters, VoiceDesk())
+        voice.speak_through(context.voice_lines)
         built = _build_tabs(page, tabs, context, card)
-        text_first = _text_first(engine, built)
+        with conversation_bar:
+            conversations = build_conversations(page, built, context)
+        text_first = _text_first(engine, built, parameters)
 
         def loaded(event: Event) -> None:
             parameters.follow(event, card)
@@ -102,12 +108,16 @@ def build(
         shown = page.load(card.render_all, None, card.all, api_name="model_status", **QUIET)
         parameters.follow(shown, card)
         voice.greet(page.load)
+        marking = connect_marks(built, context, card.status)
+        marking(page.load)
 
         def arrive(request: gr.Request) -> None:
             sessions.of(request).page = True
 
         page.load(arrive, None, None, queue=False, **QUIET)
-        _connect_language(page, head.language, words, card, voice, built)
+        said_again = _connect_language(page, head.language, words, card, voice, built)
+        conversations.translate(said_again)
+        marking(said_again.then)
 
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash)
@@ -132,9 +142,13 @@ def build_conversation_bar(words: Words) -> gr.Sidebar:
     return bar
 
 
-def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:
-    """Connects an event: where speech takes longer than it lasts, it is spoken by choice alone."""
-    boxes = [tab.speak for tab in tabs]
+def _text_first(
+    engine: Engine, tabs: Sequence[Tab], parameters: Parameters
+) -> Callable[[Callable[..., Event]], None]:
+    """Connects an event: where speech takes longer than it lasts, it is spoken, and
+    questions are written down, by choice alone.
+    """
+    boxes = [*(tab.speak for tab in tabs), parameters.write_down]
 
     def choose() -> list[Any]:
         return [gr.update(value=False) if speaks_slowly(engine) else gr.skip() for _ in boxes]
@@ -174,8 +188,8 @@ def _build_tabs(
 
 def _connect_language(
     page: Page, switch: gr.Radio, words: Words, card: ModelCard, voice: BuiltVoice, tabs: list[Tab]
-) -> None:
-    """What the server has said in one language is said again in the other."""
+) -> Event:
+    """What the server has said in one language is said again in the other; after this event."""
 
     def current(request: gr.Request) -> str:
         return words.of(request)
@@ -191,3 +205,4 @@ def _connect_language(
     said_again = chosen.then(card.render_all, None, card.all, **QUIET)
     voice.translate(said_again)
     said_again.then(labels, None, [tab.page for tab in tabs], **QUIET)
+    return said_again

@@ -125,14 +125,5 @@ const omniChat = (() => {
       }).observe(document.body, { childList: true, subtree: true, characterData: true });
       look();
     },
-    /**
-     * On a phone the chat may stand far below the button that was pressed.
-     * @param {string} tab
-     */
-    reveal(tab) {
-      const narrow = window.matchMedia("(max-width: 48rem)").matches;
-      const chat = omniPage.part(tab, "chat");
-      if (chat && narrow) chat.scrollIntoView({ block: "start", behavior: "smooth" });
-    },
   };
 })();

@@ -1,161 +1,226 @@
-// The composer below the chat: what its buttons open, and files that are chosen, dropped or pasted,
-// which go to the input that takes them, whichever of Gradio's it is.
+// The composer below the chat: what its buttons open, and when it sends. A recording that still
+// runs, or a file that is still on its way, is waited for: whoever presses Send means it too.
 const omniComposer = (() => {
   const { SELECTORS } = omniGradio;
-  const KINDS = ["audio", "image", "video"];
-  // What browsers have no type for, by the end of the name.
-  /** @type {Record<string, string>} */
-  const ENDINGS = { flac: "audio", m4a: "audio", opus: "audio", mkv: "video", heic: "image" };
-  const WAIT_MS = 20;
-  const TRIES = 500; // 10 s
+  const FILES = 0; // the first source of an input; the second is its microphone or camera
+  const DEVICE = 1;
+  const SPEAK = "omni.speak";
 
-  /** @param {string} tab */
-  const tray = (tab) => omniPage.part(tab, "tray");
   /**
    * The input of a tab that takes a kind of media.
    * @param {string} tab
    * @param {string} kind
    * @returns {HTMLElement | null}
    */
-  const taking = (tab, kind) => tray(tab)?.querySelector(`.takes-${kind}`) ?? null;
+  const taking = (tab, kind) => omniPage.part(tab, "tray")?.querySelector(`.takes-${kind}`) ?? null;
+  const inputs = () =>
+    /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".tray > [class*=takes-]"));
+  const current = () => omniPage.shown(".composer")?.id.replace(/-composer$/, "") ?? "";
+  /** @param {Element} element */
+  const tabOf = (element) => element.closest(".composer")?.id.replace(/-composer$/, "") ?? "";
 
   /**
-   * @template T
-   * @param {() => T | null | undefined | false} look
-   * @returns {Promise<T | null>}
-   */
-  const until = async (look) => {
-    for (let tries = TRIES; tries > 0; tries--) {
-      const found = look();
-      if (found) return found;
-      await new Promise((done) => setTimeout(done, WAIT_MS));
-    }
-    return null;
-  };
-
-  /**
-   * Show an input that holds nothing.
+   * Show an input that holds nothing, with one of its sources.
    * @param {HTMLElement} input
+   * @param {number} source
    */
-  const open = (input) => {
+  const open = (input, source) => {
     input.dataset.open = "true";
-  };
-  /**
-   * Let an input take from its first source (files) or its second (microphone, camera).
-   * @param {HTMLElement} input
-   * @param {number} place
-   */
-  const choose = (input, place) => {
-    const sources = input.querySelectorAll(SELECTORS.source);
-    const source = sources[place];
-    if (source instanceof HTMLElement) source.click();
-  };
-
-  /** @param {File} file */
-  const kindOf = (file) => {
-    const kind = file.type.split("/")[0] ?? "";
-    return KINDS.includes(kind) ? kind : (ENDINGS[file.name.split(".").pop() ?? ""] ?? "other");
+    const found = input.querySelectorAll(SELECTORS.source)[source];
+    if (found instanceof HTMLElement) found.click();
   };
 
   /**
-   * @param {HTMLElement} input
-   * @param {File[]} files
+   * The button that ends the recording of an input or a tab, while there is one.
+   * @param {string} place
    */
-  const hand = async (input, files) => {
-    open(input);
+  const ending = (place) =>
+    [SELECTORS.recordStop, SELECTORS.recordStopPaused]
+      .map((name) => omniPage.shown(`#${place} ${name}`))
+      .find(Boolean);
+
+  /** @param {HTMLElement} input */
+  const holds = (input) => input.querySelectorAll(SELECTORS.held).length;
+
+  /** @param {HTMLElement} input */
+  const empty = (input) => {
     const clear = input.querySelector(SELECTORS.clearInput);
-    if (!input.querySelector(SELECTORS.fileInput)) {
-      if (clear instanceof HTMLElement) clear.click();
-      await until(() => input.querySelector(SELECTORS.source));
-      choose(input, 0);
-    }
-    const field = await until(
-      () => /** @type {HTMLInputElement | null} */ (input.querySelector(SELECTORS.fileInput)),
-    );
-    if (!field) return;
-    const carrier = new DataTransfer();
-    for (const file of field.multiple ? files : files.slice(0, 1)) carrier.items.add(file);
-    field.files = carrier.files;
-    field.dispatchEvent(new Event("change", { bubbles: true }));
+    if (clear instanceof HTMLElement) clear.click();
   };
 
   /**
-   * Say which tab takes what this one does not.
+   * What was opened and holds nothing is closed: its message is on its way.
    * @param {string} tab
-   * @param {string} kind
    */
-  const refuse = (tab, kind) => {
-    const words = omniPage.part(tab, `refuses-${kind}`)?.textContent?.trim() ?? "";
-    omniNotice.tell(tab, words);
-  };
-
-  /**
-   * Files for a tab, each to the input that takes it.
-   * @param {string} tab
-   * @param {File[]} files
-   */
-  const give = async (tab, files) => {
-    for (const kind of [...KINDS, "other"]) {
-      const some = files.filter((file) => kindOf(file) === kind);
-      if (!some.length) continue;
-      const input = taking(tab, kind);
-      if (input) await hand(input, some);
-      else refuse(tab, kind);
+  const fold = (tab) => {
+    for (const input of inputs()) {
+      if (tabOf(input) === tab && !ending(input.id)) delete input.dataset.open;
     }
-  };
-
-  /** @param {string} tab */
-  const attach = (tab) => {
-    const field = document.createElement("input");
-    field.type = "file";
-    field.multiple = true;
-    field.accept = KINDS.filter((kind) => taking(tab, kind))
-      .map((kind) => `${kind}/*`)
-      .join();
-    field.addEventListener("change", () => give(tab, [...(field.files ?? [])]));
-    field.click();
   };
 
   /** @param {string} tab */
   const record = async (tab) => {
     const input = taking(tab, "audio");
     if (!input) return;
-    open(input);
-    for (const name of [SELECTORS.recordStop, SELECTORS.recordStopPaused, SELECTORS.record]) {
-      const button = omniPage.shown(`#${input.id} ${name}`);
-      if (button) return button.click();
+    const stop = ending(input.id);
+    if (stop) return stop.click();
+    if (holds(input)) {
+      empty(input);
+      await omniPage.until(() => !holds(input));
     }
-    choose(input, 1);
-    (await until(() => omniPage.shown(`#${input.id} ${SELECTORS.record}`)))?.click();
+    open(input, DEVICE);
+    (await omniPage.until(() => omniPage.shown(`#${input.id} ${SELECTORS.record}`)))?.click();
   };
 
   /** @param {string} tab */
-  const camera = (tab) => {
+  const camera = async (tab) => {
     const input = taking(tab, "video") ?? taking(tab, "image");
     if (!input) return;
-    open(input);
-    choose(input, 1);
+    open(input, DEVICE);
+    (await omniPage.until(() => omniPage.shown(`#${input.id} ${SELECTORS.grantCamera}`)))?.click();
   };
 
-  /** @param {string} tab */
-  const more = (tab) => {
-    const menu = omniPage.part(tab, "menu");
-    if (menu) menu.dataset.open = String(menu.dataset.open !== "true");
+  /**
+   * Open or close the menu of a tab.
+   * @param {string} tab
+   * @param {boolean} [shown]
+   */
+  const more = (tab, shown) => {
+    const [menu, button] = ["menu", "more"].map((name) => omniPage.part(tab, name));
+    if (!menu || !button) return;
+    const on = shown ?? menu.dataset.open !== "true";
+    menu.dataset.open = String(on);
+    button.setAttribute("aria-expanded", String(on));
+    if (on) menu.querySelector("button")?.focus();
   };
+  const openMenu = () => document.querySelector('.menu[data-open="true"]');
 
-  const current = () => omniPage.shown(".composer")?.id.replace(/-composer$/, "") ?? "";
   const anew = () => omniPage.part(current(), "clear")?.click();
 
-  document.addEventListener(
-    "click",
-    ({ target }) => {
-      if (!(target instanceof Element) || target.closest(".icon-more")) return;
-      for (const menu of document.querySelectorAll(".menu[data-open=true]")) {
-        if (menu instanceof HTMLElement && !target.closest(".hint")) menu.dataset.open = "false";
-      }
-    },
-    true,
-  );
+  // Files that a tab's inputs are taking (files.js), by tab.
+  /** @type {Map<string, Promise<unknown>>} */
+  const coming = new Map();
 
-  return { attach, record, camera, more, anew, give, current };
+  /**
+   * @param {string} tab
+   * @param {Promise<unknown>} arrival
+   */
+  const expect = (tab, arrival) => {
+    const all = Promise.allSettled([coming.get(tab), arrival]);
+    coming.set(tab, all);
+    all.then(() => coming.get(tab) === all && coming.delete(tab));
+  };
+
+  /**
+   * End the recording of a tab and wait for all that is on its way into its inputs.
+   * @param {string} tab
+   */
+  const complete = async (tab) => {
+    const stop = ending(`${tab}-composer`);
+    const input = stop?.closest("[class*=takes-]");
+    stop?.click();
+    if (input instanceof HTMLElement) await omniPage.until(() => holds(input));
+    await coming.get(tab);
+  };
+
+  /**
+   * Hold an event back until everything is there; true: it is held.
+   * @param {Event} event
+   * @param {string} tab
+   * @param {() => void} again
+   */
+  const held = (event, tab, again) => {
+    if (!ending(`${tab}-composer`) && !coming.has(tab)) return false;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const composer = omniPage.part(tab, "composer");
+    if (!composer || composer.dataset.waiting) return true;
+    composer.dataset.waiting = "true";
+    complete(tab).then(() => {
+      delete composer.dataset.waiting;
+      again();
+    });
+    return true;
+  };
+
+  /** @param {MouseEvent} event */
+  const press = (event) => {
+    const target = event.target instanceof Element ? event.target : document.body;
+    const button = target.closest(".icon-send, .choice:not(.runs)");
+    if (button instanceof HTMLElement && held(event, tabOf(button), () => button.click())) return;
+    const menu = openMenu();
+    if (menu && !target.closest(".icon-more, .menu .hint")) more(tabOf(menu), false);
+  };
+  document.addEventListener("click", press, true);
+
+  /** @param {KeyboardEvent} event */
+  const type = (event) => {
+    const menu = openMenu();
+    if (event.key === "Escape" && menu) {
+      event.stopImmediatePropagation();
+      more(tabOf(menu), false);
+      omniPage.part(tabOf(menu), "more")?.focus();
+    }
+    const { target } = event;
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (!(target instanceof HTMLTextAreaElement)) return;
+    const tab = tabOf(target);
+    if (tab) held(event, tab, () => omniPage.part(tab, "send")?.click());
+  };
+  document.addEventListener("keydown", type, true);
+
+  // Each input has a button that empties and closes it.
+  const closers = () => {
+    for (const input of inputs()) {
+      if (input.querySelector(":scope > .close-notice")) continue;
+      const close = async () => {
+        ending(input.id)?.click();
+        if (input.querySelector(SELECTORS.clearInput)) {
+          await omniPage.until(() => !ending(input.id));
+          empty(input);
+        }
+        delete input.dataset.open;
+      };
+      input.append(omniNotice.closeButton(close));
+    }
+  };
+
+  // Whether answers are spoken is one choice for all tabs, and remembered.
+  const speak = () => {
+    const kept = omniPage.kept(SPEAK);
+    /** @type {NodeListOf<HTMLInputElement>} */
+    const boxes = document.querySelectorAll(".speak input:not([data-known])");
+    for (const box of boxes) {
+      box.dataset.known = "true";
+      if (kept !== null && box.checked !== (kept === "true")) box.click();
+      box.addEventListener("change", ({ isTrusted }) => {
+        if (isTrusted) keepSpeak(box.checked);
+      });
+    }
+  };
+  /** @param {boolean} on */
+  const keepSpeak = (on) => {
+    omniPage.keep(SPEAK, String(on));
+    /** @type {NodeListOf<HTMLInputElement>} */
+    const boxes = document.querySelectorAll(".speak input");
+    for (const box of boxes) if (box.checked !== on) box.click();
+  };
+
+  // An icon's words appear as its tooltip, in the language of the page.
+  const tooltips = () => {
+    /** @type {NodeListOf<HTMLElement>} */
+    const buttons = document.querySelectorAll(".icon-tool");
+    for (const button of buttons) {
+      const words = button.textContent?.trim() ?? "";
+      if (button.title !== words) button.title = words;
+    }
+  };
+
+  omniPage.whenChanged(() => {
+    closers();
+    speak();
+    tooltips();
+  });
+
+  return { FILES, record, camera, more, anew, current, taking, open, holds, empty, fold, expect };
 })();

@@ -5,9 +5,15 @@ const omniGradio = (() => {
   const SELECTORS = {
     sidebar: ".sidebar",
     sidebarSwitch: ".toggle-button",
+    grantCamera: ".wrap > div[title] > button", // before it may be used
+    folded: ".gr-accordion[id]",
+    foldedSwitch: "button.label-wrap",
     source: ".source-selection button", // of an input: files, then microphone or camera
     fileInput: "input[type=file]",
-    clearInput: ".top-panel button:last-child",
+    clearInput: ".top-panel > button:last-of-type",
+    // What an input shows when it holds something: its player, its pictures.
+    held: '[data-testid="waveform-controls"], .thumbnail-item, .preview',
+    failure: ".toast-body.error",
     textBox: "textarea",
     record: ".record-button",
     recordStop: ".stop-button",
@@ -23,7 +29,7 @@ const omniGradio = (() => {
     leftButtonPlace: ".message-buttons-left .icon-button-wrapper",
     picture: ".image-container button:has(img)", // that enlarges it
   };
-  const SIDEBAR_OPEN = "open";
+  const OPEN = "open";
   const DARK = "dark"; // of the body
   // Its core module, whose name has a hash; it is among what the page has already loaded.
   const CORE = /\/assets\/core-[^/]+\.js$/;
@@ -58,9 +64,13 @@ const omniGradio = (() => {
     new MutationObserver(act).observe(document.body, { attributeFilter: ["class"] });
   };
 
+  /** @param {Element} element a sidebar, or the button of a folded part */
+  const isOpen = (element) => element.classList.contains(OPEN);
   /** @param {string} side the id of a sidebar */
-  const sidebarIsOpen = (side) =>
-    document.getElementById(side)?.classList.contains(SIDEBAR_OPEN) ?? false;
+  const sidebarIsOpen = (side) => {
+    const found = document.getElementById(side);
+    return found !== null && isOpen(found);
+  };
 
   /**
    * An address of ours, below the path that the app is served under; the host is the page's own,
@@ -118,6 +128,7 @@ const omniGradio = (() => {
     dark,
     setDark,
     onDark,
+    isOpen,
     sidebarIsOpen,
     address,
     translations,

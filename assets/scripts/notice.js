@@ -4,21 +4,25 @@ const omniNotice = (() => {
   const CLOSED = "omni.closed-notice"; // the text that was closed last
   const STAYS_MS = 12_000;
 
-  /**
-   * @param {() => void} act
-   * @param {string} label
-   */
-  const closeButton = (act, label) => {
+  const label = () => document.getElementById("word-close")?.textContent?.trim() ?? "";
+
+  /** @param {() => void} act */
+  const closeButton = (act) => {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "close-notice";
-    button.setAttribute("aria-label", label);
-    button.title = label;
     button.addEventListener("click", act);
     return button;
   };
-
-  const label = () => document.getElementById("close-word")?.textContent?.trim() ?? "";
+  omniPage.whenChanged(() => {
+    /** @type {NodeListOf<HTMLElement>} */
+    const buttons = document.querySelectorAll(".close-notice");
+    for (const button of buttons) {
+      if (button.title === label()) continue;
+      button.title = label();
+      button.setAttribute("aria-label", label());
+    }
+  });
 
   // The word about the model: whoever has closed it has read it, until it says something else.
   const banner = () => {
@@ -26,32 +30,28 @@ const omniNotice = (() => {
     if (!place) return;
     const text = place.querySelector("[id^=html]")?.textContent?.trim() ?? "";
     place.hidden = text !== "" && text === omniPage.kept(CLOSED);
-    const old = place.querySelector(".close-notice");
-    if (old) {
-      if (old.getAttribute("aria-label") !== label()) old.setAttribute("aria-label", label());
-      return;
-    }
+    if (place.querySelector(".close-notice")) return;
     const close = () => {
       const now = place.querySelector("[id^=html]")?.textContent?.trim() ?? "";
       omniPage.keep(CLOSED, now);
       place.hidden = true;
     };
-    place.append(closeButton(close, label()));
+    place.append(closeButton(close));
   };
   omniPage.whenChanged(banner);
 
   /**
-   * A sentence above the composer of a tab, with something to do about it or without.
-   * @param {string} tab
+   * A sentence at the head of a place, with something to do about it or without.
+   * @param {Element | string} where a tab: the head of its composer
    * @param {string} words
    * @param {{words: string, act: () => void}} [offer]
    */
-  const tell = (tab, words, offer) => {
-    const composer = omniPage.part(tab, "composer");
-    if (!composer) return;
-    composer.querySelector(".composer-note")?.remove();
+  const tell = (where, words, offer) => {
+    const place = typeof where === "string" ? omniPage.part(where, "composer") : where;
+    if (!place) return;
+    place.querySelector(".told")?.remove();
     const note = document.createElement("div");
-    note.className = "composer-note";
+    note.className = "told";
     note.setAttribute("role", "alert");
     const text = document.createElement("span");
     text.textContent = words;
@@ -66,10 +66,10 @@ const omniNotice = (() => {
       });
       note.append(button);
     }
-    note.append(closeButton(() => note.remove(), label()));
-    composer.prepend(note);
+    note.append(closeButton(() => note.remove()));
+    place.prepend(note);
     setTimeout(() => note.remove(), STAYS_MS);
   };
 
-  return { tell };
+  return { tell, closeButton };
 })();

@@ -1,5 +1,7 @@
 // What several of our scripts need: the parts of a tab, what is visible, what the browser keeps.
 const omniPage = (() => {
+  const CHANGED_MS = 80;
+
   /**
    * A part of a tab, by the end of its id.
    * @param {string} tab
@@ -46,7 +48,7 @@ const omniPage = (() => {
   };
 
   /**
-   * Act now and whenever the page has changed, once for all that changes before it is drawn.
+   * Act now and whenever the page has changed: an answer changes it all the time, so not each time.
    * @param {() => void} act
    */
   const whenChanged = (act) => {
@@ -56,11 +58,28 @@ const omniPage = (() => {
       act();
     };
     new MutationObserver(() => {
-      if (!due) requestAnimationFrame(look);
+      if (!due) setTimeout(look, CHANGED_MS);
       due = true;
     }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
     if (document.body) act();
   };
 
-  return { part, shown, kept, keep, whenChanged };
+  /**
+   * What a look finds, as soon as it does; null: it found nothing in all the time.
+   * @template T
+   * @param {() => T | null | undefined | false | 0} look
+   * @param {number} [longest] ms
+   * @returns {Promise<T | null>}
+   */
+  const until = async (look, longest = 10_000) => {
+    const end = performance.now() + longest;
+    while (performance.now() < end) {
+      const found = look();
+      if (found) return found;
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    return null;
+  };
+
+  return { part, shown, kept, keep, whenChanged, until };
 })();

@@ -45,6 +45,34 @@ const omniSidebar = (() => {
   });
   watch.observe(document.documentElement, { childList: true, subtree: true });
 
+  // Folded parts, by their ids; and the tab that was open.
+  const TAB = "omni.tab";
+  const restore = () => {
+    /** @type {NodeListOf<HTMLElement>} */
+    const parts = document.querySelectorAll(`${SELECTORS.folded}:not([data-known])`);
+    for (const part of parts) {
+      part.dataset.known = "true";
+      const button = part.querySelector(SELECTORS.foldedSwitch);
+      if (!(button instanceof HTMLElement)) continue;
+      const kept = omniPage.kept(key(part.id));
+      const open = () => omniGradio.isOpen(button);
+      if (kept !== null && kept !== String(open())) button.click();
+      button.addEventListener("click", ({ isTrusted }) => {
+        if (isTrusted) setTimeout(() => omniPage.keep(key(part.id), String(open())));
+      });
+    }
+    const kept = omniPage.kept(TAB);
+    const list = document.querySelector(`${SELECTORS.tabList}:not([data-known])`);
+    if (!(list instanceof HTMLElement) || !list.querySelector(SELECTORS.tab)) return;
+    list.dataset.known = "true";
+    list.addEventListener("click", ({ target, isTrusted }) => {
+      const tab = target instanceof Element && target.closest(SELECTORS.tab);
+      if (tab && isTrusted) omniPage.keep(TAB, tab.id);
+    });
+    if (kept) document.getElementById(kept)?.click();
+  };
+  omniPage.whenChanged(restore);
+
   return {
     /** @param {string} side */
     show(side) {

@@ -118,13 +118,13 @@ def clears_js(tab: str) -> str:
 
 
 def listen_js(tab: str, place: int, clears: int) -> str:
-    """Browser code for a turn that begins: its chat comes in sight, and the tab may speak again.
+    """Browser code for a turn that begins: what was open is folded, and the tab may speak again.
 
     Args:
         place: of the event's input that says whether the page can play a voice line.
         clears: of the one that says how often the chat was cleared.
     """
     return (
-        f"(...values) => {{ omniChat.reveal('{tab}'); values[{clears}] = {clears_js(tab)};"
+        f"(...values) => {{ omniComposer.fold('{tab}'); values[{clears}] = {clears_js(tab)};"
         f" return omniSpeech.listen('{tab}', values, {place}, '{VOICE_LINE}'); }}"
     )

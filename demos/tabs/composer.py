@@ -3,9 +3,9 @@
 Knows: what stands where in it, which browser code opens what. Does not know: which media a tab
 takes, what Send does.
 
-From top to bottom: the tray, which is seen while one of its media inputs is open or holds something;
-the text box; a row of buttons. assets/scripts/composer.js opens and closes, and brings files that are
-chosen, dropped or pasted to the input that takes them.
+From top to bottom: the tray, which is seen while one of its media inputs is open or holds
+something; the text box; a row of buttons. assets/scripts/composer.js opens and closes and waits for
+recordings, assets/scripts/files.js brings files to the input that takes them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from demos.base.languages import Words
 if TYPE_CHECKING:
     from demos.tabs.spec import TabSpec
 
-# What the browser says of a file that a tab does not take: the words composer-<kind>.
-KINDS = ("image", "video", "other")
+# What the browser says by itself: the words composer-<name>, in elements word-<name>.
+SAID_BY_THE_BROWSER = ("image", "video", "other", "switch", "close", "wrong-file")
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ def build_composer(spec: TabSpec, words: Words, menu: Callable[[], None]) -> Com
             hush.click(None, None, None, js="() => { omniSounding.end(); }")
         with gr.Column(elem_classes=["menu"], elem_id=f"{name}-menu"):
             menu()
-    for kind in KINDS:
-        gr.HTML(
-            words.static(f"composer-{kind}"),
-            elem_id=f"{name}-refuses-{kind}",
-            elem_classes=["bridge"],
-        )
     return Composer(row, media, text, speak, send, stop)
+
+
+def lay_words_out(words: Words) -> None:
+    """What the browser says by itself, in the person's language; once in the page."""
+    for name in SAID_BY_THE_BROWSER:
+        gr.HTML(words.static(f"composer-{name}"), elem_id=f"word-{name}", elem_classes=["bridge"])
 
 
 def _openers(spec: TabSpec, words: Words) -> None:
@@ -84,7 +84,8 @@ def _openers(spec: TabSpec, words: Words) -> None:
     names = ["attach", "record", *(["camera"] if spec.camera else []), "more"]
     for opened in names:
         button = _icon(name, opened, words, word=f"composer-{opened}")
-        button.click(None, None, None, js=f"() => {{ omniComposer.{opened}('{name}'); }}")
+        owner = "omniFiles" if opened == "attach" else "omniComposer"
+        button.click(None, None, None, js=f"() => {{ {owner}.{opened}('{name}'); }}")
 
 
 def _icon(

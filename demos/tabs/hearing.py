@@ -32,12 +32,12 @@ class Hearing:
     def connect(self, turn: Event) -> None:
         """Have the question of ``turn`` written down when it is over, if the person wants that.
 
-        In two steps: as long as the first one waits, nothing of the page is its output; the second
-        one is at once.
+        In two steps: as long as the first one waits, nothing of the page is its output. Both are
+        queued: just such answers tell the page that the chat has changed, and is to be kept.
         """
         tab, wanted = self.tab, self.context.parameters.write_down
         heard = turn.then(self.hear, {tab.thread, wanted}, None, concurrency_limit=None, **QUIET)
-        heard.then(self.show, tab.thread, [tab.chat, tab.thread], queue=False, **QUIET)
+        heard.then(self.show, tab.thread, [tab.chat, tab.thread], **QUIET)
 
     async def hear(self, request: gr.Request, values: Values) -> None:
         """Wait until the last question is written down, or is not to be any more."""

@@ -32,7 +32,6 @@ from demos.tabs.composer import build_composer
 from demos.tabs.examples import build_examples, example_handler
 from demos.tabs.hearing import Hearing
 from demos.tabs.spec import Tab, TabContext, TabSpec
-from demos.tabs.tools import build_tools, connect_tools
 from demos.tabs.welcome import build_welcome
 from demos.turns.chat import Thread
 from omni.fair_queue import LineLimits
@@ -59,6 +58,7 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
     """Lay out one tab and connect it; ``changed`` is called with the turn's event (to chain)."""
     words, name = context.words, spec.name
     shortcuts: list[Shortcut] = []
+    chips: dict[str, gr.Button] = {}
     with (
         gr.Tab(words.static(f"tab-{name}"), id=name, elem_id=f"{name}-tab") as page,
         gr.Column(elem_classes=["talk"]),
@@ -71,8 +71,11 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         sounding = _sounding(name, words)
         with gr.Column(elem_classes=["between"]) as between:
             pass
-        composer = build_composer(spec, words, lambda: shortcuts.extend(_shortcuts(spec, words)))
-        tools = build_tools(name, words)
+        composer = build_composer(
+            spec, words, lambda: shortcuts.extend(_shortcuts(spec, words, chips))
+        )
+        clears = gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears")
+        thread = gr.State(Thread())
     tab = Tab(
         spec,
         page,
@@ -86,22 +89,22 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         stop=composer.stop,
         clear=clear,
         chat=chat,
-        clears=gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears"),
-        thread=gr.State(Thread()),
+        clears=clears,
+        thread=thread,
+        chips=chips,
         **sounding,
     )
     actions = Actions(tab, context)
     _connect(tab, actions, shortcuts, changed)
-    connect_tools(tools, actions)
     return tab
 
 
-def _shortcuts(spec: TabSpec, words: Words) -> list[Shortcut]:
-    """Lay the buttons of chips and examples out."""
-    chips = [
-        Shortcut(button, partial(chip_handler, chip=chip))
-        for chip, button in build_chips(spec, words)
-    ]
+def _shortcuts(spec: TabSpec, words: Words, buttons: dict[str, gr.Button]) -> list[Shortcut]:
+    """Lay the buttons of chips and examples out; those of chips are noted by their keys."""
+    chips = []
+    for chip, button in build_chips(spec, words):
+        chips.append(Shortcut(button, partial(chip_handler, chip=chip)))
+        buttons[chip.key] = button
     examples = [
         Shortcut(button, partial(example_handler, example=example))
         for example, button in build_examples(spec, words)

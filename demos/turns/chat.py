@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+import secrets
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -52,8 +53,8 @@ class Entry:
 
     ``sound``: the whole spoken answer as a file. ``note``: a sentence below it (an error, "you
     stopped this answer"). ``failed`` entries are shown but the model does not get them, nor
-    ``forgotten`` ones, for which the context had no room any more or after which a conversation
-    began anew, nor a text that was read aloud, and its sound. ``task``: what was asked for.
+    ``forgotten`` ones, for which the context had no room any more, nor a text that was read aloud,
+    and its sound. ``task``: what was asked for.
     ``heard``: what the model understood of a spoken question, by its own word; the model does not
     get it (it has the sound).
     """
@@ -86,13 +87,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Thread:
-    """The chat of one tab in one browser session."""
+    """The chat of one tab in one browser session.
+
+    ``id``: which conversation it is; it has one from its first entry on, and keeps it.
+    """
 
     entries: tuple[Entry, ...] = field(default=())
+    id: str = field(default="", compare=False)
 
     def plus(self, *entries: Entry) -> Thread:
         """The thread with ``entries`` appended."""
-        return replace(self, entries=self.entries + entries)
+        name = self.id or secrets.token_urlsafe(9)
+        return replace(self, entries=self.entries + entries, id=name)
 
     def conversation(self, system: SystemPrompt, language: PromptLanguage) -> Conversation:
         """What the model gets (:attr:`Entry.known`)."""
@@ -138,15 +144,6 @@ class Thread:
                 entries[index] = replace(entry, heard=heard, note=told)
                 break
         return replace(self, entries=tuple(entries))
-
-    def forget_all(self) -> Thread:
-        """The thread for a conversation that begins anew: what was said so far stays shown."""
-        return replace(self, entries=tuple(replace(one, forgotten=True) for one in self.entries))
-
-    @property
-    def begun(self) -> bool:
-        """Whether there is anything that the model gets."""
-        return any(entry.known for entry in self.entries)
 
     def files(self) -> list[Path]:
         """Every file that the thread shows."""

@@ -15,6 +15,7 @@ model generated is kept as text and sound; its token ids and codes are another c
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 import zlib
@@ -42,6 +43,8 @@ MAX_TABLE_BYTES = 10_000_000
 MAX_BYTES = 1_000_000_000  # unpacked; fewer where the limits of media say so
 _MORE_NAMES = 50  # in a zip that was packed again: folders, and what a desktop leaves in them
 
+_NUMBER = re.compile(r"^\d{3,}-(?=.)")  # before each name in a zip, so that none comes twice
+
 _KINDS: dict[str, type[Image] | type[Audio] | type[Video]] = {
     "image": Image,
     "audio": Audio,
@@ -54,16 +57,27 @@ Check: TypeAlias = Callable[[Part], None]  # refuses a medium that cannot be wha
 
 def write_conversation(thread: Thread, path: Path) -> None:
     """Write ``thread`` to ``path``. Media are stored once, under numbered names."""
-    names: dict[Path, str] = {}
-    for file in thread.files():
-        names.setdefault(file, f"{MEDIA}/{len(names) + 1:03d}-{file.name}")
-    messages = [_described(entry, names) for entry in thread.entries if not entry.failed]
-    table = {"format": FORMAT, "version": VERSION, "messages": messages}
+    table, names = described(thread)
     with zipfile.ZipFile(path, "w") as archive:
         text = json.dumps(table, ensure_ascii=False, indent=1)
         archive.writestr(TABLE, text, zipfile.ZIP_DEFLATED)
         for file, name in names.items():
             archive.write(file, name, zipfile.ZIP_STORED)  # media are compressed already
+
+
+def described(thread: Thread) -> tuple[dict[str, Any], dict[Path, str]]:
+    """What conversation.json says of ``thread``, and the name in the zip of each file."""
+    names: dict[Path, str] = {}
+    told = Thread(tuple(entry for entry in thread.entries if not entry.failed))
+    for file in told.files():
+        names.setdefault(file, f"{MEDIA}/{len(names) + 1:03d}-{file.name}")
+    messages = [_described(entry, names) for entry in told.entries]
+    return {"format": FORMAT, "version": VERSION, "messages": messages}, names
+
+
+def most_bytes() -> int:
+    """How many bytes of a conversation can be read again."""
+    return min(MAX_BYTES, limits().file_bytes)
 
 
 def _described(entry: Entry, names: dict[Path, str]) -> dict[str, Any]:
@@ -156,7 +170,7 @@ def read_conversation(path: Path, new_file: NewFile, hears: Hears, check: Check)
 
 
 def _bounds() -> ZipBounds:
-    most = min(MAX_BYTES, limits().file_bytes)
+    most = most_bytes()
     files = MAX_FILES + 1 + _MORE_NAMES
     return ZipBounds(files, most, bytes_each=most, seconds=limits().decode_s)
 
@@ -256,7 +270,7 @@ class _Reader:
             return self._read[name]
         if len(self._read) == MAX_FILES:
             raise _too_large()
-        path = self.new_file(PurePosixPath(name).name)
+        path = self.new_file(_NUMBER.sub("", PurePosixPath(name).name))
         self.archive.extract(name, path)
         self._read[name] = path
         return path

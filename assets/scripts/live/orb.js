@@ -46,7 +46,8 @@ const omniLiveOrb = (() => {
   const STATES = /** @type {State[]} */ (Object.keys(LOOKS));
   const POINTS = 90; // of the body's edge
   const BARS = 64; // around a speaking one
-  const EASE = 0.09; // of the way to a new state, a frame
+  const EASE = 0.16; // of the way to a new state, a picture
+  const PICTURE_MS = 30; // a calm motion needs no more, and the model may run on the same cores
   const TAU = 2 * Math.PI;
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -63,6 +64,7 @@ const omniLiveOrb = (() => {
   let sounding = () => 0; // level of the answer now
   let heard = 0; // level of the microphone now
   let frame = 0;
+  let painted = 0; // ms of the page's clock
 
   /** @param {(look: Look) => number} value */
   const mixed = (value) => STATES.reduce((sum, one) => sum + weight(one) * value(LOOKS[one]), 0);
@@ -82,7 +84,7 @@ const omniLiveOrb = (() => {
       weights[one] = weight(one) + step * (to - weight(one));
     }
     const quiet = still.matches ? 0 : heard;
-    microphone += (quiet > microphone ? 0.5 : 0.12) * (quiet - microphone);
+    microphone += (quiet > microphone ? 0.7 : 0.22) * (quiet - microphone);
     voice.unshift(still.matches ? 0.35 + 0.25 * Math.sin(seconds) : sounding());
     voice.pop();
   };
@@ -92,6 +94,11 @@ const omniLiveOrb = (() => {
     const breath = 1 + 0.025 * Math.sin(1.3 * seconds) * (weight("listening") + weight("thinking"));
     const loud = 0.1 * (voice[0] ?? 0) * weight("speaking");
     const radius = size * (mixed((look) => look.radius) * breath + loud);
+    const glow = draw.createRadialGradient(0, 0, 0.8 * radius, 0, 0, 1.45 * radius);
+    glow.addColorStop(0, colour("deep", 0.35));
+    glow.addColorStop(1, colour("deep", 0));
+    draw.fillStyle = glow;
+    draw.fillRect(-size, -size, 2 * size, 2 * size);
     draw.beginPath();
     for (let at = 0; at <= POINTS; at++) {
       const angle = (TAU * at) / POINTS;
@@ -112,12 +119,9 @@ const omniLiveOrb = (() => {
     );
     light.addColorStop(0, colour("light"));
     light.addColorStop(1, colour("deep"));
-    draw.shadowColor = colour("deep", 0.45);
-    draw.shadowBlur = 0.25 * size;
     draw.fillStyle = light;
     draw.globalAlpha = 1 - 0.55 * weight("off");
     draw.fill();
-    draw.shadowBlur = 0;
     draw.globalAlpha = 1;
   };
 
@@ -195,8 +199,12 @@ const omniLiveOrb = (() => {
     if (weight("speaking") > 0.01) speaking(draw, size);
   };
 
-  const run = () => {
-    paint();
+  /** @param {number} now */
+  const run = (now) => {
+    if (now - painted >= PICTURE_MS) {
+      painted = now;
+      paint();
+    }
     frame = still.matches ? 0 : requestAnimationFrame(run);
   };
 
@@ -205,7 +213,7 @@ const omniLiveOrb = (() => {
     show(place) {
       canvas = place;
       cancelAnimationFrame(frame);
-      run();
+      run(performance.now());
     },
     hide() {
       cancelAnimationFrame(frame);

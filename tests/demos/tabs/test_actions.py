@@ -11,7 +11,7 @@ import pytest
 
 from demos.base.languages import Words
 from demos.build import build
-from demos.tabs.tools import transcript
+from demos.conversations.tools import transcript
 from demos.turns.chat import Entry, Thread
 from demos.turns.room import storage_full
 from demos.turns.sessions import Sessions
@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_sentence_for_export_saving_and_import(
         arguments[-1].write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("demos.tabs.tools.write_conversation", full)
+    monkeypatch.setattr("demos.conversations.tools.write_conversation", full)
     monkeypatch.setattr("demos.turns.export.shutil.copyfile", full)
     monkeypatch.setattr("demos.turns.export.zipfile.ZipFile.writestr", full_zip)
     monkeypatch.setattr("demos.turns.unpacking.BoundedZip.extract", full)

@@ -133,13 +133,13 @@ def test_what_was_read_is_read_again(page: gr.Blocks, engine: FakeEngine) -> Non
 
 def test_an_example_begins_a_conversation(page: gr.Blocks, engine: FakeEngine) -> None:
     *_, last = click(page, "image-example-asked")
-    assert "new conversation" not in str(last["chat"])  # there was none before
-    *_, last = click(page, "image-example-asked", thread=last["thread"])
+    former = last["thread"]
+    *_, last = click(page, "image-example-asked", thread=former)
     assert len(engine.seen[-1].messages) == 1
-    entries = last["thread"].entries
-    assert len(entries) == 4  # what was said before is still shown
-    assert entries[2].note == WORDS.say("en", "note-anew")
+    assert len(last["thread"].entries) == len(last["chat"]) == 2  # the former is in the list
+    assert last["thread"].id != former.id
     assert all(path.exists() for path in last["thread"].files())
+    assert not any(path.exists() for path in former.files())
     *_, last = click(page, "image-chip-compare", pictures=two(), thread=last["thread"])
     assert len(engine.seen[-1].messages) == 3  # and the example's own goes on
 

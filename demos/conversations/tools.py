@@ -1,7 +1,8 @@
-"""Beside talking: export, import, a transcript to copy; copying, saving, deleting a message.
+"""Beside talking: export, import, a page to share, a transcript to copy; copying, saving, deleting
+a message.
 
-Knows: the folded row of tools below a chat, the buttons that the browser adds to messages.
-Does not know: the zip's form (demos.turns.export).
+Knows: the folded tools of a tab, the buttons that the browser adds to messages.
+Does not know: the zip's form (demos.turns.export), that of the page (demos.conversations.replay).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from demos.base.browser_values import Changes, download_js
 from demos.base.events import QUIET
 from demos.base.languages import Words
 from demos.base.word_files import PageLanguage
+from demos.conversations.replay import MOST_BYTES, replay_bytes, write_replay
 from demos.tabs.actions import Actions
 from demos.tabs.imported import check_medium
 from demos.tabs.spec import TabContext
@@ -42,6 +44,7 @@ class Tools:
     export: gr.Button
     file: gr.DownloadButton
     load: gr.UploadButton
+    replay: gr.Button
     write: gr.Button
     transcript: gr.Textbox
     save_message: gr.HTML  # what a person does to one message, from the browser
@@ -50,7 +53,9 @@ class Tools:
 
 def build_tools(name: str, words: Words) -> Tools:
     """Lay the folded tools out where the caller is."""
-    with gr.Accordion(words.static("tools"), open=False, elem_id=f"{name}-tools"):
+    with gr.Accordion(
+        words.static("tools"), open=False, elem_id=f"{name}-tools", elem_classes=["tools"]
+    ):
         with gr.Row(elem_classes=["buttons"]):
             export = gr.Button(words.static("export"), size="sm", elem_id=f"{name}-export")
             file = gr.DownloadButton(
@@ -62,6 +67,7 @@ def build_tools(name: str, words: Words) -> Tools:
                 size="sm",
                 elem_id=f"{name}-import",
             )
+            replay = gr.Button(words.static("replay"), size="sm", elem_id=f"{name}-replay")
             write = gr.Button(words.static("transcript"), size="sm", elem_id=f"{name}-write")
         transcript = gr.Textbox(
             label=words.static("transcript"),
@@ -74,7 +80,7 @@ def build_tools(name: str, words: Words) -> Tools:
     _bridge(name, "copy", words.static("copy-message"))
     save = _bridge(name, "keep", words.static("keep-message"))
     delete = _bridge(name, "discard", words.static("delete-exchange"))
-    return Tools(export, file, load, write, transcript, save, delete)
+    return Tools(export, file, load, replay, write, transcript, save, delete)
 
 
 def connect_tools(tools: Tools, actions: Actions) -> None:
@@ -85,6 +91,10 @@ def connect_tools(tools: Tools, actions: Actions) -> None:
         export_handler(actions), thread, tools.file, api_name=f"{name}_export", **QUIET
     )
     saved.then(None, tools.file, None, js=download_js(f"{name}.zip"), **QUIET)
+    page = tools.replay.click(
+        replay_handler(actions), thread, tools.file, api_name=f"{name}_replay", **QUIET
+    )
+    page.then(None, tools.file, None, js=download_js(f"{name}.html"), **QUIET)
     tools.load.upload(
         import_handler(actions),
         None,
@@ -122,6 +132,31 @@ def export_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | Non
         return str(path)
 
     return export
+
+
+def replay_handler(actions: Actions) -> Callable[[gr.Request, Thread], str | None]:
+    """Writes the conversation as one page into a file of the session."""
+    context = actions.context
+
+    def replay(request: gr.Request, thread: Thread) -> str | None:
+        words, language = context.words, context.words.of(request)
+        if not thread.entries:
+            gr.Info(words.say(language, "chat-is-empty"))
+            return None
+        session, day = context.sessions.of(request), time.strftime("%Y-%m-%d")
+        try:
+            with session.writing(f"conversation-{day}.html", replay_bytes(thread)) as path:
+                left_out = write_replay(thread, path, words, language, day)
+        except (OmniError, FileNotFoundError) as error:
+            warned(context, request, error)
+            return None
+        if left_out:
+            megabytes = MOST_BYTES // 1_000_000
+            told = words.say(language, "replay-short", count=len(left_out), megabytes=megabytes)
+            gr.Info(told)
+        return str(path)
+
+    return replay
 
 
 def save_handler(actions: Actions) -> Callable[[gr.Request, gr.EventData, Thread], str | None]:

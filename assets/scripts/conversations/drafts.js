@@ -1,0 +1,115 @@
+// What a page remembers when it is loaded again: the tab that was shown, what was being typed in
+// each, which conversations they showed. It is the page's own: another page of the browser has others.
+const omniVisit = (() => {
+  const KEPT = "omni.visit";
+  const TAB = /^(\w+)-tab-button$/;
+  /** @type {{ tab: string, drafts: Record<string, string>, chats: Record<string, { id: string, secret: string }> }} */
+  let visit = { tab: "", drafts: {}, chats: {} };
+  try {
+    visit = { ...visit, ...JSON.parse(sessionStorage.getItem(KEPT) ?? "{}") };
+  } catch {
+    // a browser that keeps nothing, or something else under this name
+  }
+  const remember = () => {
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify(visit));
+    } catch {
+      // it holds until the page is loaded again
+    }
+  };
+
+  const tabs = () => {
+    /** @type {NodeListOf<HTMLElement>} */
+    const found = document.querySelectorAll(omniGradio.SELECTORS.tab);
+    return [...found].filter(({ id }) => TAB.test(id));
+  };
+  /** @param {Element} button */
+  const nameOf = (button) => button.id.match(TAB)?.[1] ?? "";
+  const shown = () => {
+    const chosen = tabs().find((tab) => tab.getAttribute("aria-selected") === "true");
+    return chosen ? nameOf(chosen) : "";
+  };
+  /** @param {string} tab */
+  const show = (tab) => {
+    if (shown() !== tab) document.getElementById(`${tab}-tab-button`)?.click();
+  };
+
+  /** @param {string} tab */
+  const box = (tab) => {
+    const found = document.querySelector(`#${tab}-text ${omniGradio.SELECTORS.textBox}`);
+    return found instanceof HTMLTextAreaElement ? found : null;
+  };
+  /**
+   * @param {HTMLTextAreaElement} box
+   * @param {string} text
+   */
+  const type = (box, text) => {
+    box.value = text;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+
+  /** @type {WeakSet<HTMLTextAreaElement>} */
+  const seen = new WeakSet();
+  let turned = false;
+  const look = () => {
+    const open = shown();
+    if (!open) return;
+    if (!turned) {
+      turned = true; // later than the tab of the last visit to any page (sidebar.js)
+      if (visit.tab) show(visit.tab);
+    } else if (visit.tab !== open) {
+      visit.tab = open;
+      remember();
+    }
+    document.body.dataset.tab = shown();
+    for (const name of tabs().map(nameOf)) {
+      const place = box(name);
+      if (!place || seen.has(place)) continue;
+      seen.add(place);
+      const draft = visit.drafts[name];
+      if (draft && !place.value) type(place, draft);
+    }
+  };
+  let due = false;
+  new MutationObserver(() => {
+    if (!due)
+      requestAnimationFrame(() => {
+        due = false;
+        look();
+      });
+    due = true;
+  }).observe(document, { childList: true, subtree: true, attributeFilter: ["aria-selected"] });
+
+  document.addEventListener("input", ({ target }) => {
+    if (!(target instanceof HTMLTextAreaElement)) return;
+    const tab = target.closest('[id$="-text"]')?.id.replace(/-text$/, "");
+    if (!tab || box(tab) !== target || !tabs().map(nameOf).includes(tab)) return;
+    visit.drafts[tab] = target.value;
+    remember();
+  });
+  return {
+    shown,
+    show,
+    /**
+     * What was sent is in the chat now: what still stands in the box is the draft.
+     * @param {string} tab
+     */
+    settle(tab) {
+      const place = box(tab);
+      if (!place) return;
+      visit.drafts[tab] = place.value;
+      remember();
+    },
+    /** @param {string} tab */
+    chat: (tab) => visit.chats[tab],
+    /**
+     * @param {string} tab
+     * @param {{ id: string, secret: string } | null} chat
+     */
+    setChat(tab, chat) {
+      if (chat) visit.chats[tab] = chat;
+      else delete visit.chats[tab];
+      remember();
+    },
+  };
+})();
