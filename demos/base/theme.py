@@ -15,7 +15,8 @@ from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
 STYLES = tuple(
-    ASSETS / f"{name}.css" for name in ("style", "model", "live", "conversations", "gradio")
+    ASSETS / f"{name}.css"
+    for name in ("style", "model", "live", "voices", "conversations", "gradio")
 )
 FRAME = ASSETS / "frame.css"  # goes into the document's head
 # In the order in which they are run: each names what those before it have made.
@@ -23,8 +24,18 @@ SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
         *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
-        *("sidebar", "settle", "newest", "notice", "model", "composer", "files", "labels", "keys"),
-        *("words", "live/log", "live/choices", "live/orb", "live/stage", "live/captions"),
+        *(
+            "sidebar",
+            "settle",
+            "newest",
+            "notice",
+            "model",
+            "composer",
+            "files",
+            "labels",
+            "voices",
+        ),
+        *("keys", "words", "live/log", "live/choices", "live/orb", "live/stage", "live/captions"),
         *("live/settings", "live/sound", "live/microphone", "live/player", "live/camera"),
         *("live/connection", "live/devices", "live/live", "live/mark"),
         *("conversations/archive", "conversations/store", "conversations/drafts"),

@@ -47,7 +47,9 @@ LATIN = """() => {
   return [...found];
 }"""
 # Names, units and words that Chinese uses as they are.
-NAMES = re.compile(r"Baichuan-Omni-1\.5|Omni|nano|token|Top [kp]|GPU|CPU|API|float32|cpu|auto|MB|zip")
+NAMES = re.compile(
+    r"Baichuan-Omni-1\.5|Omni|nano|token|Top [kp]|GPU|CPU|API|float32|cpu|auto|MB|zip"
+)
 
 
 def bring(visit: Visit, part: str, file: Path, how: str) -> None:

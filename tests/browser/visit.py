@@ -198,6 +198,14 @@ class Visit:
         self.menu()
         self.part(name).click()
 
+    def model(self) -> Locator:
+        """The model card, opened by its chip if it is not."""
+        card = self.page.locator("#model-card")
+        if not card.is_visible():
+            self.page.locator("#model-open").click()
+            expect(card).to_be_visible()
+        return card
+
     def give(self, name: str, *files: Path) -> None:
         """Add files with the composer's button; they arrive in the input of that name."""
         with self.page.expect_file_chooser() as chooser:
