@@ -4,7 +4,7 @@ const omniModel = (() => {
   const NEWS_MS = 2500;
   const GAP_PX = 8;
 
-  const chip = () => document.getElementById("model-chip");
+  const chip = () => document.getElementById("model-open");
   const card = () => document.getElementById("model-card");
   const isOpen = () => card()?.dataset.open === "true";
 
@@ -51,7 +51,7 @@ const omniModel = (() => {
    */
   const inside = (target) =>
     target instanceof Element &&
-    (!target.isConnected || target.closest("#model-card, #model-chip, .options, .toast-wrap"));
+    (!target.isConnected || target.closest("#model-card, #model-open, .options, .toast-wrap"));
 
   document.addEventListener("pointerdown", (event) => {
     if (isOpen() && !inside(event.target)) close(false);
