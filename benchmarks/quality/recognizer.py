@@ -23,7 +23,7 @@ from transformers.audio_utils import mel_filter_bank
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.vocabulary import hanzi
 
-WEIGHTS = Path(__file__).with_name("data") / "recognizer.safetensors"
+WEIGHTS = Path(__file__).with_name("data") / "recognizer.safetensors.xz"
 # How the file is packed: for numbers of two bytes.
 HALVES = ({"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 1, "pb": 1},)
 RATE = 16_000  # Hz
