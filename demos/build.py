@@ -108,9 +108,6 @@ def build(
         conversations.translate(said_again)
         marking(said_again.then)
         _connect_visits(page, sessions)
-    page.before.append(
-        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
-    )
     return page
 
 
@@ -128,7 +125,7 @@ def build_settings_bar(words: Words) -> gr.Sidebar:
 
 
 def _connect_visits(page: Page, sessions: Sessions) -> None:
-    """A page comes, and goes."""
+    """A page comes, brings files, and goes."""
 
     def arrive(request: gr.Request) -> None:
         sessions.of(request).page = True
@@ -138,6 +135,9 @@ def _connect_visits(page: Page, sessions: Sessions) -> None:
 
     page.load(arrive, None, None, queue=False, **QUIET)
     page.unload(leave)
+    page.before.append(
+        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=page.words)
+    )
 
 
 def build_conversation_bar(words: Words) -> gr.Sidebar:
