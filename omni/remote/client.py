@@ -29,7 +29,7 @@ from omni.loading.progress.background import Report, in_background
 from omni.media.files import readable_file
 from omni.media.limits import limits
 from omni.options import GenerationOptions
-from omni.remote.link import EngineAbsent, Link, own_token, web_socket
+from omni.remote.link import Link, NoEngineError, own_token, web_socket
 from omni.remote.wire import (
     CHUNK_BYTES,
     Ask,
@@ -163,7 +163,7 @@ class RemoteEngine(Engine):
         """Have a request served there.
 
         Raises:
-            EngineAbsent, ReplicaLost: nobody is there, or not any more.
+            NoEngineError, ReplicaLost: nobody is there, or not any more.
             OmniError: as the request's own.
         """
         if request.adapter is None:
@@ -210,9 +210,8 @@ class RemoteEngine(Engine):
     def _fixed(self) -> OmniError:
         return ResourceError(
             "remote-fixed",
-            "The model is chosen, loaded and freed where the engine runs ({address}): here just "
-            "its adapter can be changed.",
-            address=self._address,
+            "The model is chosen, loaded and freed where the engine runs: here just its adapter "
+            "can be changed.",
         )
 
     def _linked(
@@ -239,9 +238,15 @@ class RemoteEngine(Engine):
                     link: Link = over.value
                     self._learn(link.hello)
                     return link
-                except EngineAbsent:
+                except NoEngineError as error:
                     self._absent = True
-                    raise
+                    if self._hello is None:
+                        raise
+                    # It was there before: the address is right, and is no visitor's to know.
+                    logger.warning("%s", error)
+                    raise NoEngineError(
+                        "remote-gone", "The engine does not answer just now: ask again in a minute."
+                    ) from error
                 if time.monotonic() > told:
                     yield progress
         return None

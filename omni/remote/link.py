@@ -24,7 +24,7 @@ from websockets.exceptions import (
 from websockets.sync.client import ClientConnection, connect
 
 import omni
-from omni.errors import OmniError, ResourceError
+from omni.errors import ResourceError
 from omni.remote.wire import (
     ADAPTER_HEADER,
     MOST_BYTES,
@@ -52,8 +52,8 @@ NOT_THERE = (
 )  # HTTP status codes of a server without an engine
 
 
-class EngineAbsent(ResourceError):
-    """No engine answers at the address."""
+class NoEngineError(ResourceError):
+    """At the address is no engine, or none that is understood here."""
 
 
 def web_socket(address: str) -> str:
@@ -89,8 +89,7 @@ class Link(AbstractContextManager["Link"]):
             adapter: that the request asks for; empty: none.
 
         Raises:
-            EngineAbsent: nobody answers, or nobody yet.
-            ResourceError: it is no engine, or another version.
+            NoEngineError: nobody answers, or not yet; it is no engine, or of another version.
             OmniError: it refuses.
         """
         self._address = address
@@ -169,7 +168,7 @@ class Link(AbstractContextManager["Link"]):
         except WireError as error:
             raise self._strange() from error
         if version != VERSION:
-            raise ResourceError(
+            raise NoEngineError(
                 "remote-version",
                 "The engine at {address} is of another version ({theirs}, here {ours}): install "
                 "the same one in both places.",
@@ -182,8 +181,8 @@ class Link(AbstractContextManager["Link"]):
             raise self._strange()
         return hello
 
-    def _absent(self, reason: str) -> EngineAbsent:
-        return EngineAbsent(
+    def _absent(self, reason: str) -> NoEngineError:
+        return NoEngineError(
             "remote-absent",
             "No engine answers at {address} ({reason}): start it there, wait until it is ready, or "
             "correct the address.",
@@ -191,8 +190,8 @@ class Link(AbstractContextManager["Link"]):
             reason=" ".join(reason.split()),
         )
 
-    def _strange(self) -> OmniError:
-        return ResourceError(
+    def _strange(self) -> NoEngineError:
+        return NoEngineError(
             "remote-strange",
             "What answers at {address} is no engine of this program: correct the address.",
             address=self._address,
@@ -201,8 +200,7 @@ class Link(AbstractContextManager["Link"]):
     def _lost(self) -> ReplicaLost:
         return ReplicaLost(
             "remote-lost",
-            "The engine at {address} was lost in the middle of this: ask again.",
-            address=self._address,
+            "The engine was lost in the middle of this: ask again.",
         )
 
 

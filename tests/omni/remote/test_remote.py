@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import typing
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -22,7 +23,7 @@ from omni import events, requests
 from omni.conversation import Audio, Conversation, Image, Message, Speech, Text
 from omni.engine import Engine, EngineSettings
 from omni.errors import BusyError, CheckpointError, MediaError, OmniError, ResourceError
-from omni.events import Progress, SpeechChunk, TextDelta, TurnEnd, TurnStats
+from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd, TurnStats
 from omni.fair_queue import Asker
 from omni.media import limits as media_limits
 from omni.options import GenerationOptions
@@ -31,7 +32,7 @@ from omni.remote.client import RemoteEngine
 from omni.remote.server import Serving
 from omni.remote.shelf import Shelf, plain_name
 from omni.replicas.wire import ReplicaLost
-from omni.requests import TurnRequest
+from omni.requests import Request, TurnRequest
 from tests.support.engine_parts import FakeLoader, FakeRunner, in_thread, last, say, until, words
 from tests.support.remote_server import served
 from tests.support.root import ROOT
@@ -360,6 +361,18 @@ def test_nobody_there_is_a_sentence() -> None:
     assert engine.state == "broken"
 
 
+def test_one_that_goes_is_told_without_its_address(there: Engine, files: Shelf) -> None:
+    with served(Serving(there, "", shelf=files)) as where:
+        engine = RemoteEngine(where, "")
+        list(engine.load())
+    with pytest.raises(ResourceError) as told:
+        list(engine.turn(say("one")))
+    assert told.value.code == "remote-gone" and "127.0.0.1" not in str(told.value)
+    assert engine.state == "broken"
+    engine.watch()
+    engine.close()
+
+
 def test_a_wrong_token_is_a_sentence(address: str, there: Engine) -> None:
     for token in ("", "another"):
         with pytest.raises(ResourceError, match="does not know this token"):
@@ -539,6 +552,29 @@ def test_values_come_back_as_they_were() -> None:
         wire.pack(np.zeros(3))
 
 
+def within(hint: object) -> Iterator[type]:
+    """The classes that a type is made of."""
+    if isinstance(hint, type):
+        yield hint
+    for part in typing.get_args(hint):
+        yield from within(part)
+
+
+def test_every_value_of_requests_and_events_may_travel() -> None:
+    waiting = [*within(Request), *within(EngineEvent)]
+    seen: set[type] = set()
+    while waiting:
+        one = waiting.pop()
+        if one in seen or not is_dataclass(one):
+            continue
+        seen.add(one)
+        hints = typing.get_type_hints(one)
+        names = [item.name for item in fields(one) if item.name not in wire.HERE]
+        waiting += [part for name in names for part in within(hints[name])]
+    assert len(seen) > 20
+    assert {one.__name__ for one in seen if wire.CLASSES.get(one.__name__) is not one} == set()
+
+
 def test_nano_answers_over_a_connection_as_it_does_here(tmp_path: Path) -> None:
     options = GenerationOptions(seed=1)
     here = Engine(EngineSettings("nano", device="cpu"))
@@ -555,5 +591,10 @@ def test_nano_answers_over_a_connection_as_it_does_here(tmp_path: Path) -> None:
         heard = sum(event.samples.size for event in events if isinstance(event, SpeechChunk))
         assert heard / 24_000 == pytest.approx(expected.stats.speech_s, abs=0.01)
         assert end.stats.first_sound_s is not None
+        stop = threading.Event()
+        assert all(isinstance(e, Progress) for e in engine.prepare(conversation, stop, "b"))
+        asked = replace(conversation, messages=(Message("user", (Text("Hello!"),)),))
+        list(engine.prepare(replace(asked, messages=()), stop, "b"))
+        assert last(engine.turn(asked, options, session="b")).stats.cached_tokens > 0
         more = conversation.plus(end.message, Message("user", (Text("What can you do?"),)))
         assert last(engine.turn(more, options, session="a")).stats.cached_tokens > 0
