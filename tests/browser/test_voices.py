@@ -16,6 +16,7 @@ from tests.browser.server import Server
 from tests.browser.test_accessible import violations
 from tests.browser.test_voice_panel import CHECKED_MS, DEFAULT, Panel
 from tests.browser.visit import Visit
+from tests.support.fake_engine import CHUNK_S
 
 Come = Callable[..., Visit]
 AUDIO_PLAYS = """() => window.samples?.some((one) => one.currentTime > 0.1 || one.ended)"""
@@ -75,7 +76,9 @@ def test_a_voice_is_heard_and_the_chat_knows_nothing_of_it(
     panel = Panel(visit)
     panel.click("hear")
     panel.page.wait_for_function(
-        "(words) => window.pieces.length >= words", arg=words, timeout=CHECKED_MS
+        "(s) => window.pieces.reduce((sum, one) => sum + one.samples.length, 0) > 23900 * s",
+        arg=words * CHUNK_S,
+        timeout=CHECKED_MS,
     )
     expect(panel.page.locator('[data-testid="bot"]')).to_have_count(0)
     visit.ask("hello")
