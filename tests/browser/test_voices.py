@@ -132,7 +132,7 @@ def test_what_nano_does_not_do_says_so(
     panel.box("emotion").click()
     expect(panel.page.get_by_role("option").filter(has_text=mark).first).to_be_visible()
     panel.page.keyboard.press("Escape")
-    expect(panel.page.locator("#image-chip-compare")).to_contain_text(mark)
+    expect(panel.page.locator("#audio-chip-summarize-speech")).to_contain_text(mark)
     expect(panel.page.locator("#audio-chip-transcribe")).not_to_contain_text(mark)
 
 
