@@ -51,7 +51,6 @@ from omni.requests import ReadLine
 from omni.settings import (
     NO_ADAPTER,
     QUANTIZATIONS,
-    EngineSettings,
     QuantizationChoice,
     with_adapter,
 )
@@ -232,7 +231,7 @@ class Api:
             quantization=quantization or own.quantization,
             device=device or own.device,
         )
-        return self._loaded(request, settings)
+        return self._done(request, lambda: list(self.engine.load(settings)))
 
     def use_adapter(self, request: gr.Request, adapter: str = "") -> dict[str, Any]:
         """Have an adapter answer from now on, for everybody; the model is not loaded again for it.
@@ -243,11 +242,11 @@ class Api:
         """
         self._owner_alone(request)
         chosen = with_adapter(self.engine.settings, self._adapter(adapter) or "")
-        return self._loaded(request, chosen)
+        return self._done(request, lambda: list(self.engine.load(chosen)))
 
-    def _loaded(self, request: gr.Request, settings: EngineSettings) -> dict[str, Any]:
+    def _done(self, request: gr.Request, work: Callable[[], object]) -> dict[str, Any]:
         try:
-            list(self.engine.load(settings))
+            work()
         except OmniError as error:
             raise refusal(self.words.error(self.words.of(request), error)) from error
         return self.model(request)
@@ -265,8 +264,7 @@ class Api:
         self._owner_alone(request)
         if self.engine.busy:
             raise refusal(self.words.say(self.words.of(request), "model-busy"))
-        self.engine.unload()
-        return self.model(request)
+        return self._done(request, self.engine.unload)
 
     def _owner_alone(self, request: gr.Request) -> None:
         """Refuse before anything of what is asked for is looked at."""

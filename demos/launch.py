@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -48,6 +49,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="auto", help="auto, nano, a folder, or a model on the Hugging Face Hub")
     add("--quantization", choices=QUANTIZATIONS, default="auto", help="bits of the weights")
     add("--device", default="auto", help="auto, cpu, mps, cuda (all GPUs), cuda:N")
+    add("--engine", metavar="ADDRESS", help="ask an engine elsewhere, as http://gpu1:8000")
     add(
         "--adapter",
         action="append",
@@ -88,6 +90,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="requests that may wait from one address where others reach the page",
     )
+    add(
+        "--unload-after",
+        type=positive_minutes,
+        metavar="MINUTES",
+        help="unload a model that nobody has asked for so long; the next question loads it",
+    )
     add("--replicas", type=_count, default=1, metavar="N", help="models side by side, a GPU each")
     add(
         "--daily-minutes",
@@ -109,6 +117,18 @@ def _count(text: str) -> int:
     """
     number = int(text)
     if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def positive_minutes(text: str) -> float:
+    """A flag's value in minutes, also half a one.
+
+    Raises:
+        ValueError: it is no number above zero.
+    """
+    number = float(text)
+    if not 0 < number < math.inf:
         raise ValueError(text)
     return number
 
@@ -180,7 +200,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     words = Words(flags.lang)
     if zero.lent():
         zero.begin()  # before anything looks for a GPU
-    serve.check_files(flags.model, flags.adapter)
+    serve.check_files(flags.model, () if flags.engine else flags.adapter)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
     shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it
@@ -202,7 +222,23 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     announce(address, host, options, words, bool(page.share_url))
+    if not zero.lent():
+        meanwhile(engine, flags.unload_after)
     return engine, sessions
+
+
+def meanwhile(engine: Engine, unload_after: float | None) -> None:
+    """What is done where the page is served and nobody asks.
+
+    Args:
+        unload_after: minutes.
+    """
+    from demos.hosting import idle
+
+    idle.in_background(partial(idle.load_ahead, engine, engine.settings), "load-ahead")
+    if unload_after is not None:
+        unloading = idle.Unloading(engine, unload_after * idle.MINUTE_S)
+        idle.in_background(unloading.watch, "unload-idle")
 
 
 def announce(address: str, host: str, options: ServeOptions, words: Words, linked: bool) -> None:
@@ -232,7 +268,7 @@ def engine_of(flags: argparse.Namespace) -> Engine:
     Raises:
         OmniError: a variable, or there a model, that cannot be followed.
     """
-    from demos.hosting import zero
+    from demos.hosting import elsewhere, zero
     from demos.hosting.allowance import Allowance, MeteredEngine, MeteredReplicas
     from omni.replicas.engine import Replicas
 
@@ -246,9 +282,11 @@ def engine_of(flags: argparse.Namespace) -> Engine:
         adapter=next(iter(flags.adapter), ""),
     )
     line = LineLimits(address=flags.wait_per_address)
+    minutes = flags.daily_minutes or whole_number("OMNI_DAILY_MINUTES")
+    if flags.engine:
+        return elsewhere.engine(flags, minutes)
     if zero.lent():
         return zero.engine(settings, line)
-    minutes = flags.daily_minutes or whole_number("OMNI_DAILY_MINUTES")
     count = flags.replicas
     if minutes and count > 1:
         return MeteredReplicas(Allowance(minutes), settings, count, line)

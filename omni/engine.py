@@ -16,16 +16,15 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from omni.conversation import Message
 from omni.errors import CancelledError
-from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
+from omni.events import EngineEvent, Progress, stopped
 from omni.fair_queue import FairQueue, LineLimits, Place, ServiceTime
 from omni.loading.progress.background import Report, in_background
 from omni.loading.progress.out_of_memory import translated
 from omni.loading.progress.shared import SharedLoad, load_cancelled
 from omni.options import GenerationOptions
 from omni.requests import PrepareRequest, Request, RequestMethods
-from omni.settings import EngineSettings, LoadReport
+from omni.settings import EngineSettings, LoadReport, same_model
 
 __all__ = ["Engine", "EngineSettings", "EngineState", "LoadReport"]
 
@@ -98,6 +97,8 @@ class Engine(RequestMethods):
     iterators here are generators: closing one (or dropping it) ends its work and lets the next in.
     """
 
+    elsewhere = False  # whether its model is loaded and freed by somebody else
+
     def __init__(
         self,
         settings: EngineSettings | None = None,
@@ -163,6 +164,11 @@ class Engine(RequestMethods):
     def busy(self) -> bool:
         """Whether somebody is being served; a turn that begins now has to wait."""
         return len(self._queue) > 0
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since anybody was served or waited."""
+        return self._queue.idle_s
 
     def load(self, settings: EngineSettings | None = None) -> Iterator[Progress]:
         """Load now, ``settings`` if given; nothing happens if that is loaded already.
@@ -241,7 +247,7 @@ class Engine(RequestMethods):
             runner = self._runner
             other = request.behind and self._loaded_settings != self._settings
             if request.stop.is_set() or runner is None or other:
-                yield _stopped(request.started)
+                yield stopped(request.started)
                 return
             begun = time.monotonic()
             yield from translated(runner.run(request), runner.report.device)
@@ -313,7 +319,7 @@ class Engine(RequestMethods):
             self._give_up()
         if self._runner is not None and self._loaded_settings == settings:
             return
-        if self._loading is None and self._runner and _same_model(self._loaded_settings, settings):
+        if self._loading is None and self._runner and same_model(self._loaded_settings, settings):
             holding = self._runner.hold_adapters(settings.adapters)
             yield from translated(holding, self._runner.report.device)
             self._loaded_settings = settings
@@ -380,20 +386,7 @@ class Engine(RequestMethods):
         _release()
 
 
-def _same_model(loaded: EngineSettings | None, wanted: EngineSettings) -> bool:
-    """Whether the two differ in adapters at most, which come and go beside the model."""
-    return (
-        loaded is not None
-        and replace(loaded, adapters=wanted.adapters, adapter=wanted.adapter) == wanted
-    )
-
-
 def _release() -> None:
     from omni import devices
 
     devices.release()
-
-
-def _stopped(started: float) -> TurnEnd:
-    stats = TurnStats(total_s=time.perf_counter() - started)
-    return TurnEnd(Message("assistant", ()), "stopped", stats)

@@ -7,6 +7,7 @@ Knows: plain values (text, numpy arrays, numbers). Does not know: torch, Gradio.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -135,3 +136,13 @@ class TurnEnd:
 
 
 EngineEvent: TypeAlias = TextDelta | SpeechChunk | Progress | TurnEnd
+
+
+def stopped(started: float) -> TurnEnd:
+    """The end of a turn that was stopped before anything was made.
+
+    Args:
+        started: reading of time.perf_counter when it was asked for.
+    """
+    stats = TurnStats(total_s=time.perf_counter() - started)
+    return TurnEnd(Message("assistant", ()), "stopped", stats)

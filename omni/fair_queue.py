@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from omni.errors import BusyError
@@ -79,13 +81,18 @@ class Place:
 class FairQueue:
     """A queue of places; whoever has the first one is served."""
 
-    def __init__(self, limits: LineLimits | None = None) -> None:
+    def __init__(
+        self, limits: LineLimits | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Args:
         limits: for :meth:`join`.
+        clock: seconds; for tests.
         """
         self._limits = limits or LineLimits()
         self._changed = threading.Condition()
         self._places: list[Place] = []
+        self._clock = clock
+        self._left = clock()  # when the last one did
 
     def enqueue(self) -> Place:
         """Join the end of the queue, however long it is."""
@@ -187,7 +194,14 @@ class FairQueue:
         """Leave the queue, once served or while still waiting."""
         with self._changed:
             self._places.remove(place)
+            self._left = self._clock()
             self._changed.notify_all()
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last one left; 0 while there is anybody."""
+        with self._changed:
+            return 0.0 if self._places else self._clock() - self._left
 
     def __len__(self) -> int:
         """How many are served or wait, those behind all aside."""

@@ -76,6 +76,14 @@ def with_adapter(settings: EngineSettings, name: str) -> EngineSettings:
     return replace(settings, adapters=tuple(adapters), adapter=name)
 
 
+def same_model(loaded: EngineSettings | None, wanted: EngineSettings) -> bool:
+    """Whether the two differ in adapters at most, which come and go beside the model."""
+    return (
+        loaded is not None
+        and replace(loaded, adapters=wanted.adapters, adapter=wanted.adapter) == wanted
+    )
+
+
 @dataclass(frozen=True)
 class LoadReport:
     """What is loaded now."""

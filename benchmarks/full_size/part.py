@@ -65,7 +65,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--text-tokens", type=int, default=8, help="text tokens before the speech of a turn")
     add("--frames", type=int, default=12, help="frames of 80 ms of speech in a turn")
     add("--question", type=float, default=3.0, metavar="SECONDS", help="the spoken question")
-    add("--picture", default="640x480", metavar="WxH", help="the picture that is shown")
+    add("--picture", default="1600x1125", metavar="WxH", help="the picture that is shown")
     add("--clip", type=float, default=4.0, metavar="SECONDS", help="the clip that is shown")
     add(
         "--turn-limit",

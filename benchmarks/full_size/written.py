@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -20,7 +19,9 @@ from benchmarks.speed.random_model import RandomWeights, vocoder_state, write_vo
 from omni.config import OmniConfig, VocoderConfig
 from omni.errors import ResourceError, gigabytes
 from omni.loading.checkpoint import INDEX_FILE, WEIGHTS_FILE
+from omni.loading.kept.tensor_file import header
 from omni.loading.nano import NANO_FOLDER
+from omni.loading.places import free_on_disk
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder.kinds import CONFIG_FILE
 from omni.prompting.tokenizer import OmniTokenizer
@@ -61,10 +62,7 @@ def check_disk(folder: Path, size: int) -> None:
     Raises:
         ResourceError: there is not.
     """
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    place, free = free_on_disk(folder)
     if size + SPARE_BYTES > free:
         raise ResourceError(
             "disk-short-benchmark",
@@ -122,7 +120,7 @@ def _write_weights(
     for number, names in enumerate(shards, 1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         with (folder / name).open("wb") as file:
-            file.write(header({key: shapes[key] for key in names}))
+            file.write(header((key, DTYPE, shapes[key]) for key in names))
             for key in names:
                 tensor = weights.draw(key, shapes[key], DTYPE)
                 file.write(tensor.view(-1).view(torch.uint8).numpy().data)
@@ -148,19 +146,6 @@ def split(shapes: Shapes, count: int) -> Iterator[list[str]]:
         part.append(name)
         filled += shape.numel() * DTYPE.itemsize
     yield part
-
-
-def header(shapes: Shapes) -> bytes:
-    """Of a safetensors file: its length (8 bytes), then JSON, padded to 8 bytes."""
-    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    begin = 0
-    for name, shape in shapes.items():
-        end = begin + shape.numel() * DTYPE.itemsize
-        entries[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [begin, end]}
-        begin = end
-    text = json.dumps(entries).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
 
 
 def _write_tokenizer(folder: Path, config: OmniConfig, source: Path | None) -> None:

@@ -11,8 +11,9 @@ from typing import Literal, Protocol, TypeAlias
 
 from omni.cli.inputs import clean
 from omni.conversation import VoicePrompt
-from omni.engine import EngineSettings
+from omni.engine import Engine, EngineSettings
 from omni.gallery import gallery, ready_voices
+from omni.loading.ending import obey
 from omni.settings import QUANTIZATIONS, positive, with_adapter
 
 
@@ -26,11 +27,28 @@ class Commands(Protocol):
 
 ENGLISH = "en"
 Options: TypeAlias = argparse.Namespace
+MODEL_FLAGS = ("model", "quantization", "device", "dtype", "max_pixels", "keep_quantized")
 OUT_HELP = "the file to write: .wav, .flac, .mp3, .opus or .ogg; - is standard output (WAV)"
 
 
 def add_engine(command: argparse.ArgumentParser) -> None:
-    """Flags about what to load, the seed and logging."""
+    """Flags about where the engine is, what to load, the seed and logging."""
+    command.add_argument(
+        "--engine",
+        dest="address",
+        metavar="ADDRESS",
+        help="ask an engine elsewhere (see serve-ray), as http://gpu1:8000; its model is its own",
+    )
+    add_model(command)
+    command.add_argument(
+        "--adapter", default="", help="what fine-tuning has learnt: a folder, or a name on the Hub"
+    )
+    command.add_argument("--seed", type=int, help="the same seed gives the same answer")
+    add_verbose(command)
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Flags about what to load."""
     command.add_argument(
         "--model", default="auto", help="auto, nano, a folder, or a name on the Hugging Face Hub"
     )
@@ -45,9 +63,6 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         help="number format of the weights",
     )
     command.add_argument(
-        "--adapter", default="", help="what fine-tuning has learnt: a folder, or a name on the Hub"
-    )
-    command.add_argument(
         "--max-pixels",
         type=positive,
         metavar="N",
@@ -59,13 +74,33 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep weights in 8 or 4 bits on the disk, so that the next start is quick",
     )
-    command.add_argument("--seed", type=int, help="the same seed gives the same answer")
-    add_verbose(command)
 
 
 def add_verbose(command: argparse.ArgumentParser) -> None:
     """The flag about logging."""
     command.add_argument("--verbose", action="store_true", help="log what happens")
+
+
+def engine(options: Options) -> Engine:
+    """The engine that the flags of :func:`add_engine` ask for; one elsewhere has its model already.
+
+    Raises:
+        ResourceError: that is no address, or nobody answers there.
+    """
+    if options.address is None:
+        return Engine(settings(options))
+    for name in MODEL_FLAGS:
+        if getattr(options, name) != options.command.get_default(name):
+            flag = name.replace("_", "-")
+            options.command.error(f"--{flag}: the model is chosen where the engine of --engine is")
+    from omni.remote.client import RemoteEngine
+
+    remote = RemoteEngine(options.address)
+    if options.adapter:
+        for _ in remote.load():
+            obey()
+        remote.settings = with_adapter(remote.settings, options.adapter)
+    return remote
 
 
 def settings(options: Options) -> EngineSettings:

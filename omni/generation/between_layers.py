@@ -23,6 +23,13 @@ MANY_ROWS = 32  # a step of generation has one, and is over before it could be b
 Before = Callable[[nn.Module, int], None]  # gets the layer and the rows of its input
 
 
+def layers_of(model: nn.Module) -> Iterator[nn.Module]:
+    """The layers of all stacks of a model."""
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList):
+            yield from module
+
+
 @contextmanager
 def each_layer(layers: Iterable[nn.Module], before: Before) -> Iterator[None]:
     """Call ``before`` before any of ``layers`` runs; it may raise."""

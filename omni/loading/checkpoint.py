@@ -46,6 +46,7 @@ class TensorInfo:
     dtype: str
     shape: tuple[int, ...]
     size: int = 0  # bytes in the file
+    begin: int = 0  # and where in it they begin
 
     @property
     def elements(self) -> int:
@@ -145,7 +146,7 @@ class Checkpoint:
             )
         weight_map = read_json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
-            raise _broken(index)
+            raise broken_file(index)
         names = sorted({str(name) for name in weight_map.values()})
         missing = [name for name in names if not (self.folder / name).is_file()]
         if missing:
@@ -261,9 +262,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors write a mark
     except (OSError, ValueError, RecursionError) as error:
-        raise _broken(path) from error
+        raise broken_file(path) from error
     if not isinstance(values, dict):
-        raise _broken(path)
+        raise broken_file(path)
     return values
 
 
@@ -278,13 +279,14 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > size - 8:
-                raise _broken(path)
+                raise broken_file(path)
             header = json.loads(file.read(length))
         tensors = {
             name: TensorInfo(
                 entry["dtype"],
                 tuple(entry["shape"]),
                 entry["data_offsets"][1] - entry["data_offsets"][0],
+                8 + length + entry["data_offsets"][0],
             )
             for name, entry in header.items()
             if name != "__metadata__"
@@ -301,9 +303,9 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         AttributeError,
         RecursionError,
     ) as error:
-        raise _broken(path) from error
+        raise broken_file(path) from error
     if size != 8 + length + end:
-        raise _broken(path)
+        raise broken_file(path)
     return tensors
 
 
@@ -360,7 +362,7 @@ def _counts(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, 
         yield f"{within}n_blocks", math.prod(blocks)  # type: ignore[arg-type]
 
 
-def _broken(path: Path) -> CheckpointError:
+def broken_file(path: Path) -> CheckpointError:
     check_pointer(path)
     return CheckpointError(
         "file-broken", "{path} is broken or was not fetched to its end: fetch it again.", path=path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import re
-import shutil
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from tqdm.auto import tqdm
 
 from omni.errors import CheckpointError, ResourceError, gigabytes
 from omni.events import Progress
+from omni.loading.places import free_on_disk
 from omni.loading.progress.background import Report, in_background
 from omni.loading.progress.pace import Pace
 
@@ -232,10 +232,7 @@ def _plan(wanted: Wanted) -> int:
     except OSError:  # no network: DryRunError; the real call decides whether the cache is enough
         return 0
     total = sum(file.file_size or 0 for file in files if file.will_download)
-    place = Path(constants.HF_HUB_CACHE)
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    place, free = free_on_disk(Path(constants.HF_HUB_CACHE))
     if total > free:
         raise ResourceError(
             "disk-short",

@@ -36,6 +36,7 @@ from omni.loading.progress.reading import Reading, each_tensor
 from omni.loading.quantization import (
     QUANTIZED_PREFIX,
     Quantization,
+    by_pieces,
     check_available,
     config_to_load,
     laid_out,
@@ -91,7 +92,8 @@ def find(name: str) -> Generator[Progress, None, Found]:
         ResourceError: the disk is too small for it.
     """
     checkpoint = yield from find_checkpoint(name)
-    config, tokenizer = yield from in_background(lambda report: _check(checkpoint, report))
+    # It holds nothing that anybody misses, and a large vocabulary takes its time.
+    config, tokenizer = yield from in_background(lambda report: _check(checkpoint, report), 0)
     vocoder_file = yield from find_vocoder_file(checkpoint)
     check_pointer(vocoder_file)
     vocoder_config = matching_vocoder_config(checkpoint, vocoder_file, config)
@@ -350,7 +352,7 @@ def load_weights(
     stored = checkpoint if isinstance(checkpoint, QuantizedCheckpoint) else None
     quantizes = quantization != "none" and not stored
     reading = Reading(total, QUANTIZED_PREFIX if quantizes else None, report)
-    with each_tensor(reading.look_up):
+    with each_tensor(reading.look_up), by_pieces(quantizes, reading.look_up):
         files = WeightFiles(checkpoint.weight_files, reading.read)
         tensors = stored.as_loaded(files.slices, dtype) if stored else files.slices
         model, left = tensors_to_model(tensors, config, dtype, placed, quantization)

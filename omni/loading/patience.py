@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from omni import devices
+from omni.generation.between_layers import each_layer, layers_of
 from omni.loading.load import LoadedModel
 from omni.model import pace
 from omni.settings import EngineSettings
@@ -20,12 +21,13 @@ def patient(
     """``loaded`` with pictures of a size that is read in a time that a person waits.
 
     On a CPU the size follows from the speed that is measured here, for all but small models; what
-    ``settings`` say goes before it. ``waiting`` is called between two measurements.
+    ``settings`` say goes before it. ``waiting`` is called before each layer meanwhile.
     """
     report, pixels = loaded.report, settings.max_pixels
     slow = report.device == "cpu" and 4 * report.parameters > devices.SMALL_MODEL_BYTES
     if slow:
-        measured = pace.measure(loaded.model, waiting)
+        with each_layer(layers_of(loaded.model), lambda layer, rows: waiting()):
+            measured = pace.measure(loaded.model, waiting)
         report = replace(report, speech_s=measured.speech_s)
         pixels = pixels or pace.most_pixels(loaded.config, measured)
     config = loaded.config if pixels is None else pace.within(loaded.config, pixels)

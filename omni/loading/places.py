@@ -1,7 +1,8 @@
-"""The folders that a program is given by its surroundings: a home, one for temporary files.
+"""The folders that a program is given by its surroundings: a home, one for temporary files; their
+room.
 
-Knows: HOME, TMPDIR, users without an entry (any uid in a container). Does not know: what is kept
-there. Runs before the libraries that ask for these folders while they are imported.
+Knows: HOME, TMPDIR, users without an entry (any uid in a container), disks. Does not know: what is
+kept there. Runs before the libraries that ask for these folders while they are imported.
 """
 
 from __future__ import annotations
@@ -50,6 +51,14 @@ def private_folder(prefix: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def free_on_disk(path: Path) -> tuple[Path, int]:
+    """Where on a disk ``path`` is or would be made, as far as that is there, and free bytes."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return place, shutil.disk_usage(place).free
 
 
 def _temporary() -> Path:

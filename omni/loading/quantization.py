@@ -9,6 +9,8 @@ import importlib.util
 import json
 import logging
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from omni.errors import ResourceError
@@ -91,7 +93,6 @@ def quantization_config(
         return None
     from transformers import BitsAndBytesConfig
 
-    be_quiet()
     precise = list(PRECISE_MODULES)
     if quantization == "8bit":
         return BitsAndBytesConfig(
@@ -116,6 +117,9 @@ def be_quiet() -> None:
         "bitsandbytes.backends.cpu.ops",  # once: an optional package of kernels is not installed
     ):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+be_quiet()  # before anything imports bitsandbytes, which says it then
 
 
 def stored_config(quantization: Quantization, dtype: torch.dtype) -> dict[str, Any]:
@@ -152,6 +156,17 @@ def config_to_load(
 def is_quantized(name: str, dimensions: int) -> bool:
     """Whether the tensor ``name`` of a checkpoint is stored in few bits after loading."""
     return name.startswith(QUANTIZED_PREFIX) and name.endswith(".weight") and dimensions == 2
+
+
+def by_pieces(quantizes: bool, look_up: Callable[[], None]) -> AbstractContextManager[object]:
+    """Inside it, weights on the CPU are quantized piece by piece; ``look_up`` may end it between
+    two.
+    """
+    if not quantizes:
+        return nullcontext()
+    from omni.model.layers.rounding import ByPieces
+
+    return ByPieces(look_up)
 
 
 def laid_out(model: nn.Module, report: Report = lambda progress: None) -> None:

@@ -7,7 +7,6 @@ Does not know: what a model does with them.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,14 +15,13 @@ import torch
 from safetensors import safe_open
 
 from omni.errors import CheckpointError
+from omni.loading.checkpoint import broken_file, read_header
 
 LOOKED_AT = {torch.float32, torch.bfloat16, torch.float16, torch.float64}
 # These carry every answer: of the other matrices a few may be zero, as untrained parts are.
 NEEDED = ("embed_tokens.weight", "lm_head.weight")
 MOST_ZEROS = 0.5  # of the matrices
-PIECE_BYTES = 64_000_000  # read at once; a slow disk gives them within a second
-# Of safetensors' dtypes; all others have their bits in their name (F32, BF16, U8, F8_E4M3).
-BITS = {"BOOL": 8}
+PIECE_BYTES = 16_000_000  # read at once; a slow disk gives them within a second
 
 # Called with a tensor's name and the bytes of it that were read; what it raises ends the reading.
 Told: TypeAlias = Callable[[str, int], None]
@@ -33,7 +31,8 @@ class WeightFiles:
     """Every tensor of some safetensors files as something that is read when it is indexed.
 
     Read, not memory-mapped: what was converted leaves no pages behind, so that the process never
-    holds much more than the model; and a file that changes later cannot crash it.
+    holds much more than the model; and a file that changes later cannot crash it. Each is read
+    right into its place: memory that is taken for a piece and given back costs more than reading.
     """
 
     def __init__(self, files: list[Path], told: Told = lambda name, size: None) -> None:
@@ -44,8 +43,10 @@ class WeightFiles:
         self._matrices = 0
         for file in files:
             opened = safe_open(file, framework="pt", device="cpu", backend="pread")
+            begins = {name: info.begin for name, info in read_header(file).items()}
             for name in opened.keys():  # noqa: SIM118 - not a mapping
-                self.slices[name] = _Slice(name, opened.get_slice(name), self)
+                inner = opened.get_slice(name)
+                self.slices[name] = _Slice(name, inner, self, file, begins[name])
 
     def look(self, name: str, pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         """``pieces`` of a tensor, and remember what is wrong with it.
@@ -109,8 +110,13 @@ def _no_numbers(path: Path, name: str) -> CheckpointError:
 class _Slice:
     """A tensor of a file, with what transformers asks of one."""
 
-    def __init__(self, name: str, inner: Any, files: WeightFiles) -> None:
+    def __init__(self, name: str, inner: Any, files: WeightFiles, file: Path, begin: int) -> None:
+        """Args:
+        inner: the tensor as safetensors gives it.
+        begin: the place of its first byte in ``file``.
+        """
         self._name, self._inner, self._files = name, inner, files
+        self._file, self._begin = file, begin
 
     def get_shape(self) -> list[int]:
         """Its shape by the header."""
@@ -121,32 +127,32 @@ class _Slice:
         return str(self._inner.get_dtype())
 
     def __getitem__(self, index: Any) -> torch.Tensor:
-        shape = self.get_shape()
-        rows = self._rows(shape) if index is Ellipsis and shape else 0
-        if not 0 < rows < (shape[0] if shape else 0):
-            (tensor,) = self._pieces([index])
-            return tensor
-        count = shape[0]
-        places = [slice(at, min(at + rows, count)) for at in range(0, count, rows)]
-        whole: torch.Tensor | None = None
-        for place, piece in zip(places, self._pieces(places), strict=True):
-            if whole is None:
-                whole = torch.empty(shape, dtype=piece.dtype)
-            whole[place] = piece
-        assert whole is not None
-        return whole
-
-    def _pieces(self, places: list[Any]) -> Iterator[torch.Tensor]:
-        """What is at ``places``, read, told and looked at one after the other."""
         self._files.told(self._name, 0)  # a reading that was given up ends before the disk is asked
-        pieces = (self._inner[place] for place in places)
+        shape = self.get_shape()
+        if index is Ellipsis and shape and math.prod(shape):
+            tensor = torch.empty(shape, dtype=self._inner[0:0].dtype)
+            pieces = self._filled(tensor)
+        else:
+            tensor = self._inner[index]
+            pieces = iter([tensor])
         for piece in self._files.look(self._name, pieces):
             self._files.told(self._name, piece.nbytes)
-            yield piece
+        return tensor
 
-    def _rows(self, shape: list[int]) -> int:
-        """How many rows are read at once."""
-        dtype = self.get_dtype()
-        bits = BITS.get(dtype) or int(re.sub(r"^[A-Z]+|_.*", "", dtype) or 8)
-        row = math.prod(shape[1:]) * bits // 8
-        return max(1, PIECE_BYTES // max(row, 1))
+    def _filled(self, tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The rows of ``tensor``, some at a time, each read into its place.
+
+        Raises:
+            CheckpointError: ``file-broken``, the file has become shorter.
+        """
+        rows = max(1, PIECE_BYTES // tensor[0].nbytes)
+        with self._file.open("rb", buffering=0) as file:
+            file.seek(self._begin)
+            for piece in tensor.split(rows):
+                left = memoryview(piece.reshape(-1).view(torch.uint8).numpy())
+                while left:
+                    count = file.readinto(left)
+                    if not count:
+                        raise broken_file(self._file)
+                    left = left[count:]
+                yield piece

@@ -87,6 +87,11 @@ class Replicas(Engine):
         return all(engine.busy for engine in self._engines)
 
     @property
+    def idle_s(self) -> float:
+        """Seconds since any of them had something to do."""
+        return min(engine.idle_s for engine in self._engines)
+
+    @property
     def state(self) -> EngineState:
         """The best of all: while one answers, the whole does."""
         return min((engine.state for engine in self._engines), key=ORDER.index)

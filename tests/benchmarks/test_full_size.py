@@ -14,10 +14,11 @@ from safetensors import safe_open
 
 from benchmarks.full_size import __main__ as program
 from benchmarks.full_size import written
-from benchmarks.full_size.written import check_disk, header, shapes_of, split, write_checkpoint
+from benchmarks.full_size.written import check_disk, shapes_of, split, write_checkpoint
 from benchmarks.lib.rows import Row, read_json
 from omni.config import OmniConfig, VocoderConfig
 from omni.errors import ResourceError
+from omni.loading import places
 from omni.loading.checkpoint import Checkpoint
 from omni.loading.nano import NANO_FOLDER
 from tests.support.checkpoints import TINY, TINY_VOCODER, merged
@@ -61,15 +62,11 @@ def test_what_is_written_is_a_checkpoint(tiny: Path) -> None:
     assert not list(tiny.parent.glob("*.part"))
 
 
-def test_headers_are_aligned_as_safetensors_asks() -> None:
-    assert len(header({"a": torch.Size([3]), "bb": torch.Size([2, 2])})) % 8 == 0
-
-
 def test_a_disk_that_is_too_small_is_told_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil._ntuple_diskusage(10**10, 0, 10**10)  # type: ignore[attr-defined]
-    monkeypatch.setattr(written.shutil, "disk_usage", lambda place: usage)
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda place: usage)
     check_disk(tmp_path / "not" / "there", 7_000_000_000)
     with pytest.raises(ResourceError, match=r"takes 24.0 GB and 10.0 GB are free .* --folder"):
         check_disk(tmp_path / "not" / "there", PUBLISHED_BYTES - 44_704_048)

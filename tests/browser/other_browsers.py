@@ -4,14 +4,17 @@ Knows: how each is driven. Does not know: the page.
 
 Playwright drives builds of its own, which no package of a system has. Firefox speaks WebDriver BiDi
 by itself (puppeteer-core, in firefox.mjs); WebKit is GTK's, with its own WebDriver (selenium), on a
-screen that Xvfb pretends.
+screen that Xvfb pretends. Neither starts an audio context where there is no loudspeaker: PulseAudio
+pretends one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,13 +45,44 @@ class Browser(Protocol):
     def close(self) -> None: ...
 
 
+class Loudspeaker:
+    """A sound server whose sound goes nowhere, in real time; ``environment`` leads to it."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        socket = f"{self._folder.name}/socket"
+        modules = ("module-null-sink", f"module-native-protocol-unix socket={socket}")
+        self.environment = {"PULSE_SERVER": f"unix:{socket}", "PULSE_COOKIE": "/dev/null"}
+        own = {"HOME": self._folder.name, "XDG_RUNTIME_DIR": self._folder.name}
+        self._server = subprocess.Popen(
+            ["pulseaudio", "-n", "--exit-idle-time=-1", *(f"--load={name}" for name in modules)],
+            env={**os.environ, **own},
+            stderr=subprocess.DEVNULL,
+        )
+        while not Path(socket).exists() and self._server.poll() is None:
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        self._server.terminate()
+        self._server.wait(30)
+        self._folder.cleanup()
+
+
 class Firefox:
     """The system's Firefox."""
 
     def __init__(self, program: str) -> None:
         command = ["node", "tests/browser/firefox.mjs", program, str(WIDTH), str(HEIGHT)]
         pipe = subprocess.PIPE
-        self._node = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        self._loudspeaker = Loudspeaker()
+        self._node = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=pipe,
+            stdout=pipe,
+            text=True,
+            env={**os.environ, **self._loudspeaker.environment},
+        )
 
     def _do(self, *command: str) -> Any:
         assert self._node.stdin
@@ -82,6 +116,7 @@ class Firefox:
         assert self._node.stdin
         self._node.stdin.close()
         self._node.wait(30)
+        self._loudspeaker.close()
 
 
 class WebKit:
@@ -92,6 +127,7 @@ class WebKit:
         from selenium.webdriver.webkitgtk.options import Options
         from selenium.webdriver.webkitgtk.service import Service
 
+        self._loudspeaker = Loudspeaker()
         self._screen = subprocess.Popen(
             ["Xvfb", "-displayfd", "1", "-screen", "0", "1920x1080x24"],
             stdout=subprocess.PIPE,
@@ -104,7 +140,8 @@ class WebKit:
         options.binary_location = program
         for switch in ("--automation", "--enable-mock-capture-devices=true"):
             options.add_argument(switch)
-        service = Service(driver, env={"DISPLAY": display, "PATH": "/usr/bin:/bin"})
+        environment = {**os.environ, **self._loudspeaker.environment, "DISPLAY": display}
+        service = Service(driver, env=environment)
         self._driver = WebKitGTK(options=options, service=service)
         self._driver.set_window_size(WIDTH, HEIGHT)
 
@@ -139,10 +176,13 @@ class WebKit:
         self._driver.quit()
         self._screen.terminate()
         self._screen.wait(30)
+        self._loudspeaker.close()
 
 
 def launch(name: str) -> Browser | None:
     """The browser of a name, ``firefox`` or ``webkit``; None: this machine has none."""
+    if not shutil.which("pulseaudio"):
+        return None
     if name == "firefox":
         program = shutil.which("firefox-esr") or shutil.which("firefox")
         driven = shutil.which("node") and (ROOT / "node_modules/puppeteer-core").is_dir()

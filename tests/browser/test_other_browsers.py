@@ -48,9 +48,8 @@ def test_a_question_a_picture_and_talking(browser: Browser, real_server: Server)
     assert in_sight(browser, "#audio-send")
 
     browser.click("#audio-live-start")  # with a microphone that the browser pretends
-    state = "document.querySelector('#audio-live .live').dataset.state"
-    until(browser, f"['listening', 'hearing'].includes({state})")
-    browser.click("#audio-live-stop")
-    until(browser, f"{state} === 'off'")
+    until(browser, "['listening', 'hearing'].includes(omniLiveStage.state())")
+    browser.click('.talk-icon[data-act="end"]')
+    until(browser, "omniLiveStage.state() === 'off'")
 
     assert browser.errors() == []

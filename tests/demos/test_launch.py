@@ -31,6 +31,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
     monkeypatch.setattr(serve, "serve", fake_serve)
     monkeypatch.setattr(launch, "wait", lambda: None)
+    monkeypatch.setattr(launch, "meanwhile", lambda engine, after: seen.update(after=after))
     monkeypatch.setattr(launch.atexit, "register", lambda close: seen.update(close=close))
     monkeypatch.delenv("SPACE_ID", raising=False)
     monkeypatch.setenv(
@@ -51,12 +52,13 @@ def test_defaults_serve_this_machine_alone(served: dict[str, Any]) -> None:
 
 def test_flags_arrive(served: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--host", "0.0.0.0", "--share", "--lang", "zh", "--auth", "a:b", "--auth", "c:d:e"]
+    arguments += ["--unload-after", "30"]
     assert launch.main(arguments) == 0
     options = served["options"]
     assert options.host == "0.0.0.0"
     assert options.share
     assert options.auth == (("a", "b"), ("c", "d:e"))
-    assert served["words"].choice == "zh"
+    assert served["words"].choice == "zh" and served["after"] == 30
     assert NO_MICROPHONE not in capsys.readouterr().out  # the shared link is https
     served["close"]()
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from omni.conversation import Conversation, Message, Part, Speech, Text, VoicePrompt
 from omni.engine import EngineSettings, EngineState, LoadReport
-from omni.errors import CancelledError, MediaError
+from omni.errors import CancelledError, CheckpointError, MediaError
 from omni.events import (
     SPEECH_RATE,
     EngineEvent,
@@ -49,6 +49,7 @@ TONE_HZ = 440.0
 CHUNK_S = 0.4
 PONDER_S = 10.0
 SLOW, SLOW_LOAD_S = "owner/slow", 30.0  # a model of that name takes so long
+BROKEN = "owner/broken"  # one of that name cannot be loaded
 STEPS = 10  # of a load, of a GB each
 
 
@@ -89,7 +90,7 @@ class FakeEngine(RequestMethods):
             before, self.settings = self.settings, settings or self.settings
             try:
                 yield from self._load()
-            except CancelledError:
+            except (CancelledError, CheckpointError):
                 self.settings = before
                 raise
 
@@ -105,6 +106,8 @@ class FakeEngine(RequestMethods):
                 self.loading = Progress("read", done * 1e9, STEPS * 1e9, "bytes", 60 - done)
                 yield self.loading
                 time.sleep(load_s / STEPS)
+                if self.settings.model == BROKEN and done > 1:
+                    raise CheckpointError("file-broken", "{path} is broken.", path=BROKEN)
                 if self._cancelled:
                     raise CancelledError("load-cancelled", "It was cancelled.")
         finally:

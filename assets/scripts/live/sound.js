@@ -1,5 +1,7 @@
 // An audio context with our code on its audio thread (worklet.js).
 const omniLiveSound = (() => {
+  const START_MS = 3000; // a browser without a loudspeaker may wait for ever and say nothing
+
   const workletUrl = () => {
     const source = document.getElementById("omni-live-worklet")?.textContent ?? "";
     return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
@@ -14,8 +16,11 @@ const omniLiveSound = (() => {
     } finally {
       URL.revokeObjectURL(url);
     }
-    await context.resume();
-    return context;
+    const wait = new Promise((resolve) => setTimeout(resolve, START_MS));
+    await Promise.race([context.resume(), wait]);
+    if (context.state === "running") return context;
+    context.close().catch(() => {}); // which may wait as long
+    throw new Error("the sound did not start");
   };
 
   return { open };

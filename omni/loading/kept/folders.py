@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from omni.errors import BusyError, ResourceError, gigabytes
 from omni.loading.hub import FULL, UNWRITABLE
+from omni.loading.places import free_on_disk
 
 UNFINISHED = ".unfinished"  # ends the name of what is being written, or was when its writer died
 LOCK = ".lock"
@@ -67,10 +68,7 @@ def check_room(need: int, target: Path) -> None:
     Raises:
         ResourceError: ``kept-short``.
     """
-    place = target.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    place, free = free_on_disk(target)
     if need + MARGIN > free:
         raise ResourceError(
             "kept-short",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from omni.errors import CheckpointError
 from omni.loading.checkpoint import TensorInfo
-from omni.loading.quantization import Quantization, be_quiet
+from omni.loading.quantization import Quantization, by_pieces
 
 WEIGHT = ".weight"
 STATE = ".weight.quant_state.bitsandbytes__"  # a small JSON as bytes; then nf4 or fp4
@@ -44,7 +44,12 @@ class State:
 
 
 def few_bits(
-    name: str, weight: Tensor, bits: Quantization, dtype: torch.dtype, device: str
+    name: str,
+    weight: Tensor,
+    bits: Quantization,
+    dtype: torch.dtype,
+    device: str,
+    look_up: Callable[[], None] = lambda: None,
 ) -> dict[str, Tensor]:
     """The tensors on the CPU that stand for the matrix ``name`` in few bits.
 
@@ -53,8 +58,15 @@ def few_bits(
     Args:
         name: of the matrix, ending in ``.weight``.
         weight: (out, in).
+        look_up: called now and then; what it raises ends this.
     """
-    be_quiet()
+    with by_pieces(True, look_up):
+        return _few_bits(name, weight, bits, dtype, device)
+
+
+def _few_bits(
+    name: str, weight: Tensor, bits: Quantization, dtype: torch.dtype, device: str
+) -> dict[str, Tensor]:
     import bitsandbytes as bnb
 
     module = name.removesuffix(WEIGHT)

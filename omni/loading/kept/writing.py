@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from omni import devices
@@ -26,6 +25,7 @@ from omni.loading.checkpoint import INDEX_FILE, WEIGHTS_FILE, Checkpoint
 from omni.loading.kept.checkpoint import KEY, QuantizedCheckpoint
 from omni.loading.kept.folders import appearing, check_room
 from omni.loading.kept.layout import ITEM_BYTES, NAME_BYTES, PARTS_BYTES, few_bits
+from omni.loading.kept.tensor_file import write_tensors
 from omni.loading.memory import tensor_bytes
 from omni.loading.plans import Plan
 from omni.loading.progress.background import Report, in_background
@@ -126,21 +126,25 @@ def write(
                 shutil.copyfile(path, folder / path.name)
             shutil.copyfile(work.vocoder, folder / work.vocoder.name)
             _write_json(folder / "config.json", _config(work))
-            for path in folder.glob("*.safetensors"):  # which their library makes private
-                path.chmod((folder / "config.json").stat().st_mode)
             finish(making)
 
     yield from in_background(run)
 
 
 def _write_weights(work: Work, folder: Path, report: Report) -> None:
-    files = WeightFiles(work.source.weight_files)
+    now = Progress("keep", 0, 0)
+
+    def look_up(name: str = "", size: int = 0) -> None:
+        """Whether anybody still waits; called while a tensor is read, quantized, written."""
+        report(now)
+
+    files = WeightFiles(work.source.weight_files, look_up)
     sizes = {name: _bytes(work.source, name) for name in files.slices}
     total, done, pace = sum(sizes.values()), 0, Pace()
-    shards = _Shards(folder)
+    shards = _Shards(folder, look_up)
     for name, tensor in files.slices.items():
-        report(Progress("keep", done, total, "bytes", pace.left_s(done, total)))
-        shards.add(_converted(work, name, tensor[...]))
+        now = Progress("keep", done, total, "bytes", pace.left_s(done, total))
+        shards.add(_converted(work, name, tensor[...], look_up))
         devices.trim()  # quantizing leaves holes in the heap
         done += sizes[name]
     shards.end()
@@ -148,10 +152,12 @@ def _write_weights(work: Work, folder: Path, report: Report) -> None:
     report(Progress("keep", total, total, "bytes"))
 
 
-def _converted(work: Work, name: str, tensor: Tensor) -> dict[str, Tensor]:
+def _converted(
+    work: Work, name: str, tensor: Tensor, look_up: Callable[[], None]
+) -> dict[str, Tensor]:
     """The tensors that are written for one of the source."""
     if is_quantized(name, tensor.dim()):
-        return few_bits(name, tensor, work.bits, work.dtype, work.device)
+        return few_bits(name, tensor, work.bits, work.dtype, work.device, look_up)
     return {name: tensor.to(work.dtype) if tensor.is_floating_point() else tensor}
 
 
@@ -163,8 +169,9 @@ def _bytes(checkpoint: Checkpoint, name: str) -> int:
 class _Shards:
     """Files of weights, each written when it is full."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, look_up: Callable[[], None]) -> None:
         self._folder = folder
+        self._look_up = look_up
         self._held: dict[str, Tensor] = {}
         self._written: list[list[str]] = []  # the names in each file
         self._total = 0
@@ -175,7 +182,7 @@ class _Shards:
         held = sum(tensor.nbytes for tensor in self._held.values())
         if self._held and held + size > SHARD_BYTES:
             self._flush()
-        self._held |= {name: tensor.contiguous() for name, tensor in tensors.items()}
+        self._held |= tensors
         self._total += size
 
     def end(self) -> None:
@@ -195,7 +202,7 @@ class _Shards:
         _write_json(self._folder / INDEX_FILE, index)
 
     def _flush(self) -> None:
-        save_file(self._held, self._part(len(self._written)), {"format": "pt"})
+        write_tensors(self._part(len(self._written)), self._held, self._look_up)
         self._written.append(list(self._held))
         self._held = {}
 

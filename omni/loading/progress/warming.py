@@ -17,14 +17,14 @@ from torch import nn
 
 from omni.conversation import Conversation, Message, Text
 from omni.events import EngineEvent, Progress
-from omni.generation.between_layers import each_layer
+from omni.generation.between_layers import each_layer, layers_of
 from omni.loading.progress.background import Report
 from omni.options import GenerationOptions
 from omni.requests import Request, TurnRequest
 
 GREETING = Conversation(messages=(Message("user", (Text("Hello"),)),))
 TOKENS, FRAMES = 2, 8  # of the answer: a token more than the prefill's, a chunk of sound
-LONGEST_S = 10.0  # a slow model has done most things once long before its answer is over
+LONGEST_S = 4.0  # a slow model has done most things once long before its answer is over
 
 
 def warm(
@@ -55,8 +55,7 @@ def warm(
         done = (min(count, first) / first + min(max(count - first, 0) / rest, 1)) / 2
         report(Progress("warm", begun + (1 - begun) * done, 1))
 
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    with each_layer((layer for stack in stacks for layer in stack), before):
+    with each_layer(layers_of(model), before):
         for _ in run(TurnRequest(GREETING, short, stop=stop)):
             pass
     report(Progress("warm", 1, 1))

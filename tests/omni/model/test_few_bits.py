@@ -1,7 +1,10 @@
-"""Few-bit products on the CPU: the product of the widened weights, rounded; for every layout."""
+"""Few bits on the CPU: products are those of the widened weights; matrices rounded by pieces."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from torch.nn import functional as F
 
 bnb = pytest.importorskip("bitsandbytes")
 
-from omni.model.layers import few_bits  # noqa: E402
+from omni.model.layers import few_bits, rounding  # noqa: E402
 from omni.model.layers.linear import use_fast_products  # noqa: E402
 
 SHAPES = [(128,), (1, 1, 128), (3, 128), (2, 9, 128)]
@@ -131,3 +134,63 @@ def test_learning_is_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(5, INPUTS, requires_grad=True)
     layer(x).sum().backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("columns", [128, 96, 31])
+def test_four_bits_by_pieces_are_bitsandbytes_own(
+    columns: int, dtype: torch.dtype, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounding, "PIECE", 1000)  # several, the last of them shorter
+    weight = (torch.randn(99, columns) * torch.randn(99, 1).exp()).to(dtype)
+    weight[3:9] = 0
+    weight[20, ::7] = 1e-30
+    asked = (weight, 64, kind, torch.uint8)
+    want = torch.ops.bitsandbytes.quantize_4bit(*asked)
+    for one, other in zip(rounding.four_bits(*asked), want, strict=True):
+        assert one.dtype == other.dtype and torch.equal(one, other)
+    assert rounding.is_known()
+
+
+def test_other_codes_than_those_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bitsandbytes that rounds otherwise is asked itself, piece by piece."""
+    monkeypatch.setattr(rounding, "is_known", lambda: False)
+    monkeypatch.setattr(rounding, "_nf4", None)
+    asked = (torch.randn(64, 128), 64, "nf4", torch.uint8)
+    want = torch.ops.bitsandbytes.quantize_4bit(*asked)
+    assert all(map(torch.equal, rounding.four_bits(*asked), want))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_layer_is_rounded_to_the_same_bits_by_pieces(
+    bits: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounding, "PIECE", 512)
+    monkeypatch.setattr(rounding, "LOOK_EVERY", 1000)
+    torch.manual_seed(0)
+    layers = []
+    looks: list[int] = []
+    for context in (nullcontext(), rounding.ByPieces(lambda: looks.append(1))):
+        torch.manual_seed(0)
+        with context:
+            layers.append(four(False, dtype) if bits == 4 else eight(False, dtype))
+    one, other = layers
+    assert len(looks) > 8, "inside one matrix"
+    assert torch.equal(one.weight.data, other.weight.data)
+    if bits == 8:
+        assert torch.equal(one.weight.SCB, other.weight.SCB)
+        return
+    have, want = other.weight.quant_state, one.weight.quant_state
+    assert have.as_dict(packed=True).keys() == want.as_dict(packed=True).keys()
+    for name, tensor in want.as_dict(packed=True).items():
+        assert torch.equal(tensor, have.as_dict(packed=True)[name]), name
+
+
+def test_a_load_in_few_bits_prints_nothing() -> None:
+    """bitsandbytes tells of packages that nobody needs when it is imported."""
+    script = "from omni.loading import load\nimport omni.model.layers.rounding"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("", "")

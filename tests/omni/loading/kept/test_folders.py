@@ -14,13 +14,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
 from omni.errors import BusyError, CheckpointError, ResourceError
+from omni.events import Progress
 from omni.loading import load as loading
-from omni.loading.kept import folders, shelf, writing
+from omni.loading import values
+from omni.loading.kept import folders, shelf, tensor_file, writing
 from omni.loading.kept.folders import appearing, check_room, is_locked, remove, sweep, unfinished
 from omni.loading.kept.writing import Work, write
+from omni.model.layers import rounding
 from omni.settings import EngineSettings
 from tests.support.checkpoints import write_checkpoint
 from tests.support.kept import load, names, only_entry, scores, to_end
@@ -80,7 +84,7 @@ def test_a_full_disk(
     def full(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(writing, "save_file", full)
+    monkeypatch.setattr(writing, "write_tensors", full)
     with pytest.raises(ResourceError) as caught:
         to_end(write(work_of(source), tmp_path / "out"))
     assert caught.value.code == "kept-full" and str(tmp_path) in str(caught.value)
@@ -145,9 +149,44 @@ def test_cancelled(source: Path, tmp_path: Path) -> None:
         assert names(tmp_path) == []
 
 
-def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
+def test_a_file_is_what_safetensors_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensor_file, "PIECE_BYTES", 100)
+    monkeypatch.setattr(tensor_file, "SYNC_BYTES", 250)
+    random = torch.randn(5, 33)
+    tensors = {f"t.{dtype}": random.to(dtype) for dtype in tensor_file.NAMES}
+    tensors |= {"empty": torch.empty(0, 3), "one": torch.tensor(7), "turned": random.T}
+    looks: list[int] = []
+    tensor_file.write_tensors(tmp_path / "file", tensors, lambda: looks.append(1))
+    assert len(looks) > 50
+    read = load_file(tmp_path / "file")
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], tensors[name]) for name in tensors)
+    with safe_open(tmp_path / "file", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
 
+
+@pytest.mark.parametrize("where", ["reading", "rounding", "writing"])
+def test_cancelled_inside_one_tensor(
+    source: Path, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever cancels does not wait for the end of a matrix or of a file."""
+    looks = 0
+
+    def report(progress: Progress) -> None:
+        nonlocal looks
+        looks += 1
+
+    monkeypatch.setattr(values, "PIECE_BYTES", 1 << 12 if where == "reading" else 1 << 30)
+    monkeypatch.setattr(rounding, "LOOK_EVERY", 1 << 11 if where == "rounding" else 1 << 30)
+    monkeypatch.setattr(rounding, "PIECE", 1 << 11)
+    monkeypatch.setattr(tensor_file, "PIECE_BYTES", 1 << 12 if where == "writing" else 1 << 30)
+    work = work_of(source)
+    writing._write_weights(work, tmp_path, report)
+    pieces = sum(info.size >> 12 for info in work.source.tensors.values())
+    assert looks > pieces // 4, "one for each piece"
+
+
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "broken")
     tensors = load_file(folder / "model.safetensors")
     tensors["model.layers.0.mlp.up_proj.weight"][0, 0] = float("nan")
@@ -162,7 +201,7 @@ def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
     "moment",
     [
         "writing:few_bits",
-        "writing:save_file",
+        "writing:write_tensors",
         "writing:_write_json",
         "shelf:write_record",
         "folders:_settle",
@@ -218,14 +257,14 @@ def test_no_memory_for_the_whole_is_needed(
 ) -> None:
     """Never more is held than a file of weights and a matrix."""
     held: list[int] = []
-    real = writing.save_file
+    real = writing.write_tensors
 
-    def seen(tensors: dict[str, torch.Tensor], *more: object) -> None:
+    def seen(path: Path, tensors: dict[str, torch.Tensor], *more: object) -> None:
         held.append(sum(tensor.nbytes for tensor in tensors.values()))
-        real(tensors, *more)  # type: ignore[arg-type]
+        real(path, tensors, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(writing, "SHARD_BYTES", 200_000)
-    monkeypatch.setattr(writing, "save_file", seen)
+    monkeypatch.setattr(writing, "write_tensors", seen)
     work = work_of(source)
     to_end(write(work, tmp_path / "out"))
     largest = max(info.elements * 4 for info in work.source.tensors.values())
