@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from omni.gallery import gallery
+from omni.listening.gallery import gallery
 from tests.browser.server import Server
 from tests.browser.test_accessible import violations
 from tests.browser.test_voice_panel import CHECKED_MS, DEFAULT, Panel

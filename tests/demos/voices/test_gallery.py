@@ -13,9 +13,9 @@ from demos.turns.sessions import Session
 from demos.voices.by_name import has_lines, lines_of
 from demos.voices.gallery import as_wav, cards, ready_voice
 from demos.voices.library import SavedVoice, VoiceLibrary
-from demos.voices.panel import VoiceChoice
+from omni.conversation import SystemPrompt
 from omni.errors import VoiceError
-from omni.gallery import gallery
+from omni.listening.gallery import gallery
 from omni.listening.reference_check import MIN_SECONDS, check_reference
 from omni.shipped import ASSETS
 from tests.support.root import DATA
@@ -56,7 +56,7 @@ def test_lines_take_saved_voices_before_ready_ones(tmp_path: Path) -> None:
     library.save(SavedVoice("奶奶"), DATA / "speech.ogg")
     text = "So it begins.\nAnna: Hello!\n奶奶：你好。\nben: Hi."
     assert has_lines(text, library)
-    rest = VoiceChoice("Speak slowly.")
+    rest = SystemPrompt("Speak slowly.")
     first, anna, granny, ben = lines_of(text, library, "zh", rest)
     assert (first.name, first.voice) == ("", None)
     assert anna.voice

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from omni.conversation import VoicePrompt
-from omni.gallery import ready_voices
+from omni.listening.gallery import ready_voices
 from tests.support.command_line import FakeEngine, run, samples
 
 
