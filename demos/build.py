@@ -75,14 +75,7 @@ def build(
         skip_link(words)
         lay_words_out(words)
         conversation_bar = build_conversation_bar(words)
-        with gr.Sidebar(
-            label=words.static("voice-panel"),
-            open=False,
-            width=SIDEBAR_PX,
-            position="right",
-            elem_id="settings",
-        ):
-            gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
+        with build_settings_bar(words):
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
             gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
@@ -111,22 +104,40 @@ def build(
         marking = connect_marks(built, context, card.status)
         marking(page.load)
 
-        def arrive(request: gr.Request) -> None:
-            sessions.of(request).page = True
-
-        page.load(arrive, None, None, queue=False, **QUIET)
         said_again = _connect_language(page, head.language, words, card, voice, built)
         conversations.translate(said_again)
         marking(said_again.then)
-
-        def leave(request: gr.Request) -> None:
-            sessions.leave(request.session_hash)
-
-        page.unload(leave)
+        _connect_visits(page, sessions)
     page.before.append(
         partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
     )
     return page
+
+
+def build_settings_bar(words: Words) -> gr.Sidebar:
+    """Lay the right sidebar out: voice and parameters."""
+    with gr.Sidebar(
+        label=words.static("voice-panel"),
+        open=False,
+        width=SIDEBAR_PX,
+        position="right",
+        elem_id="settings",
+    ) as bar:
+        gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
+    return bar
+
+
+def _connect_visits(page: Page, sessions: Sessions) -> None:
+    """A page comes, and goes."""
+
+    def arrive(request: gr.Request) -> None:
+        sessions.of(request).page = True
+
+    def leave(request: gr.Request) -> None:
+        sessions.leave(request.session_hash)
+
+    page.load(arrive, None, None, queue=False, **QUIET)
+    page.unload(leave)
 
 
 def build_conversation_bar(words: Words) -> gr.Sidebar:

@@ -59,9 +59,8 @@ const omniModel = (() => {
   document.addEventListener(
     "keydown",
     (event) => {
-      if (event.key !== "Escape" || !isOpen() || omniPage.shown(omniGradio.SELECTORS.openList)) {
-        return;
-      }
+      // A list that is open in the card is closed by Escape first.
+      if (event.key !== "Escape" || !isOpen() || omniPage.shown('[role="listbox"]')) return;
       event.preventDefault(); // it stops no answer
       close(true);
     },

@@ -296,7 +296,7 @@ def _check_level(talking: np.ndarray, slack: Slack) -> float:
     if np.mean(np.abs(talking) > CLIPPED_NEAR * height) > slack.clipped * CLIPPED_SHARE:
         raise VoiceError(
             "voice-clipped",
-            "This recording is distorted, it was too loud for the microphone: turn it down or "
+            "This recording is distorted: it was too loud for the microphone. Turn it down or "
             "go further away, then record again.",
         )
     return level
