@@ -218,8 +218,8 @@ def test_the_model_is_chosen_there_and_the_adapter_here(
     list(engine.turn(say("three"), adapter=""))
     assert runner(there).asked == [ADAPTERS[0], ADAPTERS[1], ""]
     assert engine.settings.adapter == ADAPTERS[1]
-    with pytest.raises(CheckpointError, match="does not offer the adapter strange"):
-        list(engine.turn(say("four"), adapter="strange"))
+    with pytest.raises(CheckpointError, match="adapter strange: it can answer with persona, signs"):
+        list(engine.turn(say("four"), adapter="strange"))  # no folder of that machine is told
 
 
 # Files
