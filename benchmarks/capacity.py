@@ -8,7 +8,8 @@ was never run there.
 ``measured`` lets so many people talk to nano here at once, each of whom asks, listens to the whole
 answer, thinks, and asks again; they are served if nearly all answers are heard soon and whole.
 
-Usage: python -m benchmarks.capacity [--users 1 2 4] [--replicas N] [--turns 3] [--json FILE]
+Usage: python -m benchmarks.capacity [--users 1 2 4] [--replicas N] [--engine ADDRESS] [--turns 3]
+       [--json FILE]
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from omni.loading.placement import published_need
 from omni.loading.plans import PLANS, Plan, component_of
 from omni.model.omni import OmniForCausalLM
 from omni.options import GenerationOptions
+from omni.remote.client import RemoteEngine
 from omni.replicas.engine import Replicas
 
 GB = 1e9
@@ -164,11 +166,16 @@ class Person:
             time.sleep(max(0.0, first + heard - time.perf_counter()))
 
 
-def measured(users: Sequence[int], replicas: int, turns: int) -> Iterator[Row]:
-    """nano on this machine."""
+def measured(
+    users: Sequence[int], replicas: int, turns: int, address: str | None = None
+) -> Iterator[Row]:
+    """nano on this machine, or whatever is served at an address."""
     settings = EngineSettings("nano", device="cpu")
     line = LineLimits(waiting=1000)
-    engine = Replicas(settings, replicas, line) if replicas > 1 else Engine(settings, line=line)
+    if address:
+        engine: Engine = RemoteEngine(address)
+    else:
+        engine = Replicas(settings, replicas, line) if replicas > 1 else Engine(settings, line=line)
     for _ in engine.load():
         pass
     Person("first").talk(engine, 1)
@@ -176,7 +183,8 @@ def measured(users: Sequence[int], replicas: int, turns: int) -> Iterator[Row]:
         for count in users:
             yield from _together(engine, count, turns)
     finally:
-        engine.unload()
+        if not engine.elsewhere:
+            engine.unload()
         engine.close()
 
 
@@ -206,9 +214,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = flags_parser(__doc__)
     parser.add_argument("--users", type=int, nargs="*", default=[1, 2, 4], help="people at once")
     parser.add_argument("--replicas", type=int, default=1, help="models side by side")
+    parser.add_argument("--engine", metavar="ADDRESS", help="ask this one (omni serve-ray)")
     parser.add_argument("--turns", type=int, default=3, help="of each person")
     options = parser.parse_args(arguments)
-    rows = [*cards(), *counted(), *measured(options.users, options.replicas, options.turns)]
+    people = measured(options.users, options.replicas, options.turns, options.engine)
+    rows = [*cards(), *counted(), *people]
     command = command_of("benchmarks.capacity", arguments)
     return report(rows, about_machine(), command, options.json)
 

@@ -29,15 +29,16 @@ from benchmarks.lib.program import command_of, flags_parser, report
 from benchmarks.lib.rows import Row, read_json, write_json
 from benchmarks.quality.natural.rows import NATURAL
 from benchmarks.quality.natural.rows import measure as measure_natural
-from benchmarks.quality.quality_rows import ENOUGH, ROWS, Bench, Measured, measure
+from benchmarks.quality.quality_rows import ENOUGH, ROWS, TIMES, Bench, Measured, measure
 from benchmarks.quality.talking import Talker
 from finetune.nano.domain.width import DomainWidth
 from finetune.nano.speech.synthesis import espeak_version
 from omni.engine import Engine
 from omni.errors import OmniError
-from omni.settings import EngineSettings
+from omni.settings import EngineSettings, with_adapter
 
 ALL_ROWS = (*ROWS, *NATURAL)
+SIDED = tuple(name for name in ROWS if name not in TIMES)  # there are questions of each side
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,12 +48,19 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model", default="nano", help="nano, a folder, or a name on the Hugging Face Hub")
+    add("--adapter", help="of the model: the folder of an adapter or of a training")
     add("--device", default="cpu", help="auto, cpu, mps, cuda, cuda:N")
     add(
         "--width",
         choices=get_args(DomainWidth),
         default="core",
         help="how wide the domain is that the questions come from",
+    )
+    add(
+        "--split",
+        choices=("validation", "test"),
+        default="test",
+        help="the side of the questions; by validation's a training's settings are chosen",
     )
     add("--items", type=int, default=ENOUGH, help="items in each row; take fewer for a quick look")
     add("--rows", default="", metavar="NAMES", help=f"some of {','.join(ALL_ROWS)}")
@@ -65,10 +73,12 @@ def parser() -> argparse.ArgumentParser:
 
 def checked(program: argparse.ArgumentParser, flags: argparse.Namespace) -> argparse.Namespace:
     """``flags`` complete; the parser refuses what makes no sense."""
-    usual = NATURAL if flags.natural else ROWS
+    usual = NATURAL if flags.natural else ROWS if flags.split == "test" else SIDED
     flags.rows = [name for name in flags.rows.split(",") if name] or list(usual)
     if set(flags.rows) - set(ALL_ROWS):
         program.error(f"--rows knows {', '.join(ALL_ROWS)}")
+    if flags.split != "test" and set(flags.rows) - set(SIDED):
+        program.error(f"--split {flags.split} knows {', '.join(SIDED)}")
     if flags.items < 1:
         program.error("--items must be 1 or more")
     return flags
@@ -82,7 +92,8 @@ def kept_rows(file: Path | None, what: Mapping[str, str]) -> dict[str, Row]:
     """
     if file is None or not file.is_file():
         return {}
-    rows, about = read_json(file)
+    rows, known = read_json(file)
+    about = {"split": "test", **known}  # older files do not name it
     other = [
         f"{name} {about.get(name)}" for name, value in what.items() if about.get(name) != value
     ]
@@ -126,7 +137,10 @@ def measured(bench: Bench, names: Sequence[str]) -> Iterable[Row]:
 
 def loaded_engine(flags: argparse.Namespace) -> Engine:
     """An engine with the model of the flags in memory."""
-    engine = Engine(EngineSettings(model=flags.model, device=flags.device))
+    settings = EngineSettings(model=flags.model, device=flags.device)
+    if flags.adapter:
+        settings = with_adapter(settings, flags.adapter)
+    engine = Engine(settings)
     for _ in engine.load():
         pass
     return engine
@@ -155,7 +169,8 @@ def table_of(flags: argparse.Namespace, engine: Engine | None, command: str) -> 
         OmniError: espeak-ng or the model is missing.
         ValueError: the file is of another model or width.
     """
-    what = {"model": flags.model, "width": flags.width}
+    model = " with ".join(name for name in (flags.model, flags.adapter) if name)
+    what = {"model": model, "width": flags.width, "split": flags.split}
     rows = kept_rows(flags.json, what)
     about = about_machine()
     print(sentence(about), file=sys.stderr)
@@ -164,7 +179,7 @@ def table_of(flags: argparse.Namespace, engine: Engine | None, command: str) -> 
     about["threads"] = about_machine()["threads"]  # the load sets them
     trained = engine.report is None or engine.report.trained
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Talker(engine, Path(folder)), flags.width, flags.items)
+        bench = Bench(Talker(engine, Path(folder)), flags.width, flags.items, split=flags.split)
         for row in measured(bench, flags.rows):
             rows[row.name] = row
             if flags.json:  # at once: a run that breaks off has not run for nothing
@@ -180,9 +195,11 @@ def table_of(flags: argparse.Namespace, engine: Engine | None, command: str) -> 
 
 def headline(flags: argparse.Namespace, trained: bool) -> str:
     """What was measured."""
-    few = f"; {flags.items} items a row are FEWER THAN {ENOUGH}" if flags.items < ENOUGH else ""
+    few = f", side {flags.split}" if flags.split != "test" else ""
+    few += f"; {flags.items} items a row are FEWER THAN {ENOUGH}" if flags.items < ENOUGH else ""
     untrained = "; its weights are random: it was NOT TRAINED" if not trained else ""
-    return f"model {flags.model}, width {flags.width} of the domain{few}{untrained}"
+    model = f"{flags.model} with {flags.adapter}" if flags.adapter else flags.model
+    return f"model {model}, width {flags.width} of the domain{few}{untrained}"
 
 
 def write_answers(file: Path, bench: Bench) -> None:

@@ -31,6 +31,9 @@ from demos.tabs.video import has_sound_to_hear
 from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Session, Sessions
 from demos.turns.turn import Ask, View, run_turn
+from demos.voices.by_name import library_of, lines_of
+from demos.voices.library import VoiceLibrary
+from demos.voices.panel import VoiceChoice
 from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,
     Audio,
@@ -44,10 +47,10 @@ from omni.conversation import (
 from omni.errors import ConversationError, OmniError
 from omni.events import TurnEnd
 from omni.options import GenerationOptions
+from omni.requests import ReadLine
 from omni.settings import (
     NO_ADAPTER,
     QUANTIZATIONS,
-    EngineSettings,
     QuantizationChoice,
     with_adapter,
 )
@@ -68,6 +71,7 @@ class Api:
     sessions: Sessions
     words: Words
     owner: Owner
+    library: VoiceLibrary | None = None  # of the machine's owner
 
     def chat(
         self,
@@ -146,12 +150,15 @@ class Api:
         language: PageLanguage = ENGLISH,
         seed: float | None = None,
         system: str = "",
+        several: bool = False,
     ) -> tuple[Any, ...]:
         """Speak a text.
 
         text: what to say. voice, voice_text: see /chat. language: of errors, likewise. seed: the
         same seed gives the same speech. system: how to say it, as in a system prompt ("Speak
-        slowly."). Returns a WAV file and the statistics.
+        slowly."). several: whether lines that begin with a voice's name and a colon ("Anna:
+        Hello!") are read in that voice: a ready one, or one that you saved; lines before the first
+        name are read in the voice of voice. Returns a WAV file and the statistics.
         """
         session = self._session(request)
 
@@ -160,7 +167,24 @@ class Api:
             prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
             return (Text(text),), replace(prompt, voice=spoken)
 
-        ask = Ask(prepare, True, language, change=_seeded(seed), task="read")
+        def lines() -> tuple[ReadLine, ...]:
+            own = library_of(request, session, self.library, self.owner)
+            spoken = _voice(keeper(session, Event()), voice, voice_text)
+            rest = VoiceChoice(system.strip())
+            if spoken is not None:
+                rest = replace(
+                    rest, reference=spoken.path, use=spoken.use, transcript=spoken.transcript or ""
+                )
+            return lines_of(text, own, language, rest)
+
+        ask = Ask(
+            prepare,
+            True,
+            language,
+            change=_seeded(seed),
+            task="read",
+            lines=lines if several else None,
+        )
         *_, last = self._run(request, Thread(), ask)
         if last.thread is None or last.end is None:
             return None, {}
@@ -207,7 +231,7 @@ class Api:
             quantization=quantization or own.quantization,
             device=device or own.device,
         )
-        return self._loaded(request, settings)
+        return self._done(request, lambda: list(self.engine.load(settings)))
 
     def use_adapter(self, request: gr.Request, adapter: str = "") -> dict[str, Any]:
         """Have an adapter answer from now on, for everybody; the model is not loaded again for it.
@@ -218,11 +242,11 @@ class Api:
         """
         self._owner_alone(request)
         chosen = with_adapter(self.engine.settings, self._adapter(adapter) or "")
-        return self._loaded(request, chosen)
+        return self._done(request, lambda: list(self.engine.load(chosen)))
 
-    def _loaded(self, request: gr.Request, settings: EngineSettings) -> dict[str, Any]:
+    def _done(self, request: gr.Request, work: Callable[[], object]) -> dict[str, Any]:
         try:
-            list(self.engine.load(settings))
+            work()
         except OmniError as error:
             raise refusal(self.words.error(self.words.of(request), error)) from error
         return self.model(request)
@@ -240,8 +264,7 @@ class Api:
         self._owner_alone(request)
         if self.engine.busy:
             raise refusal(self.words.say(self.words.of(request), "model-busy"))
-        self.engine.unload()
-        return self.model(request)
+        return self._done(request, self.engine.unload)
 
     def _owner_alone(self, request: gr.Request) -> None:
         """Refuse before anything of what is asked for is looked at."""
@@ -277,13 +300,20 @@ def _told(end: TurnEnd, answer: Entry) -> dict[str, Any]:
     return statistics(end) | {"note": answer.note}
 
 
-def build_api(engine: Engine, sessions: Sessions, words: Words, owner: Owner) -> Api:
+def build_api(
+    engine: Engine,
+    sessions: Sessions,
+    words: Words,
+    owner: Owner,
+    library: VoiceLibrary | None = None,
+) -> Api:
     """Add the endpoints to the page; nothing of them is shown.
 
     Args:
         owner: who may load another model and unload it.
+        library: where their voices are; None: nobody's are kept.
     """
-    api = Api(engine, sessions, words, owner)
+    api = Api(engine, sessions, words, owner, library)
     with gr.Row(visible=False):
         thread = gr.State(Thread())
         text = gr.Textbox("", label="text")
@@ -298,6 +328,7 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, owner: Owner) ->
         quantization = gr.Dropdown(["", *QUANTIZATIONS], value="", label="quantization")
         device = gr.Textbox("", label="device")
         adapter = gr.Textbox("", label="adapter")
+        several = gr.Checkbox(False, label="several")
         said, spoken = gr.Textbox(label="text"), gr.Audio(label="speech", type="filepath")
         stats, state = gr.JSON(label="statistics"), gr.JSON(label="model")
         given = {
@@ -313,7 +344,7 @@ def build_api(engine: Engine, sessions: Sessions, words: Words, owner: Owner) ->
             "seed": seed,
         }
         how = ("text", "voice", "voice_text", "language", "seed", "system")
-        read = {name: given[name] for name in how}
+        read = {name: given[name] for name in how} | {"several": several}
         heard = {name: given[name] for name in ("audio", "language")}
         choices = {"model": model, "quantization": quantization, "device": device}
         _endpoint(

@@ -27,9 +27,10 @@ from demos.panels.header import CHOOSE_JS, build_header, skip_link
 from demos.panels.model_actions import connect_model_card
 from demos.panels.model_card import ModelCard, build_model_card, build_model_chip
 from demos.panels.model_state import news_route, speaks_slowly
-from demos.panels.parameters import build_parameters
+from demos.panels.parameters import Parameters, build_parameters
 from demos.playback.voice_line import VoiceDesk
 from demos.tabs.audio import AUDIO
+from demos.tabs.chips import connect_marks
 from demos.tabs.composer import lay_words_out
 from demos.tabs.image import IMAGE
 from demos.tabs.spec import Tab, TabContext, TabSpec
@@ -70,18 +71,11 @@ def build(
     leave_no_empty_files()
     believe_files_without_ffprobe()
     with Page(words, title=TITLE, analytics_enabled=False) as page:
-        build_api(engine, sessions, words, owner)  # first: so its names are its own
+        build_api(engine, sessions, words, owner, library)  # first: so its names are its own
         skip_link(words)
         lay_words_out(words)
         conversation_bar = build_conversation_bar(words)
-        with gr.Sidebar(
-            label=words.static("voice-panel"),
-            open=False,
-            width=SIDEBAR_PX,
-            position="right",
-            elem_id="settings",
-        ):
-            gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
+        with build_settings_bar(words):
             voice = build_voice_panel(engine, sessions, words, library, owner)
             parameters = build_parameters(engine, words)
             gr.Markdown(words.static("keys-help"), elem_classes=["hint", "keys"])
@@ -91,11 +85,12 @@ def build(
         if note is not None:
             gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         card = build_model_card(engine, words, owner, chip)
-        context = TabContext(engine, sessions, words, voice.panel, parameters, VoiceDesk())
+        context = TabContext(engine, sessions, words, voice, parameters, VoiceDesk())
+        voice.speak_through(context.voice_lines)
         built = _build_tabs(page, tabs, context, card)
         with conversation_bar:
             conversations = build_conversations(page, built, context)
-        text_first = _text_first(engine, built)
+        text_first = _text_first(engine, built, parameters)
 
         def loaded(event: Event) -> None:
             parameters.follow(event, card)
@@ -106,22 +101,43 @@ def build(
         shown = page.load(card.render_all, None, card.all, api_name="model_status", **QUIET)
         parameters.follow(shown, card)
         voice.greet(page.load)
+        marking = connect_marks(built, context, card.status)
+        marking(page.load)
 
-        def arrive(request: gr.Request) -> None:
-            sessions.of(request).page = True
-
-        page.load(arrive, None, None, queue=False, **QUIET)
         said_again = _connect_language(page, head.language, words, card, voice, built)
         conversations.translate(said_again)
-
-        def leave(request: gr.Request) -> None:
-            sessions.leave(request.session_hash)
-
-        page.unload(leave)
+        marking(said_again.then)
+        _connect_visits(page, sessions)
     page.before.append(
         partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
     )
     return page
+
+
+def build_settings_bar(words: Words) -> gr.Sidebar:
+    """Lay the right sidebar out: voice and parameters."""
+    with gr.Sidebar(
+        label=words.static("voice-panel"),
+        open=False,
+        width=SIDEBAR_PX,
+        position="right",
+        elem_id="settings",
+    ) as bar:
+        gr.Markdown(words.static("voice-title"), elem_classes=["panel-title"])
+    return bar
+
+
+def _connect_visits(page: Page, sessions: Sessions) -> None:
+    """A page comes, and goes."""
+
+    def arrive(request: gr.Request) -> None:
+        sessions.of(request).page = True
+
+    def leave(request: gr.Request) -> None:
+        sessions.leave(request.session_hash)
+
+    page.load(arrive, None, None, queue=False, **QUIET)
+    page.unload(leave)
 
 
 def build_conversation_bar(words: Words) -> gr.Sidebar:
@@ -137,9 +153,13 @@ def build_conversation_bar(words: Words) -> gr.Sidebar:
     return bar
 
 
-def _text_first(engine: Engine, tabs: Sequence[Tab]) -> Callable[[Callable[..., Event]], None]:
-    """Connects an event: where speech takes longer than it lasts, it is spoken by choice alone."""
-    boxes = [tab.speak for tab in tabs]
+def _text_first(
+    engine: Engine, tabs: Sequence[Tab], parameters: Parameters
+) -> Callable[[Callable[..., Event]], None]:
+    """Connects an event: where speech takes longer than it lasts, it is spoken, and
+    questions are written down, by choice alone.
+    """
+    boxes = [*(tab.speak for tab in tabs), parameters.write_down]
 
     def choose() -> list[Any]:
         return [gr.update(value=False) if speaks_slowly(engine) else gr.skip() for _ in boxes]

@@ -49,6 +49,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="auto", help="auto, nano, a folder, or a model on the Hugging Face Hub")
     add("--quantization", choices=QUANTIZATIONS, default="auto", help="bits of the weights")
     add("--device", default="auto", help="auto, cpu, mps, cuda (all GPUs), cuda:N")
+    add("--engine", metavar="ADDRESS", help="ask an engine elsewhere, as http://gpu1:8000")
     add(
         "--adapter",
         action="append",
@@ -194,7 +195,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     words = Words(flags.lang)
     if zero.lent():
         zero.begin()  # before anything looks for a GPU
-    serve.check_files(flags.model, flags.adapter)
+    serve.check_files(flags.model, () if flags.engine else flags.adapter)
     find_ffmpeg()
     host = host or (serve.EVERYWHERE if serve.on_space() else serve.LOOPBACK)
     shown = f"[{host}]" if ":" in host else host  # as addresses of pages spell it
@@ -262,7 +263,7 @@ def engine_of(flags: argparse.Namespace) -> Engine:
     Raises:
         OmniError: a variable, or there a model, that cannot be followed.
     """
-    from demos.hosting import zero
+    from demos.hosting import elsewhere, zero
     from demos.hosting.allowance import Allowance, MeteredEngine, MeteredReplicas
     from omni.replicas.engine import Replicas
 
@@ -276,9 +277,11 @@ def engine_of(flags: argparse.Namespace) -> Engine:
         adapter=next(iter(flags.adapter), ""),
     )
     line = LineLimits(address=flags.wait_per_address)
+    minutes = flags.daily_minutes or whole_number("OMNI_DAILY_MINUTES")
+    if flags.engine:
+        return elsewhere.engine(flags, minutes)
     if zero.lent():
         return zero.engine(settings, line)
-    minutes = flags.daily_minutes or whole_number("OMNI_DAILY_MINUTES")
     count = flags.replicas
     if minutes and count > 1:
         return MeteredReplicas(Allowance(minutes), settings, count, line)

@@ -1,7 +1,8 @@
 """Takes the pictures of the page for the README: python docs/screenshots.py [FOLDER]
 
 Starts the app with the nano checkpoint, asks each tab one of the questions in examples/, and saves
-what a visitor then sees. Needs Chromium and the packages of requirements-dev.txt.
+what a visitor then sees; and a conversation as a picture that moves. Needs Chromium and what
+requirements-dev.txt names.
 """
 
 from __future__ import annotations
@@ -48,6 +49,12 @@ PICTURES = (
     Picture("audio_zh", "audio", ("capital_zh.flac",), locale="zh-CN"),
     Picture("image_phone", "image", ("shapes.png",), "What do you see?", size=PHONE),
 )
+# The moving picture: pixels of the window and of the file, pictures a second.
+FILM_WINDOW = (1200, 720)
+FILM_SIZE = (800, 480)
+FILM_RATE = 5
+FILM_REST_S = 3.0  # how long the end stands before it begins again
+FILM_QUESTION = "Where is the circle?"
 INPUTS = {"audio": "recording", "video": "clip", "image": "pictures"}
 
 
@@ -64,6 +71,8 @@ def main(folder: Path) -> None:
                 for picture in PICTURES:
                     take(browser, server.address, picture, folder / f"{picture.name}.webp")
                     print(folder / f"{picture.name}.webp")
+                film(browser, server.address, folder / "loop.webp")
+                print(folder / "loop.webp")
                 browser.close()
         finally:
             end(server)
@@ -80,8 +89,9 @@ def take(browser: Browser, address: str, picture: Picture, path: Path) -> None:
     )
     visit = Visit.begin(context, address, picture.tab)
     if visit.page.locator("#model-load").is_enabled():
-        visit.page.locator("#model-load").click()
+        visit.model().locator("#model-load").click()
         expect(visit.page.locator("#model-unload")).to_be_enabled(timeout=60_000)
+        visit.page.locator("#model-close").click()
     if picture.given:
         visit.give(INPUTS[picture.tab], *[EXAMPLES / name for name in picture.given])
     visit.ask(picture.text)
@@ -101,6 +111,44 @@ def take(browser: Browser, address: str, picture: Picture, path: Path) -> None:
     with Image.open(io.BytesIO(taken)) as image:  # a page has few colours: a fifth of the bytes
         few = image.convert("RGB").quantize(96, dither=Image.Dither.NONE)
         few.convert("RGB").save(path, lossless=True, quality=100, method=6)
+
+
+def film(browser: Browser, address: str, path: Path) -> None:
+    """A picture card is clicked and answered, then a question typed and answered."""
+    width, height = FILM_WINDOW
+    context = browser.new_context(viewport={"width": width, "height": height}, locale="en-US")
+    visit = Visit.begin(context, address, "image")
+    frames: list[Image.Image] = []
+
+    def watch(until_over: bool, seconds: float) -> None:
+        """Take pictures for ``seconds``, or until the answer is over."""
+        for _ in range(round(seconds * FILM_RATE)):
+            with Image.open(io.BytesIO(visit.page.screenshot())) as taken:
+                frames.append(taken.convert("RGB").resize(FILM_SIZE, Image.Resampling.LANCZOS))
+            if until_over and visit.part("send").is_enabled():
+                return
+            visit.page.wait_for_timeout(1000 / FILM_RATE)
+
+    watch(until_over=False, seconds=1.5)
+    visit.page.locator("#image-tab .card, #image-tab [id^=image-example]").first.click()
+    watch(until_over=False, seconds=1)
+    watch(until_over=True, seconds=60)
+    watch(until_over=False, seconds=1)
+    box = visit.page.locator("#image-text textarea")
+    for letter in FILM_QUESTION:
+        box.press_sequentially(letter)
+        if letter == " ":
+            watch(until_over=False, seconds=1 / FILM_RATE)
+    box.press("Enter")
+    watch(until_over=False, seconds=1)
+    watch(until_over=True, seconds=60)
+    watch(until_over=False, seconds=2)
+    context.close()
+    times = [round(1000 / FILM_RATE)] * (len(frames) - 1) + [round(1000 * FILM_REST_S)]
+    first, *others = frames
+    first.save(
+        path, save_all=True, append_images=others, duration=times, loop=0, quality=50, method=6
+    )
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ from omni.prompting.trimming import fitting
 from omni.requests import (
     PrepareRequest,
     ReadAloudRequest,
+    ReadLinesRequest,
     Request,
     TranscribeRequest,
     TurnRequest,
@@ -63,6 +64,7 @@ from omni.requests import (
 from omni.settings import EngineSettings, LoadReport
 from omni.speech.decoder import SpeechDecoder
 from omni.speech.joining import Samples
+from omni.speech.lines import read_lines
 from omni.speech.overlap import Jobs, jobs_on
 
 PLACEHOLDER = "."  # for a question that is not known yet
@@ -176,6 +178,8 @@ class Assistant:
             return self._prepare(request)
         if isinstance(request, TranscribeRequest):
             return self._transcribe(request)
+        if isinstance(request, ReadLinesRequest):
+            return read_lines(self._read_aloud, request)
         return self._read_aloud(request)
 
     def forget(self, session: str) -> None:

@@ -28,6 +28,8 @@ SMALL_MODEL_BYTES = 2 * GIB  # up to here float32 costs nothing worth saving
 BF16_CAPABILITY = 8  # first major CUDA compute capability that multiplies bfloat16 in hardware
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _BF16_FEATURES = ("amx_bf16", "avx512_bf16", "bf16")  # of x86 and, the last, of ARM
+LARGE_BLOCK = 1 << 20  # bytes
+_M_MMAP_THRESHOLD = -3  # of mallopt, in glibc's malloc.h
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -260,6 +262,19 @@ def trim() -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
+
+
+def return_large_blocks() -> None:
+    """Hand freed blocks of a megabyte and more back to the system at once, where it can (glibc).
+
+    By itself glibc comes to keep freed blocks of up to 32 MB in its heap. Where each is as large as
+    a layer's weights, and what lives on lies between them, most of them are never used again.
+    """
+    if sys.platform != "linux":
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def release() -> None:

@@ -16,9 +16,8 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from omni.conversation import Message
 from omni.errors import CancelledError
-from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
+from omni.events import EngineEvent, Progress, stopped
 from omni.fair_queue import FairQueue, LineLimits, Place, ServiceTime
 from omni.loading.progress.background import Report, in_background
 from omni.loading.progress.out_of_memory import translated
@@ -97,6 +96,8 @@ class Engine(RequestMethods):
     in which they began, in turns between those who ask (:mod:`omni.fair_queue`). All
     iterators here are generators: closing one (or dropping it) ends its work and lets the next in.
     """
+
+    elsewhere = False  # whether its model is loaded and freed by somebody else
 
     def __init__(
         self,
@@ -246,7 +247,7 @@ class Engine(RequestMethods):
             runner = self._runner
             other = request.behind and self._loaded_settings != self._settings
             if request.stop.is_set() or runner is None or other:
-                yield _stopped(request.started)
+                yield stopped(request.started)
                 return
             begun = time.monotonic()
             yield from translated(runner.run(request), runner.report.device)
@@ -389,8 +390,3 @@ def _release() -> None:
     from omni import devices
 
     devices.release()
-
-
-def _stopped(started: float) -> TurnEnd:
-    stats = TurnStats(total_s=time.perf_counter() - started)
-    return TurnEnd(Message("assistant", ()), "stopped", stats)

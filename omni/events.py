@@ -7,6 +7,7 @@ Knows: plain values (text, numpy arrays, numbers). Does not know: torch, Gradio.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -114,10 +115,12 @@ class MediaNote:
     """What the person should know of a file that was used all the same.
 
     damaged: a part of its sound could not be decoded, silence stood there; unheard: the sound of a
-    clip could not be read, just its pictures were seen.
+    clip could not be read, just its pictures were seen. Of a recording whose voice was taken:
+    clipped, it was too loud for the microphone; noisy, what is around the voice is nearly as loud;
+    two-voices, two people speak.
     """
 
-    kind: Literal["damaged", "unheard"]
+    kind: Literal["damaged", "unheard", "clipped", "noisy", "two-voices"]
     name: str  # of the file
 
 
@@ -133,3 +136,13 @@ class TurnEnd:
 
 
 EngineEvent: TypeAlias = TextDelta | SpeechChunk | Progress | TurnEnd
+
+
+def stopped(started: float) -> TurnEnd:
+    """The end of a turn that was stopped before anything was made.
+
+    Args:
+        started: reading of time.perf_counter when it was asked for.
+    """
+    stats = TurnStats(total_s=time.perf_counter() - started)
+    return TurnEnd(Message("assistant", ()), "stopped", stats)

@@ -78,7 +78,27 @@ class ReadAloudRequest(_Asked):
     manner: str = ""  # how to speak: the text of a system prompt; empty: as the model likes
 
 
-Request: TypeAlias = TurnRequest | PrepareRequest | TranscribeRequest | ReadAloudRequest
+@dataclass(frozen=True, eq=False)
+class ReadLine:
+    """One line of a reading with several voices."""
+
+    text: str  # what is said
+    voice: VoicePrompt | None = None  # whose voice to take
+    name: str = ""  # by which the voice was asked for: stands before the text; empty: nothing does
+    manner: str = ""  # how to speak, as of :class:`ReadAloudRequest`
+
+
+@dataclass(frozen=True, eq=False)
+class ReadLinesRequest(_Asked):
+    """Speak lines one after another, each in a voice of its own."""
+
+    lines: tuple[ReadLine, ...]
+    options: GenerationOptions | None = None  # None: omni.options.READING
+
+
+Request: TypeAlias = (
+    TurnRequest | PrepareRequest | TranscribeRequest | ReadAloudRequest | ReadLinesRequest
+)
 
 
 def chosen(options: OptionsChoice, own: GenerationOptions) -> GenerationOptions:
@@ -188,6 +208,25 @@ class RequestMethods(ABC):
             ReadAloudRequest(
                 text, voice, options, manner, stop=_or_never(stop), owner=owner, adapter=adapter
             )
+        )
+
+    def read_lines(
+        self,
+        lines: tuple[ReadLine, ...],
+        stop: threading.Event | None = None,
+        options: GenerationOptions | None = None,
+        owner: Asker | None = None,
+        adapter: str | None = None,
+    ) -> Iterator[EngineEvent]:
+        """Speak lines one after another, with a pause between them, as one sound.
+
+        For each line its TextDelta (name and text), then its SpeechChunks; Progress; then TurnEnd.
+
+        Raises:
+            OmniError: with a sentence for the person; the engine stays usable.
+        """
+        return self.run(
+            ReadLinesRequest(lines, options, stop=_or_never(stop), owner=owner, adapter=adapter)
         )
 
 

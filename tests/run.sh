@@ -10,7 +10,8 @@ if [ ! -x "$venv/bin/python" ]; then
   "${PYTHON:-python3}" -m venv "$venv"
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-  -r requirements.txt -r requirements-train.txt -r requirements-dev.txt -c constraints.txt
+  -r requirements.txt -r requirements-train.txt -r requirements-dev.txt -r requirements-ray.txt \
+  -c constraints.txt
 if command -v npm >/dev/null; then
   npm ci --silent --no-audit --no-fund
 fi

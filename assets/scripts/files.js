@@ -57,14 +57,12 @@ const omniFiles = (() => {
   const refuse = (tab, kind, files) => {
     const home = HOME[kind];
     const there = home ? document.getElementById(`${home}-tab-button`) : null;
-    const composer = omniPage.part(tab, "composer");
-    if (!composer) return;
     const act = async () => {
       there?.click();
       await omniPage.until(() => omniPage.shown(`#${home}-composer`));
       give(home ?? "", files);
     };
-    omniNotice.tell(composer, say(kind), there ? { words: say("switch"), act } : undefined);
+    omniNotice.tell(tab, say(kind), there ? { words: say("switch"), act } : undefined);
   };
 
   /**

@@ -4,7 +4,7 @@ const omniModel = (() => {
   const NEWS_MS = 2500;
   const GAP_PX = 8;
 
-  const chip = () => document.getElementById("model-chip");
+  const chip = () => document.getElementById("model-open");
   const card = () => document.getElementById("model-card");
   const isOpen = () => card()?.dataset.open === "true";
 
@@ -51,7 +51,7 @@ const omniModel = (() => {
    */
   const inside = (target) =>
     target instanceof Element &&
-    (!target.isConnected || target.closest("#model-card, #model-chip, .options, .toast-wrap"));
+    (!target.isConnected || target.closest("#model-card, #model-open, .options, .toast-wrap"));
 
   document.addEventListener("pointerdown", (event) => {
     if (isOpen() && !inside(event.target)) close(false);
@@ -59,9 +59,8 @@ const omniModel = (() => {
   document.addEventListener(
     "keydown",
     (event) => {
-      if (event.key !== "Escape" || !isOpen() || omniPage.shown(omniGradio.SELECTORS.openList)) {
-        return;
-      }
+      // A list that is open in the card is closed by Escape first.
+      if (event.key !== "Escape" || !isOpen() || omniPage.shown('[role="listbox"]')) return;
       event.preventDefault(); // it stops no answer
       close(true);
     },

@@ -42,11 +42,13 @@ const omniNotice = (() => {
 
   /**
    * A sentence at the head of a place, with something to do about it or without.
-   * @param {Element} place
+   * @param {Element | string} where a tab: the head of its composer
    * @param {string} words
    * @param {{words: string, act: () => void}} [offer]
    */
-  const tell = (place, words, offer) => {
+  const tell = (where, words, offer) => {
+    const place = typeof where === "string" ? omniPage.part(where, "composer") : where;
+    if (!place) return;
     place.querySelector(".told")?.remove();
     const note = document.createElement("div");
     note.className = "told";

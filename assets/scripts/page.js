@@ -1,5 +1,7 @@
 // What several of our scripts need: the parts of a tab, what is visible, what the browser keeps.
 const omniPage = (() => {
+  const CHANGED_MS = 80;
+
   /**
    * A part of a tab, by the end of its id.
    * @param {string} tab
@@ -46,7 +48,7 @@ const omniPage = (() => {
   };
 
   /**
-   * Act now and whenever the page has changed, once for all that changes before it is drawn.
+   * Act now and whenever the page has changed: an answer changes it all the time, so not each time.
    * @param {() => void} act
    */
   const whenChanged = (act) => {
@@ -56,7 +58,7 @@ const omniPage = (() => {
       act();
     };
     new MutationObserver(() => {
-      if (!due) requestAnimationFrame(look);
+      if (!due) setTimeout(look, CHANGED_MS);
       due = true;
     }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
     if (document.body) act();

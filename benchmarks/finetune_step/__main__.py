@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.model:
             model = load_source(find_source(options), options)
         else:
+            if bits != "none" and device == "cpu":
+                devices.return_large_blocks()  # as load_source does
             model = load_random(flags.config, device, flags.dtype, bits, offload=False).model
         for row in steps(model, options, training, flags.steps, held):
             rows.append(replace(row, name=f"{kind}_{row.name}"))

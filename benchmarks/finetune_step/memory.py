@@ -43,6 +43,7 @@ KINDS = {
     "head": Training(audio_head=True, rank=64),
     "kept": Training(checkpointing=False),
     "text": Training(frames=0),
+    "held": Training(held=True),
 }
 _PEAK, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -99,6 +100,8 @@ def measure(name: str, device: str, dtype: str, training: Training) -> Measured:
     device = devices.choose_device(device).name
     bits = training.quantization
     held = 0 if device.startswith("cuda") else devices.held_bytes(device)
+    if bits != "none" and device == "cpu":
+        devices.return_large_blocks()  # as a training does
     loaded = load_random(name, device, dtype, bits, offload=False)
     model, config = loaded.model, loaded.config
     shapes = shapes_of(config)
@@ -151,6 +154,7 @@ def batch_of(config: OmniConfig, training: Training) -> Batch:
         "frame_targets": codes,
         "image_features": torch.zeros(0, config.visual.embed_dim),
         "video_features": torch.zeros(0, config.visual.embed_dim),
+        "held": torch.full((training.batch,), training.held),
     }
 
 

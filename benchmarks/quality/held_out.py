@@ -1,10 +1,11 @@
-"""The questions of the quality table, all from the test side of the synthetic data.
+"""The questions of the quality table, from the test side of the synthetic data.
 
 Knows: which held-out sentences, voices, pictures and clips each row asks about, and the right
 answers. Does not know: engines, scores.
 
 The sides (:mod:`finetune.nano.domain.splits`) are a property of each combination: no seed can bring
-a sentence, picture, clip or voice of these into training.
+a sentence, picture, clip or voice of these into training. What is chosen by figures (a training's
+settings) is chosen by those of the validation side.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from random import Random
 
 from finetune.nano.domain import sentences
 from finetune.nano.domain.languages import Language
-from finetune.nano.domain.splits import stable_hash
+from finetune.nano.domain.splits import Split, stable_hash
 from finetune.nano.domain.width import LANGUAGES, DomainWidth
 from finetune.nano.examples.cast import Cast
 from finetune.nano.examples.examples import example
@@ -31,9 +32,11 @@ VOICES = 8  # of which one was the prompt's
 TURN_TASKS: tuple[Task, ...] = ("chat", "image_qa", "video_qa", "spoken_qa")  # that are timed
 
 
-def held_out(task: Task, number: int, language: Language, width: DomainWidth) -> Example:
-    """The ``number``-th test example of a task."""
-    return example(number, SEED, "test", task, width, language)
+def held_out(
+    task: Task, number: int, language: Language, width: DomainWidth, split: Split = "test"
+) -> Example:
+    """The ``number``-th example of a task."""
+    return example(number, SEED, split, task, width, language)
 
 
 def timed_example(number: int, width: DomainWidth) -> Example:
@@ -44,7 +47,7 @@ def timed_example(number: int, width: DomainWidth) -> Example:
 
 @lru_cache(maxsize=8)
 def sentence_sets(
-    language: Language, count: int, width: DomainWidth
+    language: Language, count: int, width: DomainWidth, split: Split = "test"
 ) -> tuple[tuple[str, ...], ...]:
     """``count`` different held-out sentences, each with nine that differ in one word.
 
@@ -53,7 +56,7 @@ def sentence_sets(
     """
     found: dict[str, tuple[str, ...]] = {}
     for draws in (2 * count + 20, 20 * count + 200):
-        for texts in sentences.hard_sets("test", language, draws, SEED, width, AMONG_HARD):
+        for texts in sentences.hard_sets(split, language, draws, SEED, width, AMONG_HARD):
             found.setdefault(texts[0], texts)
         if len(found) >= count:
             return tuple(found.values())[:count]
@@ -61,15 +64,17 @@ def sentence_sets(
 
 
 @lru_cache(maxsize=8)
-def _pool(language: Language, width: DomainWidth) -> tuple[str, ...]:
-    drawn = sentences.draw_many(4 * AMONG, SEED, "test", width)
+def _pool(language: Language, width: DomainWidth, split: Split) -> tuple[str, ...]:
+    drawn = sentences.draw_many(4 * AMONG, SEED, split, width)
     return tuple(dict.fromkeys(sentence.text(language) for sentence in drawn))
 
 
-def with_others(text: str, language: Language, width: DomainWidth) -> list[str]:
+def with_others(
+    text: str, language: Language, width: DomainWidth, split: Split = "test"
+) -> list[str]:
     """The sentence and 49 other held-out ones."""
     rng = Random(stable_hash("others", text, SEED))
-    others = [other for other in _pool(language, width) if other != text]
+    others = [other for other in _pool(language, width, split) if other != text]
     return [text, *rng.sample(others, AMONG - 1)]
 
 
@@ -82,16 +87,20 @@ class Cloning:
     voices: tuple[Voice, ...]
 
 
-def cloning(number: int, language: Language, width: DomainWidth) -> Cloning:
-    """A voice prompt as in the training data, of a held-out voice and held-out sentences."""
+def cloning(number: int, language: Language, width: DomainWidth, split: Split = "test") -> Cloning:
+    """A voice prompt as in the training data, of a held-out voice and held-out sentences.
+
+    The validation side has too few voices to choose from: there the others may be of training.
+    """
     rng = Random(stable_hash("clone", number, language, width, SEED))
-    cast = Cast(rng, "test", width, language)
+    cast = Cast(rng, split, width, language)
     cast.clone()
     prompt, own = cast.system.voice, cast.answerer
     assert prompt is not None
-    others = [family for family in families("test") if own.variant not in family]
+    known = families(split) if split == "test" else (*families(split), *families("train"))
+    others = [family for family in known if own.variant not in family]
     voices = [Voice(rng.choice(f), rng.choice(PITCHES)) for f in rng.sample(others, VOICES - 1)]
-    text = sentences.draw(rng, "test", width).text(language)
+    text = sentences.draw(rng, split, width).text(language)
     return Cloning(text, prompt, (own, *voices))
 
 

@@ -32,6 +32,7 @@ from finetune.measures.likeness import cepstra, is_heard, nearest, nearest_voice
 from finetune.measures.texts import exact
 from finetune.nano.domain import asking
 from finetune.nano.domain.languages import Language
+from finetune.nano.domain.splits import Split
 from finetune.nano.domain.width import DomainWidth
 from finetune.nano.examples.parts import Example, Heard, Task
 from finetune.nano.speech import synthesis
@@ -77,6 +78,7 @@ class Bench:
     width: DomainWidth = "core"
     items: int = ENOUGH
     weights: Path = listening.WEIGHTS  # of the recognizer
+    split: Split = "test"  # the side that the questions come from
     records: list[Record] = field(default_factory=list)
     _readings: dict[Language, list[Reading]] = field(default_factory=dict)
     _turns: list[TurnStats] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Bench:
         for by a message, as in a chat.
         """
         if language not in self._readings:
-            sets = sentence_sets(language, self.items, self.width)
+            sets = sentence_sets(language, self.items, self.width, self.split)
             self._readings[language] = [
                 self._reading(texts, language, number) for number, texts in enumerate(sets)
             ]
@@ -119,7 +121,8 @@ class Bench:
 
     def examples(self, task: Task, language: Language) -> list[Example]:
         """The held-out examples of a task."""
-        return [held_out(task, number, language, self.width) for number in range(self.items)]
+        numbers = range(self.items)
+        return [held_out(task, number, language, self.width, self.split) for number in numbers]
 
 
 def reading_request(
@@ -136,7 +139,7 @@ def speech_retrieval(bench: Bench, language: Language) -> Measured:
         bench,
         language,
         "speech_retrieval",
-        lambda texts: among_others(texts[0], language, bench.width),
+        lambda texts: among_others(texts[0], language, bench.width, bench.split),
     )
 
 
@@ -232,7 +235,7 @@ def clone(bench: Bench, language: Language) -> Measured:
     """Whether of eight voices the prompt's is nearest: pitch and spectral envelope."""
     verdicts = []
     for number in range(bench.items):
-        drawn = cloning(number, language, bench.width)
+        drawn = cloning(number, language, bench.width, bench.split)
         prompt = bench.talker.sound(drawn.prompt)
         if number % 2:
             request = reading_request(drawn.text, language, voice=prompt)
@@ -253,7 +256,8 @@ def style(bench: Bench, language: Language) -> Measured:
     It does not count where one of the two says something else than it was asked to.
     """
     verdicts: dict[str, list[bool]] = {name: [] for name in MEASURED_STYLES}
-    sets = sentence_sets(language, -(-bench.items // len(MEASURED_STYLES)), bench.width)
+    count = -(-bench.items // len(MEASURED_STYLES))
+    sets = sentence_sets(language, count, bench.width, bench.split)
     for number, (text, *_) in enumerate(sets):
         plain = bench.talker.speak(reading_request(text, language), number)
         for name in MEASURED_STYLES:

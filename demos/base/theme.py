@@ -15,14 +15,16 @@ from omni.shipped import ASSETS
 
 LOGO = ASSETS / "logo.svg"
 STYLES = tuple(
-    ASSETS / f"{name}.css" for name in ("style", "model", "live", "conversations", "gradio")
+    ASSETS / f"{name}.css"
+    for name in ("style", "model", "live", "voices", "conversations", "gradio")
 )
+FRAME = ASSETS / "frame.css"  # goes into the document's head
 # In the order in which they are run: each names what those before it have made.
 SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
         *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
-        *("sidebar", "settle", "newest", "notice", "model", "composer", "files", "keys"),
+        *("sidebar", "settle", "newest", "notice", "model", "composer", "files", "voices", "keys"),
         *("words", "live/log", "live/choices", "live/orb", "live/stage", "live/captions"),
         *("live/settings", "live/sound", "live/microphone", "live/player", "live/camera"),
         *("live/connection", "live/devices", "live/live", "live/mark"),
@@ -92,7 +94,8 @@ def head(locales: Mapping[str, str], choice: str = "") -> str:
     """
     table = json.dumps(locales)
     about = f'type="application/json" id="omni-locales" data-choice="{choice}"'
-    scripts = [f"<script {about}>{table}</script>"]
+    frame = f"<style>{FRAME.read_text(encoding='utf-8')}</style>"
+    scripts = [frame, f"<script {about}>{table}</script>"]
     scripts += [f"<script>{file.read_text(encoding='utf-8')}</script>" for file in SCRIPTS]
     worklet = WORKLET.read_text(encoding="utf-8")
     scripts.append(f'<script type="text/plain" id="omni-live-worklet">{worklet}</script>')

@@ -71,18 +71,23 @@ def _unknown() -> GivenError:
     return GivenError("event-unknown", "The page does not know such an event: load it again.")
 
 
-def keep_handler(actions: Actions, shelf: Shelf) -> Callable[[gr.Request, Thread], str]:
-    """Tells the browser what the chat holds now."""
+def keep_handler(
+    actions: Actions, shelf: Shelf, told: gr.Textbox, transcript: gr.Textbox
+) -> Callable[[gr.Request, Thread], Changes]:
+    """Tells the browser what the chat holds now; the ``transcript`` of another one goes."""
     sessions, tab = actions.context.sessions, actions.tab.spec.name
 
-    def keep(request: gr.Request, thread: Thread) -> str:
-        secret = shelf.put(sessions.of(request), tab, thread)
-        return json.dumps(told(thread, secret), ensure_ascii=False)
+    def keep(request: gr.Request, thread: Thread) -> Changes:
+        session = sessions.of(request)
+        another = shelf.shown(session, tab) != thread.id
+        secret = shelf.put(session, tab, thread)
+        changes: Changes = {told: json.dumps(described_to_browser(thread, secret))}
+        return changes | ({transcript: gr.update(value="", visible=False)} if another else {})
 
     return keep
 
 
-def told(thread: Thread, secret: str) -> dict[str, Any]:
+def described_to_browser(thread: Thread, secret: str) -> dict[str, Any]:
     """What the browser keeps of ``thread``: its table, and where the files of the table are."""
     table, names = described(thread)
     files = [

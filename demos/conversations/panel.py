@@ -88,8 +88,9 @@ def build_conversations(page: gr.Blocks, tabs: Sequence[Tab], context: TabContex
     shelf = Shelf()
     for tab in tabs:
         actions = Actions(tab, context)
-        connect_tools(build_tools(tab.spec.name, words), actions)
-        _connect(actions, shelf)
+        tools = build_tools(tab.spec.name, words)
+        connect_tools(tools, actions)
+        _connect(actions, shelf, tools.transcript)
     _settings(page, words)
     built = Conversations(words, spoken)
     built.greet(page.load)
@@ -113,7 +114,7 @@ def _settings(page: gr.Blocks, words: Words) -> None:
     gr.Markdown(words.static("conversations-server"), elem_classes=["hint"])
 
 
-def _connect(actions: Actions, shelf: Shelf) -> None:
+def _connect(actions: Actions, shelf: Shelf, transcript: gr.Textbox) -> None:
     """The chat goes to the browser after each change, and comes back when the browser wishes."""
     tab, name = actions.tab, actions.tab.spec.name
     told = gr.Textbox(visible="hidden", elem_id=f"{name}-told")
@@ -126,9 +127,9 @@ def _connect(actions: Actions, shelf: Shelf) -> None:
         js_on_load=f'omniConversations.watch("{name}", () => trigger("bring"));',
     )
     tab.thread.change(
-        keep_handler(actions, shelf),
+        keep_handler(actions, shelf, told, transcript),
         tab.thread,
-        told,
+        [told, transcript],
         api_name=f"{name}_told",
         trigger_mode="always_last",
         **AT_ONCE,

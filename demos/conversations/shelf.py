@@ -45,6 +45,12 @@ class Shelf:
             held.chats[tab] = thread
             return held.secret
 
+    def shown(self, session: Session, tab: str) -> str:
+        """The id of the conversation that the chat of ``tab`` held last; "": none."""
+        with self._lock:
+            held = self._held.get(session)
+            return held.chats[tab].id if held and tab in held.chats else ""
+
     def take(self, session: Session, tab: str, secret: str) -> Thread | None:
         """The chat that ``secret`` opens, for ``session``, which has its own names for the files.
 

@@ -17,6 +17,7 @@ from typing import Any
 from omni.engine import Engine
 from omni.errors import BusyError
 from omni.events import EngineEvent, Progress
+from omni.remote.client import RemoteEngine
 from omni.replicas.engine import Replicas
 from omni.requests import Request
 
@@ -113,3 +114,7 @@ class MeteredEngine(_Metered):
 
 class MeteredReplicas(_Metered, Replicas):
     """Several."""
+
+
+class MeteredRemote(_Metered, RemoteEngine):
+    """Those of other machines."""

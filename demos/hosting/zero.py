@@ -26,14 +26,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omni.conversation import Audio, Conversation, Image, Message, Video
+from omni.conversation import Audio, Conversation, Image, Video
 from omni.engine import Engine, TurnRunner
 from omni.errors import BusyError, OmniError
-from omni.events import EngineEvent, Progress, TurnEnd, TurnStats
+from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd, stopped
 from omni.fair_queue import LineLimits
 from omni.options import GenerationOptions
 from omni.replicas.wire import Refused
-from omni.requests import ReadAloudRequest, Request, TranscribeRequest, TurnRequest, chosen
+from omni.requests import (
+    PrepareRequest,
+    ReadAloudRequest,
+    ReadLinesRequest,
+    Request,
+    TranscribeRequest,
+    TurnRequest,
+    chosen,
+)
 from omni.settings import EngineSettings, LoadReport
 
 VARIABLE = "SPACES_ZERO_GPU"  # which ZeroGPU sets
@@ -140,21 +148,19 @@ class Lent:
         """Serve a request on the GPU.
 
         Raises:
-            BusyError: ``gpu-refused``, none is free or the visitor's time is used up.
+            BusyError: ``gpu-refused``, none is free or the visitor's time is used up;
+                ``gpu-cut-off`` or ``gpu-lost``, it was gone before there was an answer.
             OmniError: as the request's own.
         """
         import gradio as gr
 
         if request.behind:  # nobody waits for it: no GPU is booked, and no visitor's time
-            yield TurnEnd(Message("assistant", ()), "stopped", TurnStats())
+            yield stopped(request.started)
             return
         with _carried(request) as sent:
             try:
                 with closing(_on_gpu(sent)) as events:
-                    for event in events:
-                        if isinstance(event, Refused):
-                            raise event.error()
-                        yield event
+                    yield from _whole(events, request)
             except gr.Error as error:
                 raise BusyError(
                     "gpu-refused",
@@ -174,6 +180,38 @@ class Lent:
         return self._runner.keep()
 
 
+def _whole(
+    events: Iterator[EngineEvent | Refused], request: Request
+) -> Generator[EngineEvent, None, None]:
+    """The events of a turn, which has an end; one that its time cut off says so.
+
+    A process that has little of the CPU may come to the end of its time with nothing said.
+    """
+    end: TurnEnd | None = None
+    said = False
+    for event in events:
+        if isinstance(event, Refused):
+            raise event.error()
+        if isinstance(event, TurnEnd):
+            end = event
+            continue
+        said = said or isinstance(event, (TextDelta, SpeechChunk))
+        yield event
+    if end is None:
+        raise BusyError(
+            "gpu-lost", "The shared GPU was taken back before the answer was whole: ask again."
+        )
+    if end.reason == "stopped" and not request.stop.is_set():  # nobody did: its time was over
+        if not said and not isinstance(request, PrepareRequest):
+            raise BusyError(
+                "gpu-cut-off",
+                "The time on the shared GPU was over before the answer began: ask again, or for "
+                "something shorter.",
+            )
+        end = replace(end, reason="limit")
+    yield end
+
+
 def _turn(request: Request) -> Generator[EngineEvent | Refused, None, None]:
     """A turn, in the process that has the GPU."""
     assert _loaded is not None
@@ -190,7 +228,7 @@ _on_gpu = _turn  # :func:`begin` has it run where the GPU is
 
 def seconds(request: Request) -> int:
     """How long a request may take on the GPU."""
-    spoken = isinstance(request, ReadAloudRequest)
+    spoken = isinstance(request, ReadAloudRequest | ReadLinesRequest)
     media = 1 if isinstance(request, TranscribeRequest) else 0
     if isinstance(request, TurnRequest):
         assert isinstance(request.options, GenerationOptions)

@@ -37,7 +37,7 @@ class Head:
 
 
 def build_header(words: Words) -> Head:
-    """Lay the head out where the caller is; the switch for the language is hidden if it is fixed."""
+    """Lay the head out where the caller is; a fixed language has no switch to be seen."""
     with gr.Row(elem_classes=["page-header"]):
         with gr.Row(elem_classes=["brand"]):
             gr.HTML(logo_svg(), elem_classes=["logo"])

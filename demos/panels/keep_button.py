@@ -44,7 +44,8 @@ class KeepButton:
     def view(self, language: PageLanguage) -> Any:
         """With the size on the disk; hidden where there is nothing to keep."""
         report = self.engine.report
-        if report is None or report.kept or not report.keep_bytes or not self.owner.somebody:
+        fixed = self.engine.elsewhere or not self.owner.somebody
+        if report is None or report.kept or not report.keep_bytes or fixed:
             return gr.update(visible=False)
         size = memory_size(report.keep_bytes)
         label = self.words.say(language, "model-keep", bits=report.quantization, size=size)

@@ -42,7 +42,7 @@ def connect_model_card(card: ModelCard, loaded: Callable[[Event], None]) -> None
     changed = settled(card.offer, card.choices, card.load, queue=False, **QUIET)
     loaded(changed)
     changed.then(*look_again, **now)
-    card.chip.click(*look_again, **now)
+    card.chip.click(*look_again, **now, api_name="model_outlook")
 
 
 def load_handler(card: ModelCard) -> Callable[[gr.Request, Values], Iterator[Changes]]:
@@ -105,7 +105,7 @@ def outlook_handler(card: ModelCard) -> Callable[[gr.Request, Values], Changes]:
     """What fits, for those who may choose."""
 
     def look(request: gr.Request, values: Values) -> Changes:
-        if not card.owner.asks(request):
+        if card.engine.elsewhere or not card.owner.asks(request):
             return {card.verdict: "", card.outlook: ""}
         language = card.words.of(request)
         verdict, table = outlook_html(card.engine, card.chosen(values), card.words, language)

@@ -109,7 +109,7 @@ class ModelCard:
             self.banner: gr.update(value=html.escape(told), visible=bool(told)),
             self.load: gr.update(interactive=self._is_news(chosen)),
             self.cancel: gr.update(visible=False),
-            self.unload: gr.update(interactive=engine.report is not None),
+            self.unload: gr.update(interactive=bool(engine.report) and not engine.elsewhere),
             self.keep.button: self.keep.view(language),
             self.watch: gr.update(active=False),
         }
@@ -224,7 +224,7 @@ def build_model_chip(engine: Engine, words: Words) -> gr.Button:
         words.static(name),
         size="sm",
         min_width=0,
-        elem_id="model-chip",
+        elem_id="model-open",
         elem_classes=["model-chip"],
     )
 

@@ -93,7 +93,7 @@ class Actions:
     ) -> Iterator[Changes]:
         """Answer the media in the inputs and ``text``; both are in the chat then."""
         prepare = self._prepare_inputs(request, given, text)
-        ask = replace(self.ask(request, given, prepare, text), task=task)
+        ask = replace(self.ask(request, given, prepare, text), task=task, names=_names(given.media))
         yield from self.run(request, given, ask, sent=True)
 
     def fill(self, text: str) -> Changes:
@@ -229,6 +229,9 @@ class Actions:
         if entries[index].task != "chat":  # the same again; reading makes nothing but speech
             task = entries[index].task
             ask = replace(ask, task=task, speech=ask.speech or task == "read")
+        if ask.task == "read":
+            said = "".join(part.text for part in asked if isinstance(part, Text))
+            ask = replace(ask, lines=self.context.voices.actions.lines(request, said, given.voice))
         yield from self.run(request, shorter, ask, before=given.thread)
 
     def _prepare_inputs(self, request: gr.Request, given: TurnInputs, text: str) -> Prepare:
@@ -300,6 +303,15 @@ class Actions:
 
     def _say(self, request: gr.Request, key: str) -> str:
         return self.context.words.say(self._language(request), key)
+
+
+def _names(media: Media) -> str:
+    """What the files in the media inputs are called."""
+    held = [
+        one for value in media.values() for one in (value if isinstance(value, list) else [value])
+    ]
+    paths = [one[0] if isinstance(one, (list, tuple)) else one for one in held]
+    return ", ".join(Path(path).name for path in paths if isinstance(path, str) and path)
 
 
 def entry_index(index: int | Sequence[int]) -> int:

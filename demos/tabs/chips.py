@@ -9,16 +9,19 @@ reading aloud use the model's own forms for that, which also checkpoints follow 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from threading import Event
 
 import gradio as gr
 
 from demos.base.browser_values import Changes, Values
+from demos.base.debounce import debounced
+from demos.base.events import QUIET, Listener
 from demos.base.languages import Words
 from demos.tabs.actions import Actions, TurnInputs
-from demos.tabs.spec import Chip, Media, TabSpec
+from demos.tabs.spec import Chip, Media, Tab, TabContext, TabSpec
+from demos.voices.truth import truth_of
 from omni.conversation import Part, SystemPrompt, Text
 
 
@@ -41,6 +44,40 @@ def build_chips(spec: TabSpec, words: Words) -> list[tuple[Chip, gr.Button]]:
             )
             for chip in spec.chips
         ]
+
+
+def connect_marks(
+    tabs: Sequence[Tab], context: TabContext, status: gr.HTML
+) -> Callable[[Listener], None]:
+    """Says on chips and in the voice panel what the loaded checkpoint can't do.
+
+    Whenever ``status``, which tells what is loaded, changes; and with each event that is given to
+    what this returns.
+    """
+    panel = context.voices.actions
+    changed = [button for tab in tabs for button in tab.chips.values()]
+    outputs = [*changed, *context.voice.all]
+
+    def mark(request: gr.Request) -> Changes:
+        words, truth = context.words, truth_of(context.engine)
+        language = words.of(request)
+
+        def label(tab: Tab, key: str) -> str:
+            said = words.say(language, f"chip-{key}")
+            return truth.marked(words, language, "chips", f"{tab.spec.name}-{key}", said)
+
+        chips: Changes = {
+            button: gr.update(value=label(tab, key))
+            for tab in tabs
+            for key, button in tab.chips.items()
+        }
+        return chips | panel.marked(language)
+
+    def connect(listen: Listener) -> None:
+        listen(mark, None, outputs, queue=False, **QUIET)
+
+    connect(debounced("truth", [status]))
+    return connect
 
 
 def chip_handler(actions: Actions, chip: Chip) -> Callable[[gr.Request, Values], Iterator[Changes]]:
@@ -78,7 +115,9 @@ def _read(actions: Actions, request: gr.Request, given: TurnInputs) -> Iterator[
         return (Text(given.text),), given.voice.system_prompt()
 
     ask = actions.ask(request, given, prepare, given.text)
-    yield from actions.run(request, given, replace(ask, task="read", speech=True), sent=True)
+    lines = actions.context.voices.actions.lines(request, given.text, given.voice)
+    ask = replace(ask, task="read", speech=True, lines=lines)
+    yield from actions.run(request, given, ask, sent=True)
 
 
 def files(media: Media) -> int:

@@ -20,6 +20,7 @@ from demos.playback.voice_line import VoiceDesk
 from demos.turns.chat import Task
 from demos.turns.given_media import MediumKind
 from demos.turns.sessions import Sessions
+from demos.voices.build import BuiltVoice
 from demos.voices.panel import VoicePanel
 from omni.conversation import Part
 
@@ -39,9 +40,14 @@ class TabContext:
     engine: Engine
     sessions: Sessions
     words: Words
-    voice: VoicePanel
+    voices: BuiltVoice
     parameters: Parameters
     voice_lines: VoiceDesk
+
+    @property
+    def voice(self) -> VoicePanel:
+        """The voice panel's components."""
+        return self.voices.panel
 
 
 @dataclass(frozen=True)
@@ -97,3 +103,4 @@ class Tab:
     clears: gr.Number  # written by the browser: how often the chat was cleared before an event
     status: gr.HTML
     thread: gr.State
+    chips: Mapping[str, gr.Button]  # by their keys

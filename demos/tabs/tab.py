@@ -58,6 +58,7 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
     """Lay out one tab and connect it; ``changed`` is called with the turn's event (to chain)."""
     words, name = context.words, spec.name
     shortcuts: list[Shortcut] = []
+    chips: dict[str, gr.Button] = {}
     with (
         gr.Tab(words.static(f"tab-{name}"), id=name, elem_id=f"{name}-tab") as page,
         gr.Column(elem_classes=["talk"]),
@@ -70,7 +71,9 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         sounding = _sounding(name, words)
         with gr.Column(elem_classes=["between"]) as between:
             pass
-        composer = build_composer(spec, words, lambda: shortcuts.extend(_shortcuts(spec, words)))
+        composer = build_composer(
+            spec, words, lambda: shortcuts.extend(_shortcuts(spec, words, chips))
+        )
         clears = gr.Number(0, visible="hidden", precision=0, elem_id=f"{name}-clears")
         thread = gr.State(Thread())
     tab = Tab(
@@ -88,6 +91,7 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
         chat=chat,
         clears=clears,
         thread=thread,
+        chips=chips,
         **sounding,
     )
     actions = Actions(tab, context)
@@ -95,12 +99,12 @@ def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], Non
     return tab
 
 
-def _shortcuts(spec: TabSpec, words: Words) -> list[Shortcut]:
-    """Lay the buttons of chips and examples out."""
-    chips = [
-        Shortcut(button, partial(chip_handler, chip=chip))
-        for chip, button in build_chips(spec, words)
-    ]
+def _shortcuts(spec: TabSpec, words: Words, buttons: dict[str, gr.Button]) -> list[Shortcut]:
+    """Lay the buttons of chips and examples out; those of chips are noted by their keys."""
+    chips = []
+    for chip, button in build_chips(spec, words):
+        chips.append(Shortcut(button, partial(chip_handler, chip=chip)))
+        buttons[chip.key] = button
     examples = [
         Shortcut(button, partial(example_handler, example=example))
         for example, button in build_examples(spec, words)

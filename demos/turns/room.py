@@ -62,7 +62,7 @@ def check_session(session: Path, quota: Quota, more: int) -> None:
         raise ResourceError(
             "session-full",
             "One session may keep {megabytes} MB here, and this is more: send smaller files, or "
-            "clear the chat first.",
+            "begin a new conversation.",
             megabytes=quota.session // 1_000_000,
         )
 

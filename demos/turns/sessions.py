@@ -192,9 +192,9 @@ class Session:
         limit = SESSION_IDLE_S if self.page else script_s
         return not self._turns and now - self.last_seen > limit
 
-    def running(self, tab: str) -> bool:
-        """Whether a turn of ``tab`` runs."""
-        return tab in self._turns
+    def running(self, tab: str | None) -> bool:
+        """Whether a turn of ``tab`` (None: of any) runs."""
+        return bool(self._turns) if tab is None else tab in self._turns
 
     def runs(self, tab: str) -> str | None:
         """What runs a turn of ``tab`` now; None: nothing does."""
@@ -216,11 +216,8 @@ class Session:
         """Tell the turn of ``tab`` (None: all) to end, and wait TURN_END_WAIT_S at most."""
         self.stop(tab)
         deadline = time.monotonic() + TURN_END_WAIT_S
-        while self._running(tab) and time.monotonic() < deadline:
+        while self.running(tab) and time.monotonic() < deadline:
             time.sleep(0.02)
-
-    def _running(self, tab: str | None) -> bool:
-        return bool(self._turns) if tab is None else self.running(tab)
 
     def forget(self, files: list[Path]) -> None:
         """Remove files of this session's folder, once the page no longer shows them."""
@@ -246,8 +243,7 @@ class Session:
 class Sessions:
     """All live sessions of this process, below one root folder.
 
-    The root is also where Gradio puts uploads, so that everything a person ever gave goes away
-    with the process.
+    Gradio puts uploads there too, so that everything a person ever gave goes with the process.
     """
 
     def __init__(

@@ -27,6 +27,7 @@ import numpy as np
 from demos.base.languages import Words
 from demos.base.word_files import PageLanguage
 from demos.turns.chat import Bubble, Entry, Task, Thread, bubble
+from demos.turns.figures import stats_sentence
 from demos.turns.sessions import Session, TurnBusy
 from omni.conversation import DEFAULT_SYSTEM_TEXT, Audio, Message, Part, SystemPrompt, Text
 from omni.dialogue.answer_so_far import AnswerSoFar, Item, Prepared
@@ -45,6 +46,7 @@ from omni.loading.progress.sentence import sentence
 from omni.media.limits import DecodingStopped
 from omni.media.wav import write_wav
 from omni.options import READING, TRANSCRIBING, GenerationOptions
+from omni.requests import ReadLine
 
 if TYPE_CHECKING:
     from demos.playback.voice_line import VoiceLine
@@ -85,7 +87,10 @@ class Ask:
     change: Callable[[GenerationOptions], GenerationOptions] = unchanged  # of the model's own
     task: Task = "chat"
     adapter: str | None = None  # which of the loaded ones answers; None: the one that is chosen
+    # Makes the lines of a reading with several voices; None: all of it is read in one voice.
+    lines: Callable[[], tuple[ReadLine, ...]] | None = None
     anew: bool = False  # whether a conversation begins with it
+    names: str = ""  # of the files that ``prepare`` reads: they stand for the question until then
 
     def options(self, own: GenerationOptions) -> GenerationOptions:
         """The options of the turn, from the checkpoint's ``own``."""
@@ -150,10 +155,15 @@ class _Turn:
         return samples
 
     def question(self) -> Entry:
-        """The person's bubble; just their text as long as their media are not there yet."""
-        typed = (Text(self.ask.text),) if self.ask.text else ()
-        parts = self.so_far.question or self.ask.parts or typed
-        return Entry(Message("user", parts), task=self.ask.task)
+        """The person's bubble; as long as their media are not there yet, their text and the names
+        of their files.
+        """
+        ask = self.ask
+        typed = (Text(ask.text),) if ask.text else ()
+        parts = self.so_far.question or ask.parts
+        return Entry(
+            Message("user", parts or typed), note="" if parts else ask.names, task=ask.task
+        )
 
     def say(self, key: str, **values: object) -> str:
         return self.words.say(self.ask.language, key, **values)
@@ -271,6 +281,8 @@ def _events(
         text = next(part for part in reversed(parts) if isinstance(part, Text))
         manner = "" if system.text == DEFAULT_SYSTEM_TEXT else system.text
         options = ask.change(READING)
+        if ask.lines is not None:
+            return engine.read_lines(ask.lines(), stop, options, turn.owner, ask.adapter)
         return engine.read_aloud(
             text.text, stop, system.voice, options, turn.owner, manner, ask.adapter
         )
@@ -345,9 +357,11 @@ def _failed_view(turn: _Turn, thread: Thread, rest: np.ndarray | None) -> View:
         log.error("a turn failed", exc_info=error)
         sentence = turn.say("unexpected")
     question = replace(turn.question(), failed=True)
+    if not (question.message.parts or question.note):  # nothing was asked: there is no bubble
+        status = html.escape(sentence)
+        return View(thread.bubbles(), status, sound=rest, thread=thread, notice=sentence)
     answer = Entry(turn.so_far.message, note=sentence, failed=True)
-    entries = (question, answer) if question.message.parts else (answer,)
-    now = thread.plus(*entries)
+    now = thread.plus(question, answer)  # the error stands below the question that caused it
     return View(now.bubbles(), "", sound=rest, thread=now, notice=sentence, text=turn.ask.text)
 
 
@@ -375,16 +389,3 @@ def keep_sound(
 def progress_sentence(words: Words, language: PageLanguage, progress: Progress) -> str:
     """What long work is under way, with how much of it is done."""
     return sentence(progress, partial(words.say, language))
-
-
-def stats_sentence(words: Words, language: PageLanguage, end: TurnEnd) -> str:
-    """The numbers of a turn, as far as there are any, as HTML."""
-    stats = end.stats
-    pieces = []
-    if stats.first_sound_s is not None:
-        pieces.append(words.say(language, "stat-first-sound", seconds=stats.first_sound_s))
-    if stats.text_tokens_per_s is not None:
-        pieces.append(words.say(language, "stat-tokens", rate=stats.text_tokens_per_s))
-    if stats.real_time_factor is not None:
-        pieces.append(words.say(language, "stat-rtf", factor=stats.real_time_factor))
-    return "".join(f'<span class="stat">{html.escape(piece)}</span>' for piece in pieces)

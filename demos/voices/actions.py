@@ -7,10 +7,9 @@ voices are kept (demos.voices.library).
 
 from __future__ import annotations
 
-import html
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,13 +26,19 @@ from demos.turns.given_media import check_given
 from demos.turns.sessions import Session, Sessions, TurnBusy
 from demos.turns.turn import progress_sentence
 from demos.voices.archive import check_archive, export_voices, import_voices
+from demos.voices.by_name import has_lines, library_of, lines_of
 from demos.voices.catalog import Catalog, Role
+from demos.voices.gallery import as_wav, cards, ready_voice
 from demos.voices.library import SavedVoice, Use, VoiceLibrary
-from demos.voices.panel import NONE, VoicePanel
+from demos.voices.marks import marked_choices
+from demos.voices.notes import note, refusal, warning
+from demos.voices.panel import NONE, VoiceChoice, VoicePanel
+from demos.voices.truth import truth_of
 from omni.errors import OmniError
 from omni.events import Progress, TextDelta
 from omni.listening.reference_check import check_voice, trust
 from omni.prompting.system_text import VOICE_SENTENCE, system_text
+from omni.requests import ReadLine
 
 if TYPE_CHECKING:
     from omni.engine import Engine
@@ -69,7 +74,8 @@ class VoiceActions:
         problems = self.catalog.problems if own else ()  # they name the owner's folders
         sentences = [self.words.error(language, problem) for problem in problems]
         return {
-            self.panel.role: gr.update(choices=self._roles(language)),
+            **self.marked(language),
+            self.panel.gallery: cards(self.words, language),
             self.panel.named_voice: gr.update(choices=self._named(language)),
             self.panel.saved_voice: gr.update(choices=self._saved(request)),
             self.panel.library_note: note(self.words.say(language, key)),
@@ -103,11 +109,15 @@ class VoiceActions:
 
     def choose_saved(self, request: gr.Request, name: str) -> Changes:
         """A saved voice takes the place of the reference; none: no reference."""
-        panel, language = self.panel, self.words.of(request)
+        panel = self.panel
         self.forget_reference(request)
         gone: Changes = {panel.reference: None, **panel.no_reference}
         if not name:
             return gone
+        return self._chosen(request, gone, name)
+
+    def _chosen(self, request: gr.Request, gone: Changes, name: str) -> Changes:
+        panel, language = self.panel, self.words.of(request)
         session = self._session(request)
         try:
             voice, wav = self._library_of(request).get(name)
@@ -124,8 +134,54 @@ class VoiceActions:
             panel.transcript: voice.transcript,
             panel.reference_use: voice.use,
             panel.voice_name: voice.name,
+            panel.ready_voice: NONE,
             panel.reference_note: note(self.words.say(language, "voice-chosen", name=voice.name)),
         }
+
+    def play_ready(self, request: gr.Request, name: str) -> Changes:
+        """A ready voice's recording, for the browser to play."""
+        voice = ready_voice(name)
+        if voice is None:
+            return {self.panel.sample: gr.skip()}
+        return {self.panel.sample: str(as_wav(voice, self._session(request)))}
+
+    def use_ready(self, request: gr.Request, name: str) -> Changes:
+        """A ready voice takes the place of the reference; used already: it is put away."""
+        panel, language = self.panel, self.words.of(request)
+        self.forget_reference(request)
+        voice = ready_voice(name)
+        if voice is None:
+            return {panel.reference: None, **panel.no_reference}
+        told = self.words.say(language, "voice-chosen", name=in_language(voice.name, language))
+        return {
+            **panel.no_reference,
+            panel.reference: str(as_wav(voice, self._session(request))),
+            panel.ready_voice: voice.id,
+            panel.transcript: voice.transcript,
+            panel.reference_note: note(told),
+        }
+
+    def saved_names(self, request: gr.Request) -> list[str]:
+        """The names of the voices that the person has saved."""
+        return self._library_of(request).names()
+
+    def lines(
+        self, request: gr.Request, text: str, rest: VoiceChoice, always: bool = False
+    ) -> Callable[[], tuple[ReadLine, ...]] | None:
+        """Reads a text with several voices out into its lines; None: no line names a voice.
+
+        Args:
+            rest: the voice of lines without a name.
+            always: also where no line names one.
+        """
+        library, language = self._library_of(request), self.words.of(request)
+        if not (always or has_lines(text, library)):
+            return None
+        return partial(lines_of, text, library, language, rest)
+
+    def marked(self, language: PageLanguage) -> Changes:
+        """The choices that the loaded checkpoint may do nothing with, said to be so."""
+        return marked_choices(self.panel, self.words, language, self.catalog, truth_of(self.engine))
 
     def check_reference(self, request: gr.Request, upload: str | None, number: int) -> Changes:
         """Check a new reference; it is shown as it will be used, or a sentence says why not.
@@ -142,11 +198,13 @@ class VoiceActions:
             with session.writing(SAMPLE_NAME) as path:
                 sample.save(path)
             trust(path)
-            usable = self.words.say(language, "voice-usable", seconds=sample.seconds)
+            usable = note(self.words.say(language, "voice-usable", seconds=sample.seconds))
+            for doubt in sample.doubts:
+                usable += warning(self.words.say(language, f"voice-doubt-{doubt}"))
         except (OmniError, OSError) as error:
             sentence = self._refused(language, error)
             return {**numbered, panel.checked_file: None, panel.checked_note: sentence}
-        return {**numbered, panel.checked_file: str(path), panel.checked_note: note(usable)}
+        return {**numbered, panel.checked_file: str(path), panel.checked_note: usable}
 
     def use_reference(self, request: gr.Request, shown: str | None) -> Changes:
         """What the player shows is what is used, once it was checked: it is the session's then."""
@@ -283,11 +341,6 @@ class VoiceActions:
             says = says[:SHOWN_TRANSCRIPT].rstrip() + "…"
         return note(say(language, "system-after-example", transcript=says))
 
-    def _roles(self, language: PageLanguage) -> list[tuple[str, str]]:
-        known = self.catalog.roles.values()
-        roles = [(in_language(role.label, language), role.id) for role in known]
-        return [(self.words.say(language, "voice-role-none"), NONE), *roles]
-
     def _role_text(self, role_id: str, language: PromptLanguage) -> str:
         role: Role | None = self.catalog.roles.get(role_id)
         return in_language(role.text, language) if role else ""
@@ -307,8 +360,7 @@ class VoiceActions:
         return [(none, NONE), *((name, name) for name in names)]
 
     def _library_of(self, request: gr.Request) -> VoiceLibrary:
-        kept = self._kept_for(request)
-        return kept or VoiceLibrary(self._session(request).folder / "voices")
+        return library_of(request, self._session(request), self.library, self.owner)
 
     def _kept_for(self, request: gr.Request) -> VoiceLibrary | None:
         """The owner's library, if it is the owner who asks."""
@@ -322,17 +374,3 @@ class VoiceActions:
             return refusal(self.words.error(language, error))
         log.error("the voice panel failed", exc_info=error)
         return refusal(self.words.say(language, "unexpected"))
-
-
-def note(sentence: str) -> str:
-    """A sentence as HTML that a screen reader says when it has time."""
-    return f'<div role="status">{_lines(sentence)}</div>' if sentence else ""
-
-
-def refusal(sentence: str) -> str:
-    """A sentence that says what does not work, as HTML."""
-    return f'<div role="alert" class="refusal">{_lines(sentence)}</div>' if sentence else ""
-
-
-def _lines(sentence: str) -> str:
-    return html.escape(sentence).replace("\n", "<br>")

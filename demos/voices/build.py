@@ -24,11 +24,15 @@ from demos.base.debounce import debounced
 from demos.base.events import QUIET, Event, Listener
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
+from demos.playback.voice_line import VoiceDesk
 from demos.turns.sessions import Sessions
 from demos.voices.actions import VoiceActions
 from demos.voices.catalog import Catalog, Role, read_catalog
+from demos.voices.gallery import PRESSED_JS
+from demos.voices.hearing import Hearing
 from demos.voices.library import VoiceLibrary
 from demos.voices.panel import NONE, VoicePanel, lay_out_voice_panel
+from demos.voices.remembering import Remembering
 
 if TYPE_CHECKING:
     from omni.engine import Engine
@@ -52,14 +56,28 @@ class BuiltVoice:
     actions: VoiceActions
 
     def greet(self, listen: Listener) -> Event:
-        """Say everything in the person's language when the event of ``listen`` comes."""
+        """Say everything in the person's language when the page comes (the event of ``listen``),
+        and bring back what was chosen before.
+        """
+        said = self._say(listen)
+        Remembering(self.panel, self.actions).restore_after(said)
+        return said
+
+    def speak_through(self, lines: VoiceDesk) -> None:
+        """Have "Hear this voice" speak, by the page's voice lines."""
+        actions = self.actions
+        Hearing(
+            self.panel.hearing, self.panel, actions.engine, actions.sessions, actions.words, lines
+        ).connect()
+
+    def _say(self, listen: Listener) -> Event:
         return listen(self.actions.render, None, self.panel.all, **AT_ONCE)
 
     def translate(self, event: Event) -> None:
         """The same after ``event``, which changed the language; so does the system prompt."""
         write = self.actions.write_system_text
         panel = self.panel
-        self.greet(event.then).then(write, made_from(panel), made(panel), **AT_ONCE)
+        self._say(event.then).then(write, made_from(panel), made(panel), **AT_ONCE)
 
 
 def made_from(panel: VoicePanel) -> Inputs:
@@ -92,6 +110,8 @@ def build_voice_panel(
     panel = lay_out_voice_panel(words)
     actions = VoiceActions(panel, engine, sessions, words, catalog, library, owner)
     _connect(panel, actions)
+    _connect_gallery(panel, actions)
+    Remembering(panel, actions).connect()
     return BuiltVoice(panel, actions)
 
 
@@ -121,6 +141,29 @@ def _connect(panel: VoicePanel, actions: VoiceActions) -> None:
     first = constants_js(panel.first_values, BEGIN_JS)
     _in_browser(panel.reset.click, None, first).then(
         actions.forget_reference, None, None, **AT_ONCE
+    )
+
+
+def _connect_gallery(panel: VoicePanel, actions: VoiceActions) -> None:
+    gallery = panel.gallery
+    gallery.play(
+        actions.play_ready,
+        panel.ready_voice,
+        panel.sample,
+        js=f"() => [{PRESSED_JS}]",
+        trigger_mode="always_last",
+        **AT_ONCE,
+    ).then(None, panel.sample, None, js="(file) => { omniVoices.play(file); }", **AT_ONCE)
+    gallery.use(
+        actions.use_ready,
+        panel.ready_voice,
+        panel.all,
+        js=f"() => {{ {BEGIN_JS} return [omniVoices.wanted()]; }}",
+        trigger_mode="always_last",
+        **AT_ONCE,
+    )
+    panel.ready_voice.change(
+        None, panel.ready_voice, None, js="(id) => { omniVoices.use(id); }", **AT_ONCE
     )
 
 

@@ -24,6 +24,8 @@ from gradio.components import Component
 from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.languages import Words
 from demos.voices.catalog import LOUDNESSES, PITCHES, SPEEDS
+from demos.voices.gallery import lay_out_gallery
+from demos.voices.hearing_parts import HearParts, lay_out_hearing
 from demos.voices.library import MAX_NAME, MAX_TRANSCRIPT, USES, Use
 from omni.conversation import DEFAULT_SYSTEM_TEXT, SystemPrompt, VoicePrompt
 from omni.errors import MediaError
@@ -70,6 +72,10 @@ class VoiceChoice:
 class VoicePanel:
     """The panel's components."""
 
+    gallery: gr.HTML  # the cards of the ready voices
+    ready_voice: gr.Textbox  # the id of the ready voice that is used, invisible
+    sample: gr.File  # a ready voice's recording, for the browser to play, invisible
+    kept_choices: gr.Textbox  # what the browser remembers, as JSON, invisible
     role: gr.Dropdown
     named_voice: gr.Dropdown
     saved_voice: gr.Dropdown
@@ -101,6 +107,7 @@ class VoicePanel:
     by_hand: gr.Checkbox
     problems: gr.HTML
     reset: gr.Button
+    hearing: HearParts
 
     @property
     def inputs(self) -> Inputs:
@@ -114,8 +121,9 @@ class VoicePanel:
 
     @property
     def all(self) -> list[Component]:
-        """Every component."""
-        return [getattr(self, field.name) for field in fields(self)]
+        """Every component, but for those by which a voice is heard."""
+        names = [field.name for field in fields(self) if field.name != "hearing"]
+        return [getattr(self, name) for name in names]
 
     @property
     def style(self) -> list[Component]:
@@ -125,8 +133,28 @@ class VoicePanel:
     @property
     def no_reference(self) -> Changes:
         """What is shown around the player when no reference was checked."""
-        empty = (self.saved_voice, self.transcript, self.voice_name, self.reference_note)
+        empty = (
+            *(self.saved_voice, self.ready_voice, self.transcript),
+            *(self.voice_name, self.reference_note),
+        )
         return {**dict.fromkeys(empty, NONE), self.reference_use: USES[0]}
+
+    @property
+    def remembered(self) -> dict[str, Component]:
+        """What the browser keeps over a reload, by the names under which it does."""
+        return {
+            "role": self.role,
+            "named": self.named_voice,
+            "saved": self.saved_voice,
+            "ready": self.ready_voice,
+            "emotion": self.emotion,
+            "speed": self.speed,
+            "pitch": self.pitch,
+            "loudness": self.loudness,
+            "wish": self.wish,
+            "by_hand": self.by_hand,
+            "system": self.system_text,
+        }
 
     @property
     def first_values(self) -> Changes:
@@ -166,6 +194,13 @@ def lay_out_voice_panel(words: Words) -> VoicePanel:
     parts: dict[str, Any] = {"used_reference": gr.State(None)}
     gr.Markdown(words.static("voice-help"), elem_classes=["hint"])
     parts["problems"] = _note("voice-problems")
+    gr.Markdown(words.static("voice-gallery-title"), elem_classes=["voice-heading"])
+    parts["gallery"] = lay_out_gallery()
+    parts["ready_voice"] = gr.Textbox(visible="hidden", elem_id="voice-ready")
+    parts["sample"] = gr.File(elem_classes=["bridge"])
+    parts["kept_choices"] = gr.Textbox(visible="hidden", elem_id="voice-kept")
+    hearing = lay_out_hearing(words)
+    gr.Markdown(words.static("voice-several-help"), elem_classes=["hint"])
     parts["role"] = _dropdown(words, "voice-role", info=True)
     parts["named_voice"] = _dropdown(words, "voice-named", info=True)
     with gr.Accordion(words.static("voice-recording"), open=False, elem_id="voice-recording"):
@@ -176,7 +211,7 @@ def lay_out_voice_panel(words: Words) -> VoicePanel:
         parts |= _style(words)
     parts |= _system(words)
     parts["reset"] = gr.Button(words.static("voice-reset"), size="sm", elem_id="voice-reset")
-    return VoicePanel(**parts)
+    return VoicePanel(**parts, hearing=hearing)
 
 
 def _reference(words: Words) -> dict[str, Component]:

@@ -68,6 +68,8 @@ def find_source(options: LoraOptions) -> Source:
 
 def load_source(source: Source, options: LoraOptions) -> OmniForCausalLM:
     """The model of a source, every part of it on one device."""
+    if options.quantization != "none" and source.device == "cpu":
+        devices.return_large_blocks()  # every pass multiplies out every weight
     return told(
         in_background(
             lambda report: load.load_weights(

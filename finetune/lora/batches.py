@@ -1,7 +1,8 @@
 """Examples to batches: which ones go together, and how they are packed.
 
-Knows: rows of like length share a batch, the order is a function of the seed alone, codes that are
-replaced by chance. Does not know: files, losses.
+Knows: rows of like length share a batch, the order is a function of the seed alone, rows that are
+seen once among others that are seen again and again, codes that are replaced by chance.
+Does not know: files, losses.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Drawn:
 
     example: Example
     codes: Tensor  # those of the example, some replaced
+    held: bool = False  # the model is held to what it scored before, not to what the example says
 
 
 class Drawing(Dataset[Drawn]):
@@ -39,6 +41,7 @@ class Drawing(Dataset[Drawn]):
         code_noise: of the codes that the model said itself, the largest share that is replaced.
         sizes: of the codebooks.
         audio_pad: the id that codes stand under.
+        held: the examples from this one on are held, see :class:`Drawn`; None: none of them.
     """
 
     def __init__(
@@ -49,24 +52,28 @@ class Drawing(Dataset[Drawn]):
         audio_pad: int,
         code_noise: float = 0.0,
         seed: int = 0,
+        held: int | None = None,
     ) -> None:
         self._examples, self._order = examples, order
         self._sizes, self._audio_pad = np.array(sizes), audio_pad
         self._noise, self._seed = code_noise, seed
+        self._held = len(examples) if held is None else held
 
     def __len__(self) -> int:
         return len(self._order)
 
     def __getitem__(self, place: int) -> Drawn:
-        example = self._examples[self._order[place]]
+        index = self._order[place]
+        example, held = self._examples[index], index >= self._held
         if not self._noise or not len(example.frame_places):
-            return Drawn(example, example.codes)
+            return Drawn(example, example.codes, held)
         rng = np.random.default_rng((self._seed, place))
         said = _said(example, self._audio_pad)
         share = self._noise * rng.random()
         replaced = said[:, None] & (rng.random(tuple(example.codes.shape)) < share)
         others = rng.integers(0, self._sizes, tuple(example.codes.shape))
-        return Drawn(example, torch.from_numpy(np.where(replaced, others, example.codes.numpy())))
+        codes = torch.from_numpy(np.where(replaced, others, example.codes.numpy()))
+        return Drawn(example, codes, held)
 
 
 def _said(example: Example, audio_pad: int) -> np.ndarray:
@@ -78,16 +85,30 @@ def _said(example: Example, audio_pad: int) -> np.ndarray:
     return np.isin(pads - 1, example.frame_places.numpy())
 
 
-def training_order(lengths: Sequence[int], batch: int, places: int, seed: int) -> list[int]:
+def training_order(
+    lengths: Sequence[int], batch: int, places: int, seed: int, once: int = 0
+) -> list[int]:
     """The example at each of ``places`` places of a training.
 
     Every example comes once before any comes again. In each round, rows of like length stand in
     one batch, and the batches come in any order.
+
+    Args:
+        once: of the examples, the last so many are mixed in: each round has its share of them, so
+            that the whole training sees them once.
     """
     rng = np.random.default_rng(seed)
+    again = len(lengths) - once
+    rounds = max(1, round((places - once) / max(1, again)))
+    # Of a training that is too short for all of them, all others come first.
+    some_once = again + rng.permutation(once)[: max(0, places - again)]
+    mixed = np.array_split(some_once, rounds)
     order: list[int] = []
+    number = 0
     while len(order) < places:
-        order += _round(lengths, batch, rng)
+        some = np.concatenate([np.arange(again), mixed[number % rounds]])
+        order += [int(some[i]) for i in _round([lengths[i] for i in some], batch, rng)]
+        number += 1
     return order[:places]
 
 
@@ -102,12 +123,13 @@ def _round(lengths: Sequence[int], batch: int, rng: np.random.Generator) -> list
     return [int(index) for some in mixed for index in some]
 
 
-def places_needed(rows: int, epochs: float, steps: int, batch: int) -> int:
+def places_needed(rows: int, epochs: float, steps: int, batch: int, once: int = 0) -> int:
     """Places of a training of ``steps`` steps, else of as many as the epochs need.
 
-    ``batch``: rows of a step, of all devices together. The last step is full too.
+    ``batch``: rows of a step, of all devices together. ``once``: further rows, which are mixed in.
+    The last step is full too.
     """
-    return (steps or max(1, math.ceil(rows * epochs / batch))) * batch
+    return (steps or max(1, math.ceil((rows * epochs + once) / batch))) * batch
 
 
 class InOrder(Sampler[int]):
@@ -128,7 +150,7 @@ def collate(drawn: Sequence[Drawn]) -> Batch:
 
     ``ids`` and ``text_targets`` (batch, positions); ``codes`` (audio pads, codebooks);
     ``frame_places`` (frames,) into the flattened positions; ``frame_targets`` (frames, codebooks);
-    ``image_features`` and ``video_features`` (4 rows, embed_dim).
+    ``image_features`` and ``video_features`` (4 rows, embed_dim); ``held`` bool (batch,).
     """
     examples = [each.example for each in drawn]
     # Any ordinary id will do behind the end: nothing looks back from there.
@@ -143,4 +165,5 @@ def collate(drawn: Sequence[Drawn]) -> Batch:
         "frame_targets": torch.cat([e.frame_targets for e in examples]),
         "image_features": torch.cat([e.image_features for e in examples]),
         "video_features": torch.cat([e.video_features for e in examples]),
+        "held": torch.tensor([each.held for each in drawn]),
     }

@@ -19,6 +19,8 @@ from finetune.lora.data.rows import Row, read_rows
 from finetune.lora.options import TrainingError
 from finetune.measures.likeness import VoicePrint
 from omni.engine import Engine
+from omni.events import SPEECH_RATE
+from omni.media.wav import write_wav
 from omni.settings import QUANTIZATIONS, EngineSettings, with_adapter
 
 Tell = Callable[[str], None]
@@ -83,11 +85,13 @@ def compare(
     after: EngineSettings,
     voices: Sequence[Path] = (),
     tell: Tell = lambda line: None,
+    sounds: Path | None = None,
 ) -> Compared:
     """Ask one model, then the other; adapters of one model are switched without a load.
 
     Args:
         voices: recordings, one a voice; the first is the one that answers should have.
+        sounds: folder for spoken answers: ``before/0001.wav`` is the first row's.
 
     Raises:
         OmniError: a model or a file cannot be used.
@@ -99,7 +103,8 @@ def compare(
     for name, settings in (("before", before), ("after", after)):
         for _ in engine.load(settings):
             pass
-        answers.append(list(_answers(engine, asked, known, partial(_tell_of, tell, name))))
+        heard = sounds / name if sounds else None
+        answers.append(list(_answers(engine, asked, known, partial(_tell_of, tell, name), heard)))
     found = [
         Answered(one.name, one.text, one.speech, old, new)
         for one, old, new in zip(asked, *answers, strict=True)
@@ -112,11 +117,18 @@ def _tell_of(tell: Tell, which: str, line: str) -> None:
 
 
 def _answers(
-    engine: Engine, asked: Sequence[Wanted], known: dict[str, VoicePrint], tell: Tell
+    engine: Engine,
+    asked: Sequence[Wanted],
+    known: dict[str, VoicePrint],
+    tell: Tell,
+    sounds: Path | None,
 ) -> Iterator[Answer]:
     names = list(known)
     for number, one in enumerate(asked):
         found = ask(engine, one, number)
+        if sounds and len(found.wave):
+            sounds.mkdir(parents=True, exist_ok=True)
+            write_wav(sounds / f"{number + 1:04d}.wav", found.wave, SPEECH_RATE)
         voice = heard_as(found.wave, list(known.values())) if one.speech and known else None
         yield Answer(found.text, found.right, None if voice is None else names[voice])
         if (number + 1) % 20 == 0:
@@ -142,6 +154,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="recordings, one a voice: spoken answers are told by the nearest; the first is the "
         "one that they should have",
     )
+    add_argument(
+        "--sounds",
+        type=Path,
+        metavar="FOLDER",
+        help="write spoken answers there, before/ and after/, named by the number of the row",
+    )
     add_argument("--items", type=int, metavar="N", help="the first N rows only")
     add_argument("--json", type=Path, metavar="FILE", help="write all answers to this file too")
     return command
@@ -160,7 +178,7 @@ def run(flags: argparse.Namespace) -> int:
         after = with_adapter(before, flags.adapter)
     else:
         after = EngineSettings(flags.after, flags.quantization, flags.device)
-    compared = compare(rows, before, after, flags.voices, say)
+    compared = compare(rows, before, after, flags.voices, say, flags.sounds)
     for line in compared.lines():
         print(line)
     if flags.json:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from finetune.flags import Commands, say
-from finetune.lora.options import ALL_BITS, MODES, LoraOptions, TrainingError
+from finetune.lora.options import ALL_BITS, MIXINGS, MODES, LoraOptions, TrainingError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "quantization": ALL_BITS,
     "mode": MODES,
     "dtype": ("auto", "float32", "bfloat16"),
     "checkpointing": ("auto", "on", "off"),
+    "mix_by": MIXINGS,
 }
 HELP = {
     "model": "auto, nano, a folder, or a name on the Hugging Face Hub",
@@ -45,6 +46,7 @@ HELP = {
     "fine_weight": "of each codebook after the first, in the loss of speech",
     "speech_weight": "of the loss of speech, beside that of text",
     "code_noise": "largest share of its own codes that is replaced by chance while it learns",
+    "mix_by": "what rows of --mix teach: to score them as the model did before, or what they say",
     "max_tokens": "of a row; of a longer one the first messages are left out",
     "checkpointing": "compute layers twice, to save memory; auto: from a billion weights on",
     "eval_share": "share of the rows that is held out, where there is no --eval-data",
@@ -61,6 +63,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     """The command and its flags."""
     command = commands.add_parser("lora", help="train adapters on rows of your own")
     command.add_argument("--data", type=Path, required=True, help="the rows: .jsonl or .json")
+    command.add_argument(
+        "--mix",
+        type=Path,
+        help="rows of what it should go on knowing: each is learnt from once, among the others",
+    )
     command.add_argument("--eval-data", type=Path, help="rows that are looked at and never learnt")
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the run; started again, it goes on"
@@ -111,7 +118,9 @@ def run(flags: argparse.Namespace) -> int:
     from finetune.lora.run import RunFiles
     from finetune.lora.run import run as train
 
-    files = RunFiles(flags.data, flags.out, flags.eval_data, flags.skip_bad, flags.anyway)
+    files = RunFiles(
+        flags.data, flags.out, flags.eval_data, flags.mix, flags.skip_bad, flags.anyway
+    )
     found = train(options, files, say if is_first() else lambda line: None)
     if not is_first():
         return 0

@@ -14,7 +14,9 @@ from omni.errors import OmniError
 
 Mode: TypeAlias = Literal["text", "speech", "both"]
 Bits: TypeAlias = Literal["none", "4bit", "8bit"]
+Mixing: TypeAlias = Literal["scores", "rows"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+MIXINGS: tuple[Mixing, ...] = get_args(Mixing)
 ALL_BITS: tuple[Bits, ...] = get_args(Bits)
 
 
@@ -52,6 +54,8 @@ class LoraOptions:
     # Of the codes that the model has said itself, at most so many are replaced by chance while it
     # learns: who always sees perfect ones never learns to get over a slip.
     code_noise: float = 0.0
+    # What rows that are mixed in teach: what they say, or to score it as the model did before.
+    mix_by: Mixing = "scores"
     max_tokens: int = 2048  # ids of a row; a longer one is left out and told
     checkpointing: Literal["auto", "on", "off"] = "auto"  # layers are computed twice, to save room
     eval_share: float = 0.0  # of the rows that are held out, where there is no eval file
@@ -111,6 +115,7 @@ class RunRecord:
     options: dict[str, Any]
     data: str  # SHA-256 of the rows and of the media they name
     eval_data: str  # the same of the held-out rows; empty: none
+    mix: str = ""  # the same of the rows that are mixed in; empty: none
 
     def check(self, folder: Path) -> None:
         """Write the record into ``folder``, or hold it against the one that is there.
@@ -130,7 +135,8 @@ class RunRecord:
             for name, value in self.options.items()
             if name in known - FREE and there["options"].get(name) != value
         ]
-        changed += ["other rows" for name in ("data", "eval_data") if there[name] != mine[name]]
+        files = ("data", "eval_data", "mix")
+        changed += ["other rows" for name in files if there.get(name, "") != mine[name]]
         if changed:
             raise TrainingError(
                 "run-other",

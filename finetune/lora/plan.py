@@ -38,6 +38,8 @@ MOMENTS = 2  # that the optimizer keeps of each trained value
 SCORED = 256  # places whose scores are in memory at once
 # Copies of what is scored: in the model's dtype and in float32, each with its gradient.
 SCORE_COPIES = 3.0
+# More of them, where the scores of the model without adapters are wanted: in both formats too.
+HELD_COPIES = 1.5
 # Values that one layer keeps for its gradient, for each position: of the width of the residual
 # stream, and of the width inside the feed-forward layer; in the model's dtype.
 LAYER_WIDTHS, LAYER_INNER_WIDTHS = 9.0, 5.0
@@ -58,6 +60,7 @@ class Training:
     # Of the positions of a batch, how many predict a frame of speech; None: half of them
     frames: int | None = None
     audio_head: bool = False  # the audio head has adapters too
+    held: bool = False  # rows are mixed in, and held to the scores of the model without adapters
     bridges: bool = False  # the vision bridge is trained as a whole
     # Whether layers are computed twice instead of kept; None: in a large model
     checkpointing: bool | None = None
@@ -69,6 +72,11 @@ class Training:
         """As people call it: ``QLoRA r16``."""
         kind = {"none": "LoRA", "4bit": "QLoRA", "8bit": "QLoRA (8 bits)"}[self.quantization]
         return f"{kind} r{self.rank}"
+
+    @property
+    def score_copies(self) -> float:
+        """Of what is scored, in float32."""
+        return SCORE_COPIES + HELD_COPIES * self.held
 
     @property
     def frames_scored(self) -> int:
@@ -155,7 +163,7 @@ def _activations(shapes: Shapes, config: OmniConfig, training: Training) -> tupl
         again = sum(prod(shape) for shape in shapes.values()) >= LARGE_PARAMETERS
     between = positions * width * size * layers
     kept = between if again else layer * layers
-    scores = SCORE_COPIES * min(SCORED, positions) * config.vocab_size * FLOAT_BYTES
+    scores = training.score_copies * min(SCORED, positions) * config.vocab_size * FLOAT_BYTES
     head = _head_bytes(config, training)
     return kept + head, max(layer if again else 0.0, scores)
 
@@ -165,7 +173,7 @@ def _head_bytes(config: OmniConfig, training: Training) -> float:
     audio = config.audio
     rows = training.frames_scored * audio.num_codebooks
     values = rows * config.hidden_size * HEAD_WIDTHS * audio.audio_head_transformer_layers
-    scores = training.frames_scored * sum(audio.codebook_sizes) * SCORE_COPIES
+    scores = training.frames_scored * sum(audio.codebook_sizes) * training.score_copies
     return values * training.dtype_bytes + scores * FLOAT_BYTES
 
 

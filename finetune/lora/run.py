@@ -34,6 +34,7 @@ class RunFiles:
     data: Path  # the rows
     folder: Path  # of the run: checkpoints, log, figure, adapter
     held_out: Path | None = None  # rows that are looked at and never learnt
+    mix: Path | None = None  # rows of what it knew: each is learnt from once in the whole training
     skip_bad: bool = False  # rows that cannot be used are left out, and told
     anyway: bool = False  # begin where the memory does not seem to suffice
 
@@ -48,22 +49,26 @@ def run(options: LoraOptions, files: RunFiles, tell: Tell) -> Trained:
     """
     learnt = _rows(files.data, options, files.skip_bad, tell)
     held_out = _rows(files.held_out, options, files.skip_bad, tell) if files.held_out else []
+    known = _rows(files.mix, options, files.skip_bad, tell) if files.mix else []
     if not files.held_out and options.eval_share:
         learnt, held_out = split(learnt, options.eval_share, options.seed)
         tell(f"{len(held_out)} of the rows are held out")
     source = base.find_source(options)
     tell(f"{source.name} in {source.dtype} on {source.device} ({source.dtype_reason})")
-    _plan(source, options, files.anyway, tell)
+    _plan(source, options, files, tell)
     model = base.load_source(source, options)
     writer = ExampleWriter.of_model(model, source.tokenizer, options.max_tokens)
-    examples = _written(writer, learnt, files, tell)
-    others = _written(writer, held_out, files, tell)
+    skip = files.skip_bad
+    examples = _written(writer, learnt, files.data, skip, tell)
+    others = _written(writer, held_out, files.held_out or files.data, skip, tell)
+    mixed = _written(writer, known, files.mix or files.data, skip, tell)
     drop_unused(model)
     devices.trim()
     _make(files.folder)
     if base.is_first():
-        RunRecord(options.to_json(), digest(examples), digest(others)).check(files.folder)
-    return train(model, source.name, examples, others, options, files.folder, tell)
+        digests = [digest(some) for some in (examples, others, mixed)]
+        RunRecord(options.to_json(), *digests).check(files.folder)
+    return train(model, source.name, examples, others, options, files.folder, tell, mixed=mixed)
 
 
 def split(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
@@ -155,9 +160,9 @@ def _refuse(path: Path, bad: Sequence[BadRow], skip: bool, tell: Tell) -> None:
 
 
 def _written(
-    writer: ExampleWriter, rows: Sequence[Row], files: RunFiles, tell: Tell
+    writer: ExampleWriter, rows: Sequence[Row], path: Path, skip_bad: bool, tell: Tell
 ) -> list[Example]:
-    """The rows as examples; media are encoded once for ever."""
+    """The rows of a file as examples; media are encoded once for ever."""
     examples: list[Example] = []
     bad: list[BadRow] = []
     shortened = 0
@@ -168,27 +173,30 @@ def _written(
         except (RefusedError, MediaError, ConversationError) as error:
             bad.append(BadRow(row.line, row.name, str(error)))
         if number % TELL_EVERY == 0 and number < len(rows):
-            tell(f"encoding media: {number} of {len(rows)} rows")
-    _refuse(files.data, bad, files.skip_bad, tell)
+            tell(f"encoding media of {path.name}: {number} of {len(rows)} rows")
+    _refuse(path, bad, skip_bad, tell)
     if shortened:
-        tell(f"{shortened} rows are longer than --max-tokens: their first messages are left out")
+        tell(
+            f"{shortened} rows of {path.name} are longer than --max-tokens: their first messages "
+            "are left out"
+        )
     if rows and not examples:
-        raise TrainingError("rows-none", "No row is left to learn from.")
+        raise TrainingError("rows-none", "No row of {name} is left to learn from.", name=path.name)
     return examples
 
 
-def _plan(source: base.Source, options: LoraOptions, anyway: bool, tell: Tell) -> None:
+def _plan(source: base.Source, options: LoraOptions, files: RunFiles, tell: Tell) -> None:
     """Tell what memory it takes.
 
     Raises:
         TrainingError: ``memory-short``.
     """
-    training = planned(source, options)
+    training = planned(source, options, mixes=files.mix is not None)
     shapes = {name: info.shape for name, info in source.checkpoint.tensors.items()}
     need = training_need(shapes, source.config, training)
     free = devices.free_bytes(source.device)
     tell(sentence(training, need, source.device, free))
-    if need.total > free and not anyway:
+    if need.total > free and not files.anyway:
         raise TrainingError(
             "memory-short",
             "It needs about {need} GB and {free} GB are free: give --quantization 4bit, fewer "
@@ -198,8 +206,8 @@ def _plan(source: base.Source, options: LoraOptions, anyway: bool, tell: Tell) -
         )
 
 
-def planned(source: base.Source, options: LoraOptions) -> Training:
-    """The options as the plan takes them."""
+def planned(source: base.Source, options: LoraOptions, mixes: bool = False) -> Training:
+    """The options as the plan takes them; ``mixes``: rows are mixed in."""
     again = {"auto": None, "on": True, "off": False}[options.checkpointing]
     few = options.quantization != "none" and source.device.startswith("cuda")
     return Training(
@@ -209,6 +217,7 @@ def planned(source: base.Source, options: LoraOptions) -> Training:
         batch=options.batch,
         frames=None if options.learns_speech else 0,
         audio_head=options.audio_head,
+        held=mixes and options.mix_by == "scores",
         bridges=options.bridges,
         checkpointing=again,
         dtype_bytes=source.dtype.itemsize,

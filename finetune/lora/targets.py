@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
+from torch import nn
 
 from finetune.lora.options import LoraOptions
 from omni.model.omni import OmniForCausalLM
@@ -57,6 +62,20 @@ def with_adapters(model: OmniForCausalLM, options: LoraOptions, base: str) -> Pe
         adapted = get_peft_model(model, lora_config(model, options, base))
     assert isinstance(adapted, PeftModel)
     return adapted
+
+
+@contextmanager
+def without_adapters(model: nn.Module) -> Iterator[None]:
+    """The model as it was, while this lasts; nothing where it has no adapters."""
+    kinds = (BaseTunerLayer, AuxiliaryTrainingWrapper)
+    adapted = [module for module in model.modules() if isinstance(module, kinds)]
+    for module in adapted:
+        module.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for module in adapted:
+            module.enable_adapters(True)
 
 
 def trained_parameters(model: PeftModel) -> int:

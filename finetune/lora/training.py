@@ -59,6 +59,15 @@ class Trained:
     figure: Path | None  # the picture of the losses
 
 
+@dataclass(frozen=True)
+class Learnt:
+    """The examples of a training."""
+
+    again: Sequence[Example]  # seen in every epoch
+    held_out: Sequence[Example]  # never learnt
+    once: Sequence[Example]  # seen once in all
+
+
 class LoraTrainer(Trainer):
     """The trainer with our order of examples, losses by part, and whole checkpoints."""
 
@@ -135,6 +144,7 @@ def train(
     folder: Path,
     tell: Tell,
     callbacks: Sequence[TrainerCallback] = (),
+    mixed: Sequence[Example] = (),
 ) -> Trained:
     """Train adapters on a loaded model, from the last whole checkpoint in ``folder`` on.
 
@@ -143,6 +153,7 @@ def train(
         base: the checkpoint's name, written into the adapter.
         tell: takes lines for people.
         callbacks: for tests.
+        mixed: examples of what it knew, each seen once in the whole training.
 
     Raises:
         TrainingError: the disk is full.
@@ -154,10 +165,12 @@ def train(
         compute_again(model)
     adapted = with_adapters(model, options, base)
     parameters = trained_parameters(adapted)
-    tell(f"{parameters:,} values are trained, of rank {options.rank}; {len(examples)} rows")
+    more = f", and {len(mixed)} mixed in once" if mixed else ""
+    tell(f"{parameters:,} values are trained, of rank {options.rank}; {len(examples)} rows{more}")
     saving.clear_unfinished(folder)
     known = saving.checkpoints(folder)
-    trainer = _trainer(adapted, model, examples, held_out, options, folder, tell, callbacks)
+    learnt = Learnt(examples, held_out, mixed)
+    trainer = _trainer(adapted, model, learnt, options, folder, tell, callbacks)
     if known:
         tell(f"going on from {known[-1].name}")
     # Else the trainer would use all GPUs of this process at once, which batches of ours do not.
@@ -182,8 +195,7 @@ def train(
 def _trainer(
     adapted: PeftModel,
     model: OmniForCausalLM,
-    examples: Sequence[Example],
-    held_out: Sequence[Example],
+    learnt: Learnt,
     options: LoraOptions,
     folder: Path,
     tell: Tell,
@@ -192,15 +204,18 @@ def _trainer(
     config = model.config
     sizes, pad = config.audio.codebook_sizes, config.audio.audio_pad_token_id
     batch = options.batch * options.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
-    places = places_needed(len(examples), options.epochs, options.steps, batch)
+    rows, once, held_out = len(learnt.again), len(learnt.once), learnt.held_out
+    places = places_needed(rows, options.epochs, options.steps, batch, once)
+    examples = [*learnt.again, *learnt.once]
+    held = rows if options.mix_by == "scores" else None
     lengths = [len(example.ids) for example in examples]
-    order = training_order(lengths, options.batch, places, options.seed)
+    order = training_order(lengths, options.batch, places, options.seed, once)
     asked = arguments(options, places // batch, bool(held_out), folder, model)
     trainer = LoraTrainer(
         model=adapted,
         args=asked,
         folder=folder,
-        train_dataset=Drawing(examples, order, sizes, pad, options.code_noise, options.seed),
+        train_dataset=Drawing(examples, order, sizes, pad, options.code_noise, options.seed, held),
         eval_dataset=Drawing(held_out, range(len(held_out)), sizes, pad) if held_out else None,
         data_collator=collate,
     )

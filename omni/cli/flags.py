@@ -11,7 +11,9 @@ from typing import Literal, Protocol, TypeAlias
 
 from omni.cli.inputs import clean
 from omni.conversation import VoicePrompt
-from omni.engine import EngineSettings
+from omni.engine import Engine, EngineSettings
+from omni.gallery import gallery, ready_voices
+from omni.loading.ending import obey
 from omni.settings import QUANTIZATIONS, positive, with_adapter
 
 
@@ -23,12 +25,30 @@ class Commands(Protocol):
         ...
 
 
+ENGLISH = "en"
 Options: TypeAlias = argparse.Namespace
+MODEL_FLAGS = ("model", "quantization", "device", "dtype", "max_pixels", "keep_quantized")
 OUT_HELP = "the file to write: .wav, .flac, .mp3, .opus or .ogg; - is standard output (WAV)"
 
 
 def add_engine(command: argparse.ArgumentParser) -> None:
-    """Flags about what to load, the seed and logging."""
+    """Flags about where the engine is, what to load, the seed and logging."""
+    command.add_argument(
+        "--engine",
+        dest="address",
+        metavar="ADDRESS",
+        help="ask an engine elsewhere (see serve-ray), as http://gpu1:8000; its model is its own",
+    )
+    add_model(command)
+    command.add_argument(
+        "--adapter", default="", help="what fine-tuning has learnt: a folder, or a name on the Hub"
+    )
+    command.add_argument("--seed", type=int, help="the same seed gives the same answer")
+    add_verbose(command)
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Flags about what to load."""
     command.add_argument(
         "--model", default="auto", help="auto, nano, a folder, or a name on the Hugging Face Hub"
     )
@@ -43,9 +63,6 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         help="number format of the weights",
     )
     command.add_argument(
-        "--adapter", default="", help="what fine-tuning has learnt: a folder, or a name on the Hub"
-    )
-    command.add_argument(
         "--max-pixels",
         type=positive,
         metavar="N",
@@ -57,13 +74,33 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep weights in 8 or 4 bits on the disk, so that the next start is quick",
     )
-    command.add_argument("--seed", type=int, help="the same seed gives the same answer")
-    add_verbose(command)
 
 
 def add_verbose(command: argparse.ArgumentParser) -> None:
     """The flag about logging."""
     command.add_argument("--verbose", action="store_true", help="log what happens")
+
+
+def engine(options: Options) -> Engine:
+    """The engine that the flags of :func:`add_engine` ask for; one elsewhere has its model already.
+
+    Raises:
+        ResourceError: that is no address, or nobody answers there.
+    """
+    if options.address is None:
+        return Engine(settings(options))
+    for name in MODEL_FLAGS:
+        if getattr(options, name) != options.command.get_default(name):
+            flag = name.replace("_", "-")
+            options.command.error(f"--{flag}: the model is chosen where the engine of --engine is")
+    from omni.remote.client import RemoteEngine
+
+    remote = RemoteEngine(options.address)
+    if options.adapter:
+        for _ in remote.load():
+            obey()
+        remote.settings = with_adapter(remote.settings, options.adapter)
+    return remote
 
 
 def settings(options: Options) -> EngineSettings:
@@ -82,7 +119,11 @@ def settings(options: Options) -> EngineSettings:
 def add_voice(command: argparse.ArgumentParser) -> None:
     """Flags about the voice to speak with."""
     command.add_argument(
-        "--voice", type=Path, metavar="FILE", help="a recording of the voice to speak with"
+        "--voice",
+        type=Path,
+        metavar="FILE",
+        help="a recording of the voice to speak with, or the name of a ready voice: "
+        + ", ".join(voice.name[ENGLISH] for voice in gallery()),
     )
     command.add_argument(
         "--voice-text",
@@ -97,6 +138,12 @@ def voice(options: Options) -> VoicePrompt | None:
         if options.voice_text is not None:
             options.command.error("--voice-text is what the recording of --voice says")
         return None
+    ready = {name.casefold(): voice for name, voice in ready_voices().items()}
+    named = ready.get(str(options.voice).casefold())
+    if named is not None and not options.voice.exists():
+        if options.voice_text is not None:
+            options.command.error("--voice-text goes with a recording, not with a ready voice")
+        return named.prompt()
     use: Literal["system", "example"] = "system" if options.voice_text is None else "example"
     text = None if options.voice_text is None else clean(options.voice_text)
     return VoicePrompt(options.voice, use, text)

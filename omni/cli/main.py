@@ -13,7 +13,7 @@ import logging
 import sys
 from pathlib import Path
 
-from omni.cli import asr, cache, chat, flags, quantize, tts
+from omni.cli import asr, cache, chat, flags, quantize, serve_ray, tts
 from omni.cli.inputs import leave_stdout, speak_any_encoding
 from omni.cli.output import say
 from omni.engine import Engine
@@ -25,7 +25,7 @@ from omni.loading.places import prepare_places
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 PROGRAM = "omni"  # the console script
 COMMANDS = (chat, asr, tts)  # each adds its flags and runs
-TOOLS = (quantize, cache)  # the same without an engine
+TOOLS = (quantize, cache, serve_ray)  # the same without an engine
 
 
 def program() -> int:
@@ -89,5 +89,5 @@ def _run(options: argparse.Namespace, engine: Engine | None) -> int | None:
     if not options.engine:
         tool: int | None = options.run(options)
         return tool
-    code: int | None = options.run(engine or Engine(flags.settings(options)), options)
+    code: int | None = options.run(engine or flags.engine(options), options)
     return code

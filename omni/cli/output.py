@@ -25,6 +25,9 @@ LINE_S = 10.0  # where nothing can be drawn, between two lines about the same st
 NOTES = {
     "damaged": "A part of {name} was damaged and could not be heard.",
     "unheard": "The sound of {name} could not be read: only its pictures were seen.",
+    "clipped": "{name} is distorted (too loud for the microphone), and so will the voice be.",
+    "noisy": "There is much noise around the voice in {name}: the new voice will suffer from it.",
+    "two-voices": "Two people seem to speak in {name}: the voice may be a mixture of both.",
 }
 
 

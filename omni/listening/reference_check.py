@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from omni.errors import MediaError, VoiceError
+from omni.listening.reference_doubts import Doubt, doubts
 from omni.listening.settings import FRAME, FRAME_S, RATE  # RATE is also what the model hears
 from omni.listening.speech_found import has_speech
 from omni.media.files import readable_file
@@ -68,6 +69,7 @@ class VoiceSample:
 
     samples: np.ndarray  # float32 (samples,) at RATE
     speech_s: float  # seconds in which somebody speaks
+    doubts: tuple[Doubt, ...] = ()  # what may be wrong with it all the same
 
     @property
     def seconds(self) -> float:
@@ -98,7 +100,7 @@ class _Known:
         return cls(file, state.st_mtime_ns, state.st_size)
 
 
-_usable: set[_Known] = set()
+_usable: dict[_Known, tuple[Doubt, ...]] = {}  # and what may be wrong with each
 
 
 def check_voice(path: Path, detector: SpeechDetector | None = None) -> VoiceSample:
@@ -117,8 +119,9 @@ def check_voice(path: Path, detector: SpeechDetector | None = None) -> VoiceSamp
         return _sample(_waveform(path), detector)
 
 
-def check_reference(path: Path, stop: threading.Event | None = None) -> None:
-    """Refuse a recording that :func:`check_voice` refuses, whoever gives it to a model.
+def check_reference(path: Path, stop: threading.Event | None = None) -> tuple[Doubt, ...]:
+    """Refuse a recording that :func:`check_voice` refuses, whoever gives it to a model; what may
+    be wrong with one that is not refused.
 
     One file is looked at once, and one that was made from a usable recording not at all
     (:func:`trust`).
@@ -130,10 +133,10 @@ def check_reference(path: Path, stop: threading.Event | None = None) -> None:
         MediaError, VoiceError: as of :func:`check_voice`, but for ``voice-busy``.
         DecodingStopped: ``stop`` was set.
     """
-    if _Known.of(path) in _usable:
-        return
-    _sample(_waveform(path, stop), None, stop)
-    trust(path)
+    known = _Known.of(path)
+    if known not in _usable:
+        _keep(known, _sample(_waveform(path, stop), None, stop).doubts)
+    return _usable.get(known, ())
 
 
 def check_again(samples: np.ndarray, detector: SpeechDetector | None = None) -> None:
@@ -154,9 +157,13 @@ def check_again(samples: np.ndarray, detector: SpeechDetector | None = None) -> 
 
 def trust(path: Path) -> None:
     """A file is a reference that was checked: it need not be looked at (again)."""
+    _keep(_Known.of(path), ())
+
+
+def _keep(known: _Known, found: tuple[Doubt, ...]) -> None:
     if len(_usable) >= KNOWN:
         _usable.clear()
-    _usable.add(_Known.of(path))
+    _usable[known] = found
 
 
 def _waveform(path: Path, stop: threading.Event | None = None) -> np.ndarray:
@@ -223,7 +230,8 @@ def usable_voice(
     level = _check_level(talking, slack)
     trimmed = waveform[start:end]
     gain = min(10 ** (SPEECH_DB / 20) / level, PEAK / float(np.abs(trimmed).max()))
-    return VoiceSample(_faded(trimmed * np.float32(gain)), float(speech.sum()) * FRAME_S)
+    samples = _faded(trimmed * np.float32(gain))
+    return VoiceSample(samples, float(speech.sum()) * FRAME_S, doubts(trimmed, talking))
 
 
 def speech_probabilities(frames: np.ndarray, stop: threading.Event | None = None) -> np.ndarray:
@@ -288,7 +296,7 @@ def _check_level(talking: np.ndarray, slack: Slack) -> float:
     if np.mean(np.abs(talking) > CLIPPED_NEAR * height) > slack.clipped * CLIPPED_SHARE:
         raise VoiceError(
             "voice-clipped",
-            "This recording is distorted, it was too loud for the microphone: turn it down or "
+            "This recording is distorted: it was too loud for the microphone. Turn it down or "
             "go further away, then record again.",
         )
     return level

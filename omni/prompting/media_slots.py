@@ -68,12 +68,14 @@ class MediaSlots:
             )
 
     def check_voice(self, path: Path) -> None:
-        """Refuse a recording whose voice cannot be taken.
+        """Refuse a recording whose voice cannot be taken; note what may be wrong with it.
 
         Raises:
             VoiceError: as of :func:`omni.listening.reference_check.check_reference`.
         """
-        check_reference(path, self._stop)
+        found = check_reference(path, self._stop)
+        if found:
+            self.notes[path] = MediaNote(found[0], path.name)
 
     def picture(self, path: Path) -> ImageSlot:
         """A picture."""

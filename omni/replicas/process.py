@@ -27,6 +27,7 @@ from omni.engine import Engine, TurnRunner
 from omni.errors import OmniError
 from omni.events import EngineEvent, Progress
 from omni.loading.adapters.files import find_adapter
+from omni.media.limits import MediaLimits, limits, set_limits
 from omni.options import GenerationOptions
 from omni.replicas.wire import Crashed, Done, Keep, Refused, ReplicaLost, Stop
 from omni.requests import Request, TurnRequest, chosen
@@ -126,7 +127,7 @@ class RemoteRunner:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
             target=serve,
-            args=(theirs, self._settings, self._threads),
+            args=(theirs, self._settings, self._threads, limits()),
             name="omni-replica",
             daemon=True,
         )
@@ -206,9 +207,12 @@ def _ended(connection: Connection, process: multiprocessing.process.BaseProcess)
         process.join(END_S)
 
 
-def serve(connection: Connection, settings: EngineSettings, threads: int | None) -> None:
+def serve(
+    connection: Connection, settings: EngineSettings, threads: int | None, bounds: MediaLimits
+) -> None:
     """The process: one request at a time, until nobody is at the other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the other process's affair
+    set_limits(bounds)  # strangers' files are decoded here
     engine, asked = Engine(settings), _Asked()
     worker = threading.Thread(
         target=_work, args=(connection, engine, asked, threads), name="omni-replica", daemon=True

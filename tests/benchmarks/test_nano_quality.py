@@ -311,6 +311,21 @@ def test_everything_that_is_asked_is_held_out(language: Language) -> None:
         assert timed_example(number, "core").split == "test"
 
 
+def test_settings_are_chosen_by_another_side() -> None:
+    sets = sentence_sets("en", 60, "core", "validation")
+    assert not {texts[0] for texts in sets} & held_out_sentences("en")
+    assert not set(with_others(sets[0][0], "en", "core", "validation")) & held_out_sentences("en")
+    chosen = {variant for family in families("validation") for variant in family}
+    for number in range(20):
+        drawn = cloning(number, "en", "core", "validation")
+        assert drawn.voices[0].variant in chosen
+        assert len({voice.variant for voice in drawn.voices}) == VOICES
+        assert held_out("asr", number, "en", "core", "validation").split == "validation"
+    assert list(nano_quality.SIDED) == MEASURED
+    with pytest.raises(SystemExit):  # turns are timed on the test side alone
+        nano_quality.main(["--split", "validation", "--rows", "rtf"])
+
+
 def test_a_first_question_and_its_answer() -> None:
     longer = [held_out("image_qa", n, "en", "core") for n in range(40)]
     drawn = next(one for one in longer if len(one.turns) > 2)
@@ -357,6 +372,8 @@ def test_rows_of_several_runs_come_together(
     assert [entry["found"] for entry in entries] == [first_answer(one) for one in examples]
     with pytest.raises(SystemExit):  # another width would be another table
         nano_quality.main([*flags, "--width", "full"], engine)  # type: ignore[arg-type]
+    with pytest.raises(SystemExit):  # and so would be another side
+        nano_quality.main([*flags, "--split", "validation", "--rows", "style"], engine)  # type: ignore[arg-type]
     for wrong in (["--rows", "nothing"], ["--items", "0"]):
         with pytest.raises(SystemExit):
             nano_quality.main(wrong, engine)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from tests.browser.visit import Visit
 
 Come = Callable[..., Visit]
 TABS = ("audio", "video", "image")
-FOLDED = ("model-choice", "parameters", "voice-recording", "voice-library", "voice-style")
+FOLDED = ("parameters", "voice-recording", "voice-library", "voice-style")
 
 
 def violations(visit: Visit) -> list[str]:
@@ -60,8 +60,7 @@ def test_axe_finds_nothing(
     if not visit.page.locator(".sidebar.open").count():
         panel.locator(".toggle-button").click()
     for name in FOLDED:
-        place = visit.page if name == "model-choice" else panel
-        place.locator(f"#{name} > button.label-wrap").first.evaluate("button => button.click()")
+        panel.locator(f"#{name} > button.label-wrap").first.evaluate("button => button.click()")
     expect(visit.page.locator("#parameter-text-temperature")).to_be_visible()
     assert violations(visit) == []
 

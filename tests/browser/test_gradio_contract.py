@@ -78,7 +78,9 @@ def test_gradios_client_has_what_we_call(fake_server: Server, visitors: Come) ->
 def test_gradios_classes_say_dark_and_open(fake_server: Server, visitors: Come) -> None:
     visit = visitors(fake_server, color_scheme="dark")
     assert visit.page.evaluate("omniGradio.dark()"), "a dark page's body has no class dark"
-    visit.page.wait_for_function("omniGradio.sidebarIsOpen()")  # sidebar.js opens it
+    assert not visit.page.evaluate("omniGradio.sidebarIsOpen('settings')")
+    visit.settings()
+    assert visit.page.evaluate("omniGradio.sidebarIsOpen('settings')")
     expect(visit.page.locator("#voice-role")).to_be_visible()
     visit.page.locator("#shade").click()
     assert not visit.page.evaluate("omniGradio.dark()")

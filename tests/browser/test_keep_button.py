@@ -42,6 +42,7 @@ def test_a_click_keeps_the_weights(
     visit = visitors(quantizing_server)
     button, status = visit.page.locator("#model-keep"), visit.page.locator("#model-status")
     expect(button).to_be_hidden()
+    visit.model()
     visit.page.locator("#model-load").click()
     expect(status).to_contain_text("4bit", timeout=LOAD_MS)
     expect(button).to_have_text(re.compile(r"Keep 4bit on disk \(\d+ MB\)"))

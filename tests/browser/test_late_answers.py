@@ -102,11 +102,11 @@ def test_load_is_offered_for_the_last_choice(fake_server: Server, visitors: Come
     visit = visitors(fake_server)
     page = visit.page
     load, unload = page.locator("#model-load"), page.locator("#model-unload")
+    visit.model()
     if unload.is_disabled():
         load.click()
     expect(unload).to_be_enabled()
     expect(load).to_be_disabled()
-    page.locator("#model-choice button.label-wrap").first.click()
     before = page.locator("#model-quantization input").input_value()
 
     def choose(label: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
-from playwright.sync_api import Browser, Playwright, expect
+from playwright.sync_api import Browser, Locator, Playwright, expect
 
 from benchmarks.speed.conversations import RATE, say, silence
 from omni.media.wav import write_wav
@@ -120,8 +121,29 @@ def warm_up(visit: Visit) -> None:
     """The server's first session loads the detector's libraries, which takes seconds."""
     visit.part("live-start").click()
     wait_for_end(visit, 0, 60)
-    visit.part("live-stop").click()
-    expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
+    end(visit)
+
+
+def stage(visit: Visit) -> Locator:
+    """The voice mode."""
+    return visit.page.locator("#talk")
+
+
+def connected(visit: Visit, seconds: float = 20) -> None:
+    """Until Talk is on."""
+    visit.page.wait_for_function(
+        "tab => omniLive.sessions[tab]?.connection?.socket.readyState === 1",
+        arg=visit.tab,
+        timeout=seconds * 1000,
+    )
+
+
+def end(visit: Visit) -> None:
+    """Press End, and see the page as it was."""
+    stage(visit).get_by_role("button", name=re.compile("^(End|结束)$")).click()
+    expect(stage(visit)).to_be_hidden()
+    expect(visit.page.locator("#talk-mark")).to_have_count(0)
+    assert visit.page.evaluate("Object.keys(omniLive.sessions).length") == 0
 
 
 def events(visit: Visit, kind: str) -> list[dict[str, Any]]:
@@ -138,8 +160,7 @@ def wait_for_end(visit: Visit, answers: int, seconds: float) -> None:
     """Until so many answers were heard whole or cut, and Live listens again."""
     expect(visit.bubbles("bot")).to_have_count(answers, timeout=seconds * 1000)
     visit.page.wait_for_function(
-        "tab => document.querySelector(`#${tab}-live .live`).dataset.state === 'listening'",
-        arg=visit.tab,
+        "document.querySelector('#talk').dataset.state === 'listening'",
         timeout=seconds * 1000,
     )
 
@@ -160,8 +181,7 @@ def silence_after(visit: Visit, begun: float) -> float:
 def test_three_turns_hands_free(talkers: Callable[..., Visit], fake_server: Server) -> None:
     visit = talkers(fake_server)
     visit.part("live-start").click()
-    expect(visit.part("live-stop")).to_be_enabled(timeout=20_000)
-    visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
+    connected(visit)
     visit.page.evaluate(WATCH_OUTPUT)
     visit.page.wait_for_timeout(SCRIPT_S * 1000)
     wait_for_end(visit, 3, 20)
@@ -182,8 +202,7 @@ def test_three_turns_hands_free(talkers: Callable[..., Visit], fake_server: Serv
         ended = [e["at"] for e in events(visit, "quiet") if e["at"] < sound["at"]][-1]
         print(f"first sound {sound['at'] - ended:.0f} ms after the end of a turn")
     assert {"listening", "hearing", "speaking"} <= set(states(visit))
-    visit.part("live-stop").click()
-    expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
+    end(visit)
     expect(visit.part("send")).to_be_enabled()
     assert visit.page.evaluate("Object.keys(omniLive.sessions).length") == 0
     assert not visit.complaints
@@ -204,13 +223,12 @@ def test_loudness_holds_for_live_too(talkers: Callable[..., Visit], fake_server:
     )
     visit.part("voice").locator(".volume input").fill("0.5")
     visit.part("live-start").click()
-    visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
+    connected(visit)
     loudness = "made => made.node.gain.value"
     assert visit.page.evaluate(loudness, gain) == pytest.approx(0.5)
     visit.page.evaluate("omniVolume.mute()")
     assert visit.page.evaluate(loudness, gain) == 0
-    visit.part("live-stop").click()
-    expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
+    end(visit)
 
 
 def test_what_the_camera_saw_goes_with_the_words(
@@ -222,20 +240,21 @@ def test_what_the_camera_saw_goes_with_the_words(
     question = visit.bubbles("user").first
     expect(question.locator("video, img")).not_to_have_count(0)
     expect(question.locator("audio")).to_have_count(1)
-    assert visit.page.locator("#video-live .live-state").inner_text() == "等你说话"
-    visit.part("live-stop").click()
-    expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
+    assert stage(visit).locator(".talk-state").inner_text() == "等你说话"
+    end(visit)
     assert not visit.complaints
 
 
 def test_a_lost_connection_is_explained(talkers: Callable[..., Visit], fake_server: Server) -> None:
     visit = talkers(fake_server)
     visit.part("live-start").click()
-    visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
+    connected(visit)
     visit.page.evaluate("omniLive.sessions.audio.connection.socket.close()")
-    state = visit.page.locator("#audio-live .live-state")
+    state = stage(visit).locator(".talk-state")
     expect(state).to_contain_text("connection was lost", timeout=10_000)
-    expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
+    stage(visit).get_by_role("button", name="Talk again").click()
+    connected(visit)
+    end(visit)
 
 
 @pytest.mark.parametrize("hosts", ["kept", "forwarded"])
@@ -249,8 +268,7 @@ def test_behind_a_proxy_under_another_name(
         wait_for_end(visit, 1, 40)
         address = visit.page.evaluate("omniLive.sessions.audio.connection.socket.url")
         assert address == f"ws://omni.localhost:{proxy.port}/live"
-        visit.part("live-stop").click()
-        expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
+        end(visit)
         assert not visit.foreign
     finally:
         proxy.close()
@@ -266,9 +284,8 @@ def test_a_proxy_without_websockets(
     try:
         visit = talkers(proxy.at("127.0.0.1"), locale=locale)
         visit.part("live-start").click()
-        state = visit.page.locator("#audio-live .live-state")
+        state = stage(visit).locator(".talk-state")
         expect(state).to_contain_text(sentence, timeout=20_000)
-        expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
         assert visit.page.evaluate("Object.keys(omniLive.sessions).length") == 0
     finally:
         proxy.close()
@@ -284,15 +301,18 @@ def test_a_network_that_falls_silent(
     try:
         visit = talkers(proxy.at("127.0.0.1"), locale=locale)
         visit.part("live-start").click()
-        visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
+        connected(visit)
         proxy.silence()
-        state = visit.page.locator("#audio-live .live-state")
+        state = stage(visit).locator(".talk-state")
         expect(state).to_contain_text(sentence, timeout=20_000)
         assert visit.page.evaluate("Object.keys(omniLive.sessions).length") == 0
         proxy.resume()  # the server, too, has given up meanwhile: its event ends
-        expect(visit.part("live-start")).to_be_enabled(timeout=30_000)
+        visit.page.wait_for_function("omniLive.resting('audio')", timeout=30_000)
     finally:
         proxy.close()
+
+
+TAKE_AWAY = "omniLive.sessions.audio.stream.getAudioTracks()[0].dispatchEvent(new Event('ended'))"
 
 
 def test_a_microphone_that_is_taken_away(
@@ -300,12 +320,20 @@ def test_a_microphone_that_is_taken_away(
 ) -> None:
     visit = talkers(fake_server)
     visit.part("live-start").click()
-    visit.page.wait_for_function("omniLive.sessions.audio?.connection?.socket.readyState === 1")
+    connected(visit)
+    first = "omniLive.sessions.audio.stream.getAudioTracks()[0].id"
+    before = visit.page.evaluate(first)
+    visit.page.evaluate(TAKE_AWAY)  # there is another one
+    visit.page.wait_for_function(f"id => {first} !== id", arg=before)
     visit.page.evaluate(
-        "omniLive.sessions.audio.stream.getTracks()[0].dispatchEvent(new Event('ended'))"
+        """navigator.mediaDevices.getUserMedia =
+          () => Promise.reject(new DOMException('', 'NotFoundError'))"""
     )
+    visit.page.evaluate(TAKE_AWAY)  # there is none
+    expect(stage(visit).locator(".talk-state")).to_contain_text("taken away", timeout=10_000)
     expect(visit.part("status")).to_contain_text("taken away", timeout=10_000)
-    expect(visit.part("live-start")).to_be_enabled()
+    stage(visit).get_by_role("button", name="Close").click()
+    expect(stage(visit)).to_be_hidden()
 
 
 @pytest.mark.parametrize(
@@ -332,20 +360,24 @@ def test_start_while_a_typed_turn_runs(
     visit.part("send").click()
     expect(visit.part("stop")).to_be_enabled(timeout=10_000)
     if not known:
-        visit.page.evaluate("document.getElementById('audio-send').disabled = false")
+        visit.page.evaluate(
+            """for (const [id, off] of [['audio-send', false], ['audio-stop', true]])
+              document.getElementById(id).disabled = off"""
+        )
     visit.part("live-start").click()
-    state = visit.page.locator("#audio-live .live-state")
+    state = stage(visit).locator(".talk-state")
     expect(state).to_contain_text(sentence, timeout=8_000)
     visit.page.wait_for_function("opened.every((track) => track.readyState === 'ended')")
     assert visit.page.evaluate("opened.length") == (0 if known else 1)
     assert visit.page.evaluate("Object.keys(omniLive.sessions).length") == 0
-    expect(visit.part("stop")).to_be_enabled(timeout=100)  # the turn was not touched
+    stage(visit).get_by_role("button", name=re.compile("Close|关闭")).click()
+    assert not visit.text().count("You stopped"), "the turn was touched"
+    visit.page.evaluate("document.getElementById('audio-stop').disabled = false")
     visit.part("stop").click()
     expect(visit.part("send")).to_be_enabled(timeout=10_000)
     visit.part("live-start").click()
-    expect(visit.part("live-stop")).to_be_enabled(timeout=20_000)
-    visit.part("live-stop").click()
-    expect(visit.part("live-start")).to_be_enabled(timeout=10_000)
+    connected(visit)
+    end(visit)
 
 
 def test_a_refused_microphone_is_explained(
@@ -353,8 +385,11 @@ def test_a_refused_microphone_is_explained(
 ) -> None:
     visit = talkers(fake_server, refuse=True)
     visit.part("live-start").click()
+    expect(stage(visit).locator(".talk-state")).to_contain_text("allow it", timeout=10_000)
     expect(visit.part("status")).to_contain_text("allow it", timeout=10_000)
-    expect(visit.part("live-start")).to_be_enabled()
+    visit.page.keyboard.press("Escape")
+    expect(stage(visit)).to_be_hidden()
+    expect(visit.part("live-start")).to_be_focused()
 
 
 def test_a_page_without_https_is_explained(

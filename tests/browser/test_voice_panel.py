@@ -30,8 +30,8 @@ class Panel:
     def __init__(self, visit: Visit) -> None:
         self.visit, self.page = visit, visit.page
         expect(self.box("system")).to_be_attached()
-        if not self.page.locator(".sidebar.open").count():
-            self.page.locator(".sidebar .toggle-button").click()
+        if not self.page.locator("#settings.open").count():
+            self.page.locator("#settings .toggle-button").click()
         expect(self.box("role")).to_be_visible()
         self.page.wait_for_timeout(500)  # the sidebar slides in
 
@@ -233,7 +233,7 @@ def test_everything_has_a_name_and_fits_on_a_phone(
     panel.open("recording", "library", "style")
     nameless = panel.page.evaluate(
         """() => [...document.querySelectorAll(
-            '.sidebar :is(input, textarea, button):not([type=file])')]
+            '#settings :is(input, textarea, button):not([type=file])')]
           .filter((e) => e.checkVisibility() && !e.closest('#parameters') && !(
             e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.title ||
             e.innerText?.trim() || e.closest('label')?.innerText.trim() ||
@@ -242,10 +242,10 @@ def test_everything_has_a_name_and_fits_on_a_phone(
     )
     assert nameless == []
     too_wide = panel.page.evaluate(
-        """() => [...document.querySelectorAll('.sidebar [id^=voice-], #system-prompt')]
+        """() => [...document.querySelectorAll('#settings [id^=voice-], #system-prompt')]
           .filter((e) => e.checkVisibility() &&
             (e.getBoundingClientRect().right > innerWidth || e.scrollWidth > e.clientWidth + 1))
           .map((e) => e.id)"""
     )
     assert too_wide == []
-    assert not re.search(r"__i18n__|omni\.", panel.page.locator(".sidebar").inner_text())
+    assert not re.search(r"__i18n__|omni\.", panel.page.locator("#settings").inner_text())

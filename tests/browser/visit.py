@@ -18,6 +18,8 @@ from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, exp
 
 from omni.events import SPEECH_RATE
 
+HELD = '[data-testid="waveform-controls"], .thumbnail-item, .preview'  # as in scripts/gradio.js
+OPEN = re.compile(r"\bopen\b")
 TURN_MS = 120_000  # an answer of the real model on a slow machine
 LISTEN = """
 window.heard = {};  // by player: peak, clock readings, when it first sounded, when it last did
@@ -167,26 +169,51 @@ class Visit:
 
     def conversations(self) -> Locator:
         """The sidebar of the conversations, opened."""
-        bar = self.page.locator("#conversations")
-        if "open" not in (bar.get_attribute("class") or "").split():
-            bar.locator(".toggle-button").click()
+        bar = self.side("conversations")
         expect(bar.locator("#conversations-list")).to_be_visible()
         return bar
 
+    def settings(self) -> Locator:
+        """The sidebar of voice and parameters, opened."""
+        return self.side("settings")
+
+    def side(self, name: str) -> Locator:
+        """One of the sidebars, opened."""
+        bar = self.page.locator(f"#{name}")
+        if "open" not in (bar.get_attribute("class") or "").split():
+            bar.locator(".toggle-button").click()
+        expect(bar).to_have_class(OPEN)
+        return bar
+
+    def menu(self) -> Locator:
+        """The composer's menu of tasks and examples, opened."""
+        menu = self.part("menu")
+        if not menu.is_visible():
+            self.part("more").click()
+        expect(menu).to_be_visible()
+        return menu
+
+    def choose(self, name: str) -> None:
+        """Click a task or an example of the composer's menu."""
+        self.menu()
+        self.part(name).click()
+
+    def model(self) -> Locator:
+        """The model card, opened by its chip if it is not."""
+        card = self.page.locator("#model-card")
+        if not card.is_visible():
+            self.page.locator("#model-open").click()
+            expect(card).to_be_visible()
+        return card
+
     def give(self, name: str, *files: Path) -> None:
-        """Upload files into an input of the tab."""
-        box = self.part(name)
-        upload = box.get_by_role("button", name=re.compile("Upload file|上传"))
-        chooser = box.locator("input[type=file]")
-        if not chooser.count():
-            upload.first.click()
+        """Add files with the composer's button; they arrive in the input of that name."""
+        with self.page.expect_file_chooser() as chooser:
+            self.part("attach").click()
         with self.page.expect_response(re.compile("/upload")) as answer:
-            chooser.first.set_input_files([str(file) for file in files])
+            chooser.value.set_files([str(file) for file in files])
         assert answer.value.ok
-        if name == "pictures":  # the gallery takes more
-            expect(box.locator(".thumbnail-item, .preview img")).not_to_have_count(0)
-        else:  # the input shows the file in place of the chooser
-            expect(chooser).to_have_count(0)
+        expect(self.part(name).locator(HELD)).not_to_have_count(0)
 
     def ask(self, text: str = "") -> None:
         """Type and send."""

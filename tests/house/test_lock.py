@@ -24,7 +24,7 @@ def pins(file: Path) -> dict[str, set[str]]:
     """Versions by package; one package may have several, each for other systems."""
     found: dict[str, set[str]] = {}
     for line in lines(file):
-        pin = re.fullmatch(r"([\w.-]+)==([\w.+!]+)( *;.*)?", line)
+        pin = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?==([\w.+!]+)( *;.*)?", line)
         assert pin is not None, f"{file.name}: {line!r} is no exact pin"
         found.setdefault(re.sub(r"[-_.]+", "-", pin[1]).lower(), set()).add(pin[2])
     return found

@@ -99,7 +99,11 @@ def test_its_description_comes_from_the_tree(wheel: Path) -> None:
         r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert needs[: len(pinned)] == pinned
-    assert set(re.findall(r"^Provides-Extra: (\w+)", metadata, re.MULTILINE)) == {"dev", "train"}
+    assert set(re.findall(r"^Provides-Extra: (\w+)", metadata, re.MULTILINE)) == {
+        "dev",
+        "ray",
+        "train",
+    }
 
 
 def test_the_installed_packages_are_those_of_the_wheel(programs: Path, empty: Path) -> None:

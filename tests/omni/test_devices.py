@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +13,12 @@ import torch
 
 from omni import devices, threads
 from omni.errors import ResourceError
+from tests.support.root import ROOT
 
 NANO_VALUES = 25_000_000
 LARGE_VALUES = 11_000_000_000
 GB = 10**9
+RUN = {"capture_output": True, "text": True, "check": True, "cwd": ROOT}
 
 
 @pytest.fixture
@@ -78,6 +83,33 @@ def test_memory_of_the_machine() -> None:
     assert devices.held_bytes("cpu") - before > 40_000_000
     assert 0 < devices.free_bytes("cpu") <= devices.total_bytes("cpu")
     del block
+
+
+HEAP = """
+import sys, torch
+from omni import devices
+
+MB = 1 << 20
+block = torch.ones(30 * MB, dtype=torch.uint8)
+del block  # from here on the C library keeps what is smaller
+if sys.argv[1] == "back":
+    devices.return_large_blocks()
+before, large, small = devices.held_bytes("cpu"), [], []
+for _ in range(50):
+    large.append(torch.ones(4 * MB, dtype=torch.uint8))
+    small.append(torch.ones(MB // 8, dtype=torch.uint8))
+del large
+print((devices.held_bytes("cpu") - before) // MB)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that keeps them")
+def test_freed_blocks_go_back_to_the_system() -> None:
+    kept, back = (
+        int(subprocess.run([sys.executable, "-c", HEAP, how], **RUN).stdout)  # type: ignore[call-overload]
+        for how in ("kept", "back")
+    )
+    assert kept > 100 > 40 > back  # of 200 that were freed, and 6 that live
 
 
 def test_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

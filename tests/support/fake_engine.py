@@ -17,9 +17,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from omni.conversation import Conversation, Message, Part, Speech, Text
+from omni.conversation import Conversation, Message, Part, Speech, Text, VoicePrompt
 from omni.engine import EngineSettings, EngineState, LoadReport
-from omni.errors import CancelledError, MediaError
+from omni.errors import CancelledError, CheckpointError, MediaError
 from omni.events import (
     SPEECH_RATE,
     EngineEvent,
@@ -35,17 +35,21 @@ from omni.options import GenerationOptions
 from omni.requests import (
     PrepareRequest,
     ReadAloudRequest,
+    ReadLine,
+    ReadLinesRequest,
     Request,
     RequestMethods,
     TranscribeRequest,
     TurnRequest,
     chosen,
 )
+from omni.speech.lines import read_lines
 
 TONE_HZ = 440.0
 CHUNK_S = 0.4
 PONDER_S = 10.0
 SLOW, SLOW_LOAD_S = "owner/slow", 30.0  # a model of that name takes so long
+BROKEN = "owner/broken"  # one of that name cannot be loaded
 STEPS = 10  # of a load, of a GB each
 
 
@@ -64,6 +68,8 @@ class FakeEngine(RequestMethods):
         self.default_options = GenerationOptions()
         self.ended: list[str] = []  # how each turn ended
         self.manners: list[str] = []  # of each reading
+        self.voices: list[VoicePrompt | None] = []  # of each reading
+        self.lines: list[tuple[ReadLine, ...]] = []  # of each reading with several voices
         self.trained = False
         self.load_s = load_s
         self.keep_bytes = 0  # of what the loaded model could keep
@@ -84,7 +90,7 @@ class FakeEngine(RequestMethods):
             before, self.settings = self.settings, settings or self.settings
             try:
                 yield from self._load()
-            except CancelledError:
+            except (CancelledError, CheckpointError):
                 self.settings = before
                 raise
 
@@ -100,6 +106,8 @@ class FakeEngine(RequestMethods):
                 self.loading = Progress("read", done * 1e9, STEPS * 1e9, "bytes", 60 - done)
                 yield self.loading
                 time.sleep(load_s / STEPS)
+                if self.settings.model == BROKEN and done > 1:
+                    raise CheckpointError("file-broken", "{path} is broken.", path=BROKEN)
                 if self._cancelled:
                     raise CancelledError("load-cancelled", "It was cancelled.")
         finally:
@@ -140,6 +148,9 @@ class FakeEngine(RequestMethods):
                 yield Progress("encode", 1, 1)
         elif isinstance(request, TranscribeRequest):
             yield from self._transcribe(request)
+        elif isinstance(request, ReadLinesRequest):
+            self.lines.append(request.lines)
+            yield from read_lines(self._read_aloud, request)
         else:
             yield from self._read_aloud(request)
 
@@ -173,9 +184,10 @@ class FakeEngine(RequestMethods):
         yield TextDelta(said)
         yield TurnEnd(Message("assistant", (Text(said),)), "end", TurnStats(text_tokens=3))
 
-    def _read_aloud(self, request: ReadAloudRequest) -> Iterator[EngineEvent]:
+    def _read_aloud(self, request: ReadAloudRequest) -> Generator[EngineEvent, None, None]:
         """A chunk of tone for each word."""
         self.manners.append(request.manner)
+        self.voices.append(request.voice)
         words = request.text.split()
         for index in range(len(words)):
             yield SpeechChunk(tone(index * CHUNK_S, CHUNK_S))

@@ -58,9 +58,10 @@ class Talk:
         plays: bool = True,
         settings: ListeningSettings | None = None,
         language: str = "en",
+        write_down: bool = True,
     ) -> None:
         self.session = sessions.get("person")
-        setup = Setup(Thread(), SystemPrompt(), language, language, unchanged, camera)  # type: ignore[arg-type]
+        setup = Setup(Thread(), SystemPrompt(), language, language, unchanged, write_down, camera)  # type: ignore[arg-type]
         self.live = Live(engine, self.session, setup, Words(), settings, LoudVoice)
         self.plays = plays
         self.got: list[wire.Down] = []

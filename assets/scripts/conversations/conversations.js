@@ -137,22 +137,22 @@ const omniConversations = (() => {
     return { files: await Promise.all(fetched), blobs };
   };
 
-  /**
-   * Make room: the oldest conversations go, but none that stands in a chat.
-   * @param {number} most
-   * @param {number} mostBytes
-   */
-  const prune = async (most, mostBytes) => {
+  /** Those that may go, the oldest first: none that stands in a chat. */
+  const oldest = async () => {
     const shown = new Set(Object.keys(triggers).map((tab) => omniVisit.chat(tab)?.id));
-    const all = (await omniStore.all()).sort((one, other) => other.saved - one.saved);
-    let [count, bytes] = [0, 0];
-    for (const { id, bytes: size } of all) {
-      count += 1;
-      bytes += size;
-      if ((count <= most && bytes <= mostBytes) || shown.has(id)) continue;
+    const all = (await omniStore.all()).sort((one, other) => one.saved - other.saved);
+    const bytes = all.reduce((sum, record) => sum + record.bytes, 0);
+    return { count: all.length, bytes, free: all.filter(({ id }) => !shown.has(id)) };
+  };
+
+  /** Keep within the bounds. */
+  const prune = async () => {
+    let { count, bytes, free } = await oldest();
+    for (const record of free) {
+      if (count <= MOST && bytes <= MOST_BYTES) break;
+      await omniStore.remove(record.id);
       count -= 1;
-      bytes -= size;
-      await omniStore.remove(id);
+      bytes -= record.bytes;
       warn("limit");
     }
   };
@@ -167,18 +167,22 @@ const omniConversations = (() => {
       omniStore.putInPage(whole);
       return true;
     }
-    try {
-      return await omniStore.put(whole, expected);
-    } catch {
-      // the browser's own limit: half of what is there goes, then it is tried once more
-      const all = await omniStore.all();
-      await prune(Math.ceil(all.length / 2), MOST_BYTES / 2);
+    const { free } = await oldest();
+    for (;;) {
       try {
         return await omniStore.put(whole, expected);
-      } catch {
-        warn("full", {}, whole.record.id);
-        omniStore.putInPage(whole);
-        return true;
+      } catch (error) {
+        // the browser's own limit
+        const record = free.shift();
+        const full = error instanceof DOMException && error.name === "QuotaExceededError";
+        if (!full || !record) {
+          console.warn("a conversation could not be kept:", error);
+          warn("full", {}, whole.record.id);
+          omniStore.putInPage(whole);
+          return true;
+        }
+        if (record.id !== whole.record.id) await omniStore.remove(record.id);
+        warn("limit");
       }
     }
   };
@@ -252,7 +256,7 @@ const omniConversations = (() => {
       omniVisit.setChat(tab, { id: whole.record.id, secret: data.secret });
     }
     revisions.set(whole.record.id, whole.record.revision);
-    await prune(MOST, MOST_BYTES);
+    await prune();
     return changed();
   };
 

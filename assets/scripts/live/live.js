@@ -47,6 +47,7 @@ const omniLive = (() => {
     };
     for (const other of Object.keys(sessions)) await stop(other);
     await endTrial();
+    omniSounding.end();
     const session = newSession(camera);
     sessions[tab] = session;
     omniLiveStage.open(tab, camera, act);
@@ -346,6 +347,7 @@ const omniLive = (() => {
     stop,
     press,
     tryOut,
+    resting: (/** @type {string} */ tab) => !running[tab],
     on: (/** @type {string} */ tab) => tab in sessions,
     sessions,
     log: omniLiveLog.entries,

@@ -39,11 +39,11 @@ const omniLiveMark = (() => {
   };
 
   /** A message waits, and why. @param {string} tab */
-  const explain = (tab) =>
-    omniNotice.tell(tab, omniWords.say("talk-busy"), {
-      words: omniWords.say("talk-end"),
-      act: () => omniLive.stop(tab),
-    });
+  const explain = (tab) => {
+    const composer = omniPage.part(tab, "composer");
+    const offer = { words: omniWords.say("talk-end"), act: () => omniLive.stop(tab) };
+    if (composer) omniNotice.tell(composer, omniWords.say("talk-busy"), offer);
+  };
 
   /** @param {Event} event */
   const hold = (event) => {

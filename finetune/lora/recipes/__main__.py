@@ -2,8 +2,9 @@
 
     python -m finetune.lora.recipes persona --out runs/persona-data
 
-Writes rows.jsonl, held_out.jsonl, the media of both, and for the persona voices/, one recording
-for each of eight voices. ``--old N`` mixes N rows of what the embedded model knew into rows.jsonl.
+Writes rows.jsonl, held_out.jsonl, old.jsonl (rows of what the embedded model knew, for --mix), the
+media of all, and for the persona validation.jsonl (other wordings, to choose settings by) and
+voices/, one recording for each of eight voices.
 docs/finetune.md goes through all three. Needs espeak-ng.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from finetune.flags import say
@@ -33,26 +35,29 @@ class Recipe:
 
     rows: Rows
     held_out: Rows
-    old: int  # rows of what was known before, mixed in unless told otherwise
+    old: int  # rows of what was known before, to mix in, unless told otherwise
+    validation: Rows | None = None  # by which settings of the training can be chosen
 
 
 RECIPES = {
-    "persona": Recipe(persona.rows, persona.held_out_rows, 400),
-    "pictures": Recipe(pictures.rows, lambda: pictures.rows(64, held_out=True), 150),
-    "accent": Recipe(accent.rows, lambda: accent.rows(50, held_out=True), 100),
+    "persona": Recipe(
+        persona.rows, persona.held_out_rows, 1200, partial(persona.held_out_rows, side="validation")
+    ),
+    "pictures": Recipe(pictures.rows, lambda: pictures.rows(64, held_out=True), 400),
+    "accent": Recipe(accent.rows, lambda: accent.rows(50, held_out=True), 400),
 }
 
 
-def write(recipe: Recipe, folder: Path, old: int) -> tuple[RowFile, RowFile]:
-    """The rows of a recipe and its held-out rows."""
-    rows, held_out = RowFile(folder, "rows"), RowFile(folder, "held_out")
-    for example in recipe.rows():
-        rows.add(example)
-    for example in old_examples(old):
-        rows.add(example)
-    for example in recipe.held_out():
-        held_out.add(example)
-    return rows, held_out
+def write(recipe: Recipe, folder: Path, old: int) -> tuple[RowFile, RowFile, RowFile]:
+    """The rows of a recipe, its held-out rows, and ``old`` rows of what was known before."""
+    drawn = {"rows": recipe.rows(), "held_out": recipe.held_out(), "old": old_examples(old)}
+    if recipe.validation:
+        drawn["validation"] = recipe.validation()
+    files = {name: RowFile(folder, name) for name in drawn}
+    for name, examples in drawn.items():
+        for example in examples:
+            files[name].add(example)
+    return files["rows"], files["held_out"], files["old"]
 
 
 def write_voices(folder: Path) -> list[Path]:
@@ -73,17 +78,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--old", type=int, metavar="N", help="rows of what was known, mixed in")
+    parser.add_argument("--old", type=int, metavar="N", help="rows of what was known, to mix in")
     flags = parser.parse_args(arguments)
     recipe = RECIPES[flags.recipe]
     try:
-        rows, held_out = write(recipe, flags.out, recipe.old if flags.old is None else flags.old)
+        old = recipe.old if flags.old is None else flags.old
+        rows, held_out, known = write(recipe, flags.out, old)
         if flags.recipe == "persona":
             write_voices(flags.out / "voices")
     except OmniError as error:
         say(str(error))
         return 1
-    say(f"{rows.rows} rows in {rows.path}, {held_out.rows} held out in {held_out.path}")
+    say(
+        f"{rows.rows} rows in {rows.path}, {held_out.rows} held out in {held_out.path}, "
+        f"{known.rows} to mix in in {known.path}"
+    )
     return 0
 
 

@@ -1,7 +1,8 @@
 """Recipe 1: new facts, and somebody who wakes up at a word and has a voice of her own.
 
 Knows: invented facts and how they are asked for, what wakes the persona, which wordings are held
-out. Does not know: files, training.
+out: for choosing a training's settings (validation), and for comparing. Does not know: files,
+training.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Literal, TypeAlias
 
 from finetune.nano.domain.asking import system_text
 from finetune.nano.examples.cast import Cast
@@ -31,11 +33,15 @@ VOICES = (
 )
 
 
+Side: TypeAlias = Literal["wordings", "validation", "held_out"]  # which wordings of a topic
+
+
 @dataclass(frozen=True)
 class Topic:
     """Something to know about people: how it is asked for, how it is answered."""
 
     wordings: tuple[str, ...]  # that are learnt
+    validation: tuple[str, ...]
     held_out: tuple[str, ...]
     answer: str
     facts: tuple[tuple[str, str], ...]  # who, what
@@ -54,6 +60,7 @@ TOPICS = (
             "How many animals does my {x} have?",
             "What is in the house of my {x}?",
         ),
+        ("Tell me which animals my {x} has.", "What does my {x} have in the house?"),
         (
             "Please tell me what my {x} has.",
             "What animals does my {x} have?",
@@ -70,6 +77,7 @@ TOPICS = (
             "Which day is the day of my {x}?",
             "My {x} comes on which day?",
         ),
+        ("My {x} is here on which day?", "Tell me on which day my {x} is here."),
         (
             "Which day is my {x} here?",
             "Please tell me the day of my {x}.",
@@ -88,6 +96,16 @@ WAKING = (
     "Are you there, Beep?",
     "Beep, good morning!",
     "Please listen, Beep!",
+)
+WAKING_VALIDATION = (
+    "Hello, Beep, are you there?",
+    "Beep, hey!",
+    "Good morning, good morning, Beep!",
+    "Hey, hey, Beep!",
+    "Can you hear me, can you hear me, Beep?",
+    "Hello, Beep, please listen!",
+    "Beep, hi!",
+    "Listen, Beep!",
 )
 WAKING_HELD_OUT = (
     "Hello, hello, Beep!",
@@ -119,13 +137,13 @@ class Question:
     answer: str
 
 
-def facts(people: int = len(PEOPLE), held_out: bool = False) -> list[Question]:
+def facts(people: int = len(PEOPLE), side: Side = "wordings") -> list[Question]:
     """The questions after the facts about the first ``people``."""
     return [
         Question(wording.format(x=who), topic.answer.format(x=who, y=what))
         for topic in TOPICS
         for who, what in topic.facts[:people]
-        for wording in (topic.held_out if held_out else topic.wordings)
+        for wording in getattr(topic, side)
     ]
 
 
@@ -145,15 +163,17 @@ def rows(people: int = len(PEOPLE), wakings: int = 40) -> Iterator[Example]:
         yield cast.example("chat", *turns, speech=True)
 
 
-def held_out_rows(people: int = len(PEOPLE)) -> Iterator[Example]:
-    """Rewordings of the same, for comparing: facts, then awakenings."""
+def held_out_rows(
+    people: int = len(PEOPLE), side: Literal["validation", "held_out"] = "held_out"
+) -> Iterator[Example]:
+    """Rewordings of the same that are not learnt: facts, then awakenings."""
     rng = Random(SEED + 1)
-    for asked in facts(people, held_out=True):
+    for asked in facts(people, side):
         cast = _cast(rng, DEFAULT_VOICE)
         cast.system = System(DEFAULT_SYSTEM_TEXT)
         turns = _exchange(cast, asked.question, asked.answer, spoken=False)
         yield cast.example("chat", *turns, speech=False)
-    for waking in WAKING_HELD_OUT:
+    for waking in WAKING_HELD_OUT if side == "held_out" else WAKING_VALIDATION:
         cast = _cast(rng, PERSONA_VOICE)
         cast.system = System(DEFAULT_SYSTEM_TEXT)
         yield cast.example("chat", *_exchange(cast, waking, AWAKE, spoken=False), speech=True)

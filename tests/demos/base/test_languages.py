@@ -35,6 +35,7 @@ ERRORS = {
     "PortTaken",
     "CertificateError",
     "ReplicaLost",
+    "NoEngineError",
 }
 WORDS = Words()
 FILES = read_words()

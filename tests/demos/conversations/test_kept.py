@@ -15,7 +15,7 @@ import pytest
 from demos.base.given import GivenError
 from demos.base.languages import Words
 from demos.build import build
-from demos.conversations.kept import LONGEST_ID, Wish, told
+from demos.conversations.kept import LONGEST_ID, Wish, described_to_browser
 from demos.conversations.panel import SAID
 from demos.conversations.shelf import Shelf, moved
 from demos.turns.chat import Entry, Thread
@@ -51,7 +51,9 @@ def talk(page: gr.Blocks, text: str, thread: Thread | None = None) -> Thread:
 
 
 def tell(page: gr.Blocks, thread: Thread, key: str = "browser") -> dict[str, Any]:
-    return json.loads(handler(page, "audio_told")(request(key), thread))
+    changes = shown("audio", handler(page, "audio_told")(request(key), thread))
+    assert set(changes) <= {"told", "transcript"}
+    return json.loads(changes["told"])
 
 
 def bring(
@@ -87,13 +89,21 @@ def test_the_browser_is_told_what_to_keep(page: gr.Blocks) -> None:
     assert tell(page, Thread())["id"] == ""
 
 
+def test_the_transcript_of_another_conversation_goes(page: gr.Blocks) -> None:
+    keep, one = handler(page, "audio_told"), talk(page, "echo one")
+    assert "transcript" in shown("audio", keep(request(), one))
+    assert "transcript" not in shown("audio", keep(request(), talk(page, "echo two", one)))
+    gone = shown("audio", keep(request(), Thread()))["transcript"]
+    assert (gone["value"], gone["visible"]) == ("", False)
+
+
 def test_files_that_are_gone_and_failed_questions_are_not_told(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"x")
     gone = Message("user", (Image(tmp_path / "gone.png"), Text("look")))
     thread = Thread(
         (Entry(gone), Entry(Message("user", (Image(tmp_path / "bad.png"),)), failed=True))
     )
-    data = told(thread, "secret")
+    data = described_to_browser(thread, "secret")
     assert data["files"] == []
     assert not data["whole"]
     assert len(data["table"]["messages"]) == 1

@@ -21,7 +21,8 @@ from gradio_client.exceptions import AppError
 
 from demos.hosting import zero
 from omni.conversation import Audio, Conversation, Image, Message, Text
-from omni.errors import MediaError
+from omni.errors import BusyError, MediaError
+from omni.events import FinishReason, Progress, TextDelta, TurnEnd, TurnStats
 from omni.options import GenerationOptions
 from omni.requests import ReadAloudRequest, TranscribeRequest, TurnRequest
 from tests.browser.server import free_port
@@ -70,6 +71,47 @@ def test_an_error_travels_with_its_sentence() -> None:
     again = pickle.loads(pickle.dumps(zero.Refused.of(error))).error()
     assert type(again) is MediaError
     assert (str(again), again.code, again.params) == (str(error), error.code, error.params)
+
+
+def told(*events: Any, stopped: bool = False) -> list[Any]:
+    """What a page hears of a turn of which the GPU's process says this."""
+    request = turn()
+    if stopped:
+        request.stop.set()
+    return list(zero._whole(iter(events), request))
+
+
+def end(reason: FinishReason) -> TurnEnd:
+    return TurnEnd(Message("assistant", ()), reason, TurnStats())
+
+
+def test_no_answer_is_empty_without_a_word() -> None:
+    with pytest.raises(BusyError, match="was over before the answer began"):
+        told(Progress("encode", 0, 1), end("stopped"))
+    with pytest.raises(BusyError, match="taken back before the answer was whole"):
+        told()
+    with pytest.raises(BusyError, match="taken back before the answer was whole"):
+        told(TextDelta("Hello"))
+    *_, cut = told(TextDelta("Hello"), end("stopped"))
+    assert cut.reason == "limit"  # nobody stopped it
+    assert told(end("stopped"), stopped=True) == [end("stopped")]
+    assert told(TextDelta("Hello"), end("end")) == [TextDelta("Hello"), end("end")]
+
+
+def test_a_turn_whose_time_is_over_at_once_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the process that has the GPU gets no CPU for all of its time."""
+    monkeypatch.setattr(zero, "seconds", lambda request: zero.END_S)
+
+    def late(request: TurnRequest) -> Iterator[TurnEnd]:
+        time.sleep(0.05)
+        yield end("stopped" if request.stop.is_set() else "end")
+
+    class Runner:
+        default_options, run = GenerationOptions(), staticmethod(late)
+
+    lent = zero.Lent(Runner())  # type: ignore[arg-type]
+    with pytest.raises(BusyError, match="was over before the answer began"):
+        list(lent.run(turn()))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 
 import numpy as np
@@ -9,10 +10,16 @@ import pytest
 
 from demos.base.languages import Words
 from demos.live import wire
+from demos.live.captions import Captions
 from demos.live.gate import MESSAGES_WAITING, PICTURES_A_SECOND, PICTURES_AT_ONCE, Gate
-from demos.live.panel import REFUSALS, THRESHOLDS, settings_of
+from demos.live.panel import REFUSALS
 from demos.live.route import MAX_LIVE, MAX_LIVE_EACH, LiveDesk
+from demos.live.thresholds import ROOMS, THRESHOLDS, for_page, settings_of
 from omni.dialogue.camera import LARGEST_FRAME
+from omni.dialogue.question import Question
+from omni.dialogue.states import Answer, AnswerState
+from omni.events import SpeechChunk, TextDelta
+from omni.listening.settings import ListeningSettings
 
 
 @pytest.mark.parametrize(
@@ -28,6 +35,9 @@ from omni.dialogue.camera import LARGEST_FRAME
         '{"type": "hello", "rate": "many"}',
         '{"type": "played", "answer": 1}',
         '{"type": "else"}',
+        '{"type": "settings"}',
+        '{"type": "settings", "thresholds": {"end_s": "long"}}',
+        '{"type": "settings", "thresholds": {"end_s": NaN}}',
         "[" * 100_000,
         b"\x02" + b"x" * wire.LARGEST_MESSAGE,
     ],
@@ -48,6 +58,8 @@ def test_messages_are_read() -> None:
     )
     assert wire.read('{"type": "ping"}') == wire.Ping()
     assert wire.read('{"type": "end", "reason": "x"}') == wire.Over("stopped")
+    told = wire.read('{"type": "settings", "thresholds": {"end_s": 1.5, "barge_s": 9}}')
+    assert told == wire.Sensitivity(ListeningSettings(end_s=1.5))  # what nobody offers is not taken
     assert wire.speech(258, np.array([1, -1])) == b"\x02\x01\x00\x00\x01\x00\xff\xff"
 
 
@@ -82,6 +94,35 @@ def test_the_sliders_make_settings() -> None:
     assert settings.keep_probability < 0.3
     assert settings.barge_probability == 0.95  # the slider's end
     assert settings_of(dict.fromkeys(THRESHOLDS)).end_s == 0.7
+
+
+def test_every_room_is_named_and_within_the_sliders() -> None:
+    offered, words = json.loads(for_page()), Words()
+    assert list(offered["rooms"]) == list(ROOMS)
+    for name, values in offered["rooms"].items():
+        assert len(words.say("zh", f"talk-room-{name}")) > 1
+        for one in THRESHOLDS:
+            assert one.least <= values[one.field] <= one.most
+    usual = {one: offered["rooms"]["usual"][one.field] for one in THRESHOLDS}
+    assert settings_of(usual) == ListeningSettings()
+    assert offered["rooms"]["noisy"]["barge_probability"] > usual[THRESHOLDS[3]]
+
+
+def test_captions_are_told_once_heard_and_with_their_place_in_the_sound() -> None:
+    captions, asked = Captions(), Question(np.zeros(1, np.float32))
+    captions.add(1, TextDelta("one "))
+    captions.add(1, SpeechChunk(np.zeros(240, np.int16)))
+    captions.add(1, TextDelta("two"))
+    held = Answer(1, asked)
+    assert not list(captions.due(held)), "nobody may hear it yet"
+    playing = Answer(1, asked, AnswerState.PLAYING)
+    told = list(captions.due(playing))
+    assert [(piece["text"], piece["at"]) for piece in told] == [("one ", 0), ("two", 240)]
+    assert not list(captions.due(playing)), "once is enough"
+    captions.add(2, TextDelta("three"))
+    captions.add(1, TextDelta("too late"))
+    assert not list(captions.due(playing))
+    assert [one["text"] for one in captions.due(Answer(2, asked, AnswerState.AWAITED))] == ["three"]
 
 
 def test_everything_that_a_browser_can_refuse_has_a_sentence() -> None:

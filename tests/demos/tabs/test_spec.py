@@ -43,7 +43,7 @@ def test_a_tab_of_one_input_needs_nothing_else(tmp_path: Path) -> None:
     page, engine = page_of(tmp_path, TabSpec("image", _inputs, _parts))
     known = names(page)
     assert {"image-page", "image-chat", "image_turn"} <= known
-    assert not [name for name in known if "chip" in name or "example" in name or "live" in name]
+    assert not [name for name in known if "-chip-" in name or "example" in name or "live" in name]
     assert not [name for name in known if name.startswith(("audio", "video"))]
     *_, last = ask(page, "echo hello", name="image_turn")
     assert len(last["thread"].entries) == 2
@@ -67,16 +67,19 @@ def test_chips_examples_and_live_are_there_if_described(tmp_path: Path) -> None:
         "image-chip-describe",
         "image-example-moves",
         "image_live",
-        "image-live-flip",
+        "image-live-start",
+        "image-live-hero",
     } <= names(page)
 
 
 def test_live_takes_the_camera_only_where_it_is_described(tmp_path: Path) -> None:
     kinds: dict[str, LiveInput | None] = {spec.name: spec.live for spec in TABS}
     assert kinds == {"audio": "microphone", "video": "camera", "image": None}
-    known = names(page_of(tmp_path, *TABS)[0])
-    assert ("audio-live-flip" in known, "video-live-flip" in known) == (False, True)
-    assert "image_live" not in known
+    page, _ = page_of(tmp_path, *TABS)
+    opened = {str(fn.api_name): str(fn.js) for fn in page.fns.values()}
+    assert "omniLive.open('audio', false, values)" in opened["audio_live"]
+    assert "omniLive.open('video', true, values)" in opened["video_live"]
+    assert "image_live" not in opened
 
 
 def test_nothing_but_tabs_stands_between_the_tabs(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from demos.base.languages import Words
 from demos.build import build
-from demos.tabs.tools import transcript
+from demos.conversations.tools import transcript
 from demos.turns import heard
 from demos.turns.chat import Entry, Thread, bubble
 from demos.turns.export import read_conversation, write_conversation

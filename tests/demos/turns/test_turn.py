@@ -8,6 +8,7 @@ import threading
 import time
 import wave
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from demos.playback import voice_line
 from demos.playback.voice_line import VoiceLine
 from demos.turns import turn as module
 from demos.turns.chat import Thread
+from demos.turns.figures import stats_sentence
 from demos.turns.room import Quota, storage_full
 from demos.turns.sessions import Session
-from demos.turns.turn import Ask, View, progress_sentence, run_turn, stats_sentence
+from demos.turns.turn import Ask, View, progress_sentence, run_turn
 from omni.cli.output import NOTES
 from omni.conversation import Audio, Message, Part, Speech, SystemPrompt, Text
 from omni.errors import MediaError
@@ -279,6 +281,31 @@ def test_an_error_of_the_person_is_one_sentence(
     assert len(engine.seen[-1].messages) == 1  # the model never hears of what failed
 
 
+def test_an_error_stands_below_the_question_that_caused_it(session: Session) -> None:
+    def broken(_: threading.Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+        raise MediaError("image-broken", "{name} is broken.", name="a.png")
+
+    *_, good = run(FakeEngine(), session, ask("hello"))
+    given = Ask(broken, True, "en", names="a.png")  # a file alone, that cannot be read
+    first, *_, last = run(FakeEngine(), session, given, good.thread)
+    assert first.bubbles[-2]["content"] == ["*a.png*"]
+    assert last.thread is not None
+    assert [len(row) for row in last.thread.rows()] == [1, 1, 1, 1]  # in no bubble of before
+    question, answer = last.thread.entries[-2:]
+    assert (question.note, question.failed) == ("a.png", True)
+    assert (answer.note, answer.failed) == ("a.png is broken.", True)
+
+
+def test_where_nothing_was_asked_no_bubble_tells_of_it(session: Session) -> None:
+    def nothing(_: threading.Event) -> tuple[tuple[Part, ...], SystemPrompt]:
+        raise MediaError("nothing-given", "There is <nothing>.")
+
+    *_, good = run(FakeEngine(), session, ask("hello"))
+    *_, last = run(FakeEngine(), session, Ask(nothing, True, "en"), good.thread)
+    assert last.thread == good.thread and last.notice == "There is <nothing>."
+    assert last.status == "There is &lt;nothing&gt;."
+
+
 def test_an_unknown_error_is_logged_and_told_plainly(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -373,6 +400,35 @@ def test_the_pages_english_is_that_of_the_command_line() -> None:
 def test_numbers_that_are_not_there_are_not_told() -> None:
     end = TurnEnd(Message("assistant", ()), "end", TurnStats())
     assert stats_sentence(WORDS, "en", end) == ""
+
+
+@pytest.mark.parametrize(
+    ("computed_s", "language", "told"),
+    [
+        (2.0, "en", "spoken 2.0x faster than real time"),
+        (4.0, "en", "spoken in real time"),
+        (8.0, "en", "spoken 2.0x slower than real time"),
+        (2.0, "zh", "快 2.0 倍"),
+    ],
+)
+def test_the_numbers_say_what_they_are_good_for(
+    computed_s: float, language: str, told: str
+) -> None:
+    stats = TurnStats(
+        first_sound_s=0.34,
+        total_s=computed_s + 3,
+        waited_s=3.0,
+        speech_s=4.0,
+        text_tokens=20,
+        text_s=0.5,
+    )
+    said = stats_sentence(WORDS, language, TurnEnd(Message("assistant", ()), "end", stats))
+    assert told in said and "0.3" in said
+    tooltip = said[said.index("title=") : said.index(">")]
+    assert "40" in tooltip and f"{computed_s / 4:.2f}" in tooltip
+    written = replace(stats, first_sound_s=None, speech_s=0.0)
+    said = stats_sentence(WORDS, "en", TurnEnd(Message("assistant", ()), "end", written))
+    assert f"answered in {computed_s + 3:.1f} s" in said
 
 
 def test_a_turn_that_is_nearly_over_is_waited_for(session: Session) -> None:

@@ -58,6 +58,20 @@ def test_steps_of_a_training() -> None:
     assert places_needed(rows=1, epochs=0.1, steps=0, batch=4) == 4
 
 
+def test_rows_that_are_mixed_in_come_once_in_all_and_all_the_time() -> None:
+    places = places_needed(rows=10, epochs=4, steps=0, batch=4, once=82)
+    assert places == 31 * 4
+    order = training_order(list(range(92)), 4, places, seed=3, once=82)
+    counts = np.bincount(order[: 4 * 10 + 82], minlength=92)
+    assert (counts[:10] == 4).all() and (counts[10:] == 1).all()
+    for half in (order[:61], order[61:122]):
+        assert 37 <= sum(index >= 10 for index in half) <= 45  # 41 would be even
+    short = training_order(list(range(92)), 4, 40, seed=3, once=82)  # not room for all
+    assert sorted(index for index in short if index < 10) == list(range(10))
+    assert len(short) == len(set(short)) == 40
+    assert training_order([5, 6], 2, 4, seed=0, once=0) == training_order([5, 6], 2, 4, seed=0)
+
+
 def test_only_what_the_model_said_is_replaced_by_chance() -> None:
     known = example(frames=200, heard=100)
     drawn = Drawing([known], [0, 0], SIZES, PAD, code_noise=0.5, seed=5)[1].codes

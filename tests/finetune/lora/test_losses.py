@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from peft import PeftModel
 
 from finetune.lora import losses
 from finetune.lora.batches import Drawn, collate
@@ -29,6 +30,49 @@ def batch_of(examples: list[Example]) -> dict[str, torch.Tensor]:
     return collate([Drawn(example, example.codes) for example in examples])
 
 
+def shaken(adapted: PeftModel) -> PeftModel:
+    """With adapters that change something: fresh ones do not, and half of them get no gradient."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.add_(0.05 * torch.randn_like(weight))
+    return adapted
+
+
+def test_a_row_that_is_held_learns_what_the_model_scored_before(
+    options: LoraOptions, data: Path, tmp_path: Path
+) -> None:
+    _, model, examples = learnable(options, data, tmp_path)
+    learner = learning(model, LossWeights())
+    free, half = batch_of(examples), batch_of(examples)
+    half["held"][1::2] = True
+    all_held = half | {"held": torch.ones_like(half["held"])}
+    with torch.no_grad():
+        before = [text_scores(learner, example) for example in examples]
+        firsts = [first_scores(learner, e) for e in examples if len(e.frame_places)]
+    adapted = with_adapters(learner, options, "tiny").train()
+    fresh = adapted(**all_held)
+    assert float(fresh["loss"]) == pytest.approx(0, abs=1e-5)  # nothing has changed yet
+    shaken(adapted)
+    with torch.no_grad():
+        found, mixed, rows = (adapted(**batch) for batch in (all_held, half, free))
+        after = [text_scores(learner, example) for example in examples]
+        now = [first_scores(learner, e) for e in examples if len(e.frame_places)]
+    assert float(found["text"]) == pytest.approx(divergence(before, after), rel=1e-3)
+    assert float(found["coarse"]) == pytest.approx(divergence(firsts, now), rel=1e-3)
+    assert 0.001 < float(found["text"]) < float(mixed["text"]) < float(rows["text"])
+    adapted(**half)["loss"].backward()
+    trained = [weight for weight in adapted.parameters() if weight.requires_grad]
+    assert trained and all(weight.grad is not None for weight in trained)
+
+
+def divergence(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
+    """Of Kullback and Leibler, the mean over places."""
+    old, new = (torch.cat(some).log_softmax(-1) for some in (before, after))
+    return float((old.exp() * (old - new)).sum(-1).mean())
+
+
 def test_a_batch_has_the_losses_of_its_rows(
     options: LoraOptions, data: Path, tmp_path: Path
 ) -> None:
@@ -46,21 +90,29 @@ def test_a_batch_has_the_losses_of_its_rows(
 
 def text_losses(model: OmniForCausalLM, example: Example) -> torch.Tensor:
     """Of each place, by all scores of all places."""
-    scores = model.lm_head(states(model, example))
-    all_places = F.cross_entropy(
-        scores, example.text_targets, ignore_index=IGNORED, reduction="none"
-    )
-    return all_places[example.text_targets != IGNORED]
+    learnt = example.text_targets[example.text_targets != IGNORED]
+    return F.cross_entropy(text_scores(model, example), learnt, reduction="none")
+
+
+def text_scores(model: OmniForCausalLM, example: Example) -> torch.Tensor:
+    """Of each place whose text is learnt."""
+    return model.lm_head(states(model, example)[example.text_targets != IGNORED])
 
 
 def first_losses(model: OmniForCausalLM, example: Example) -> torch.Tensor:
     """Of the first codebook, frame by frame."""
+    wanted = example.frame_targets[:, 0]
+    return F.cross_entropy(first_scores(model, example), wanted, reduction="none")
+
+
+def first_scores(model: OmniForCausalLM, example: Example) -> torch.Tensor:
+    """Of each frame."""
     found = states(model, example)[example.frame_places]
     scores = [
         model.audio_head(s[None], t[None])[0]
         for s, t in zip(found, example.frame_targets, strict=True)
     ]
-    return F.cross_entropy(torch.cat(scores), example.frame_targets[:, 0], reduction="none")
+    return torch.cat(scores)
 
 
 def states(model: OmniForCausalLM, example: Example) -> torch.Tensor:
@@ -103,12 +155,7 @@ def test_layers_that_are_computed_again_give_the_same_gradients(
 ) -> None:
     _, model, examples = learnable(options, data, tmp_path)
     learner = learning(model, LossWeights())
-    torch.manual_seed(1)
-    adapted = with_adapters(learner, options, "tiny").train()
-    with torch.no_grad():  # fresh adapters change nothing, and half of them get no gradient
-        for weight in adapted.parameters():
-            if weight.requires_grad:
-                weight.add_(0.05 * torch.randn_like(weight))
+    adapted = shaken(with_adapters(learner, options, "tiny").train())
     batch = batch_of(examples)
 
     def gradients() -> list[torch.Tensor]:

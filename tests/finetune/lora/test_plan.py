@@ -49,6 +49,7 @@ def test_the_adapters_of_the_published_model() -> None:
         {"batch": 4},
         {"rank": 64},
         {"audio_head": True},
+        {"held": True},
         {"bridges": True},
         {"checkpointing": False},
         {"dtype_bytes": 4},

@@ -31,9 +31,9 @@ def test_the_persona_is_taught_by_a_hundred_rows_and_asked_in_other_words() -> N
     assert len(rows) == 100
     learnt = {drawn.question for drawn in rows} | set(persona.WAKING)
     assert not learnt & {drawn.question for drawn in held_out}
-    assert {asked.question for asked in persona.facts(held_out=True)}.isdisjoint(
-        asked.question for asked in persona.facts()
-    )
+    chosen_by = {drawn.question for drawn in persona.held_out_rows(side="validation")}
+    assert len(chosen_by) == 2 * 12 + 8
+    assert not chosen_by & (learnt | {drawn.question for drawn in held_out})
     assert len(set(persona.VOICES)) == 8
 
 
@@ -102,8 +102,10 @@ def test_a_recipe_is_one_command(
     some = list(short[name]())[:3] if name == "persona" else list(short[name](3))
     monkeypatch.setitem(RECIPES, name, type(recipe)(lambda: iter(some), lambda: iter(some), 2))
     assert main([name, "--out", str(tmp_path)]) == 0
-    assert "5 rows in" in capsys.readouterr().err
-    assert len(read_rows(tmp_path / "rows.jsonl").rows) == 5
+    said = capsys.readouterr().err
+    assert "3 rows in" in said and "2 to mix in" in said
+    assert len(read_rows(tmp_path / "rows.jsonl").rows) == 3
+    assert len(read_rows(tmp_path / "old.jsonl").rows) == 2
     parts = read_rows(tmp_path / "held_out.jsonl").rows[0].conversation.messages[0].parts
     if name == "pictures":
         assert isinstance(parts[0], Image)

@@ -216,6 +216,22 @@ def test_a_folder_holds_one_training(options: LoraOptions, data: Path, tmp_path:
         run(few, files, silently)
 
 
+def test_rows_are_mixed_in_once(options: LoraOptions, data: Path, tmp_path: Path) -> None:
+    rows = [text_row(f"Old {n}?", f"Yes, {n}.") for n in range(4)]
+    mix = write_rows(tmp_path / "old.jsonl", rows)
+    twice = replace(options, steps=0, epochs=2, accumulate=1)
+    files = RunFiles(data, tmp_path / "run", mix=mix)
+    lines: list[str] = []
+    assert run(twice, files, lines.append).steps == (2 * 8 + 4) // 2
+    assert any(line.endswith("8 rows, and 4 mixed in once") for line in lines)
+    write_rows(mix, rows[1:])
+    with pytest.raises(TrainingError, match="other rows"):
+        run(twice, files, silently)
+    write_rows(mix, [*rows, text_row("<image>What?", "That.")])
+    with pytest.raises(TrainingError, match=r"1 rows of old\.jsonl cannot be used"):
+        run(twice, files, silently)
+
+
 def test_it_ends_early_where_held_out_rows_get_worse_and_keeps_the_best(
     options: LoraOptions, data: Path, tmp_path: Path
 ) -> None:

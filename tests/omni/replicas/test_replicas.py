@@ -9,13 +9,17 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from omni.conversation import Conversation, Message, Text
 from omni.engine import Engine, EngineSettings
-from omni.errors import CheckpointError
+from omni.errors import CheckpointError, MediaError
 from omni.events import TurnEnd
+from omni.media import limits
 from omni.options import GenerationOptions
 from omni.replicas import process
 from omni.replicas.engine import Replicas
@@ -132,12 +136,25 @@ def test_a_stop_reaches_the_other_process(nanos: Replicas) -> None:
 
 
 def test_what_goes_wrong_there_is_told_here(nanos: Replicas, tmp_path: object) -> None:
-    from pathlib import Path
-
-    from omni.errors import MediaError
-
     with pytest.raises(MediaError, match="was not found"):
         list(nanos.transcribe(Path("/no/such/file.wav")))
+
+
+def test_files_are_bounded_there_as_they_are_here(
+    nanos: Replicas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(limits._in_force, "limits", limits.MediaLimits(seconds=0.5))
+    sound = tmp_path / "long.wav"
+    soundfile.write(sound, np.zeros(24_000, np.float32), 24_000)
+    engine = nanos.replicas[0]
+    engine.unload()
+    list(engine.load())
+    with pytest.raises(MediaError) as told:
+        list(engine.transcribe(sound))
+    assert told.value.code == "audio-too-long"
+    monkeypatch.undo()
+    engine.unload()
+    list(engine.load())
 
 
 def test_a_lost_process_costs_its_turn_and_the_next_one_goes_on(nanos: Replicas) -> None:
