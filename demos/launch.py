@@ -217,7 +217,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     announce(address, host, options, words, bool(page.share_url))
-    if not zero.lent():
+    if not (zero.lent() or flags.engine):
         meanwhile(engine, flags.unload_after)
     return engine, sessions
 
