@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.components import Component
@@ -89,7 +89,7 @@ def _openers(spec: TabSpec, words: Words) -> None:
 
 
 def _icon(
-    name: str, part: str, words: Words, word: str = "", variant: str = "secondary", **options: bool
+    name: str, part: str, words: Words, word: str = "", variant: str = "secondary", **options: Any
 ) -> gr.Button:
     """A button that is an icon; its words are for screen readers and appear as its tooltip."""
     return gr.Button(
