@@ -56,6 +56,8 @@ STEPS = 10  # of a load, of a GB each
 class FakeEngine(RequestMethods):
     """Streams words and a tone; remembers the conversations that it was given."""
 
+    elsewhere = False
+
     def __init__(self, settings: EngineSettings | None = None, load_s: float = 0.0) -> None:
         self.settings = settings or EngineSettings(model="nano")
         self.report: LoadReport | None = None
