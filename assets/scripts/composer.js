@@ -4,6 +4,10 @@ const omniComposer = (() => {
   const { SELECTORS } = omniGradio;
   const FILES = 0; // the first source of an input; the second is its microphone or camera
   const DEVICE = 1;
+  const START_MS = 5000; // the longest that a microphone takes to begin
+  const SHORTEST_MS = 600; // of a recording that has something in it
+  const UPLOAD_MS = 120_000; // the longest that Send waits for a recording to reach the server
+  const TAKEN_MS = 200; // until the input holds what has reached the server
   const SPEAK = "omni.speak";
 
   /**
@@ -59,7 +63,16 @@ const omniComposer = (() => {
   };
 
   /** @param {string} tab */
-  const record = async (tab) => {
+  const record = (tab) => {
+    const begun = begin(tab).finally(() => beginning.delete(tab));
+    beginning.set(tab, begun);
+  };
+
+  // Recordings that the browser has not begun yet, by tab.
+  /** @type {Map<string, Promise<void>>} */
+  const beginning = new Map();
+  /** @param {string} tab */
+  const begin = async (tab) => {
     const input = taking(tab, "audio");
     if (!input) return;
     const stop = ending(input.id);
@@ -70,6 +83,7 @@ const omniComposer = (() => {
     }
     open(input, DEVICE);
     (await omniPage.until(() => omniPage.shown(`#${input.id} ${SELECTORS.record}`)))?.click();
+    await omniPage.until(() => ending(input.id), START_MS);
   };
 
   /** @param {string} tab */
@@ -116,10 +130,17 @@ const omniComposer = (() => {
    * @param {string} tab
    */
   const complete = async (tab) => {
+    if (beginning.has(tab)) {
+      await beginning.get(tab);
+      await new Promise((done) => setTimeout(done, SHORTEST_MS));
+    }
     const stop = ending(`${tab}-composer`);
-    const input = stop?.closest("[class*=takes-]");
-    stop?.click();
-    if (input instanceof HTMLElement) await omniPage.until(() => holds(input));
+    if (stop) {
+      const before = omniGradio.uploads();
+      stop.click(); // its wave is shown at once, but it can be sent when the server has it
+      await omniPage.until(() => omniGradio.uploads() > before, UPLOAD_MS);
+      await new Promise((done) => setTimeout(done, TAKEN_MS));
+    }
     await coming.get(tab);
   };
 
@@ -130,7 +151,8 @@ const omniComposer = (() => {
    * @param {() => void} again
    */
   const held = (event, tab, again) => {
-    if (!ending(`${tab}-composer`) && !coming.has(tab)) return false;
+    const due = ending(`${tab}-composer`) ?? (coming.has(tab) || beginning.has(tab));
+    if (!due) return false;
     event.preventDefault();
     event.stopImmediatePropagation();
     const composer = omniPage.part(tab, "composer");

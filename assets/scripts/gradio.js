@@ -64,6 +64,14 @@ const omniGradio = (() => {
     new MutationObserver(act).observe(document.body, { attributeFilter: ["class"] });
   };
 
+  // How many uploads have reached the server; a recorder shows its sound before that.
+  const UPLOAD = /\/upload(\?|$)/;
+  let uploaded = 0;
+  new PerformanceObserver((list) => {
+    for (const { name } of list.getEntries()) if (UPLOAD.test(name)) uploaded++;
+  }).observe({ type: "resource" });
+  const uploads = () => uploaded;
+
   /** @param {Element} element a sidebar, or the button of a folded part */
   const isOpen = (element) => element.classList.contains(OPEN);
   /** @param {string} side the id of a sidebar */
@@ -128,6 +136,7 @@ const omniGradio = (() => {
     dark,
     setDark,
     onDark,
+    uploads,
     isOpen,
     sidebarIsOpen,
     address,

@@ -128,7 +128,7 @@ class _Slice:
 
     def __getitem__(self, index: Any) -> torch.Tensor:
         self._files.told(self._name, 0)  # a reading that was given up ends before the disk is asked
-        shape: list[int] = self.get_shape()
+        shape = tuple(int(size) for size in self.get_shape())
         if index is Ellipsis and shape and math.prod(shape):
             tensor = torch.empty(shape, dtype=self._inner[0:0].dtype)
             pieces = self._filled(tensor)
