@@ -60,6 +60,7 @@ class FakeEngine(RequestMethods):
 
     def __init__(self, settings: EngineSettings | None = None, load_s: float = 0.0) -> None:
         self.settings = settings or EngineSettings(model="nano")
+        self.elsewhere = False
         self.report: LoadReport | None = None
         self.seen: list[Conversation] = []
         self.sessions: list[str | None] = []  # of each turn
