@@ -25,20 +25,24 @@ const omniNotice = (() => {
   });
 
   // The word about the model: whoever has closed it has read it, until it says something else.
-  const banner = () => {
-    const place = document.getElementById("model-banner");
+  const banner = () => document.getElementById("model-banner");
+  const words = () => banner()?.querySelector("[id^=html]")?.textContent?.trim() ?? "";
+  /** @param {boolean} closed */
+  const show = (closed) => {
+    document.documentElement.dataset.notice = closed ? "closed" : "open";
+  };
+  show(omniPage.kept(CLOSED) !== null);
+  omniPage.whenChanged(() => {
+    const place = banner();
     if (!place) return;
-    const text = place.querySelector("[id^=html]")?.textContent?.trim() ?? "";
-    place.hidden = text !== "" && text === omniPage.kept(CLOSED);
+    if (words()) show(words() === omniPage.kept(CLOSED));
     if (place.querySelector(".close-notice")) return;
     const close = () => {
-      const now = place.querySelector("[id^=html]")?.textContent?.trim() ?? "";
-      omniPage.keep(CLOSED, now);
-      place.hidden = true;
+      omniPage.keep(CLOSED, words());
+      show(true);
     };
     place.append(closeButton(close));
-  };
-  omniPage.whenChanged(banner);
+  });
 
   /**
    * A sentence at the head of a place, with something to do about it or without.

@@ -24,8 +24,9 @@ SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
         *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
-        *("sidebar", "settle", "newest", "notice", "model", "composer", "files", "voices", "keys"),
-        *("words", "live/log", "live/choices", "live/orb", "live/stage", "live/captions"),
+        *("sidebar", "settle", "newest", "notice", "model", "composer", "files", "labels"),
+        *("voices", "keys", "words", "live/log", "live/choices", "live/orb", "live/stage"),
+        *("live/captions",),
         *("live/settings", "live/sound", "live/microphone", "live/player", "live/camera"),
         *("live/connection", "live/devices", "live/live", "live/mark"),
         *("conversations/archive", "conversations/store", "conversations/drafts"),

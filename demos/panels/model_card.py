@@ -22,7 +22,15 @@ from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from demos.base.owner import Owner, without_folder
 from demos.panels.keep_button import KeepButton, progress_html
-from demos.panels.model_state import chip_sentence, notice, sentence, state_name, version
+from demos.panels.model_state import (
+    chip_sentence,
+    notice,
+    sentence,
+    small_key,
+    state_name,
+    untrained_key,
+    version,
+)
 from omni.events import Progress
 from omni.settings import (
     NANO,
@@ -253,7 +261,14 @@ def build_model_card(engine: Engine, words: Words, owner: Owner, chip: gr.Button
                 unload = _button(words, "unload", "model-unload", interactive=False)
                 button = gr.Button("", size="sm", elem_id="model-keep", min_width=80, visible=False)
             outlook = gr.HTML("", elem_id="model-outlook")
-    banner = gr.HTML("", visible=False, elem_id="model-banner", elem_classes=["banner"])
+    # There from the start: nothing moves when the server says it once more.
+    known = untrained_key(engine) or small_key(engine)
+    banner = gr.HTML(
+        words.static(known) if known else "",
+        visible=bool(known),
+        elem_id="model-banner",
+        elem_classes=["banner"],
+    )
     for opener, js in ((chip, TOGGLE_JS), (shut, CLOSE_JS)):
         opener.click(None, None, None, js=js, **QUIET)
     return ModelCard(

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.server import Server
-from tests.browser.visit import Visit
+from tests.browser.visit import HELD, Visit
 
 Come = Callable[..., Visit]
 TABS = ("audio", "video", "image")
@@ -45,20 +45,28 @@ def test_axe_finds_nothing(
     fake_server: Server, visitors: Come, scheme: str, locale: str, width: int
 ) -> None:
     size = {"width": width, "height": 900}
-    visit = visitors(fake_server, color_scheme=scheme, locale=locale, viewport=size)
+    permissions = ["microphone"]
+    visit = visitors(
+        fake_server, color_scheme=scheme, locale=locale, viewport=size, permissions=permissions
+    )
     for tab in TABS:
         visit.go(tab)
         assert violations(visit) == []
+    visit.part("record").click()  # the tray is open
+    expect(visit.part("question").locator(".stop-button")).to_be_visible()
+    assert violations(visit) == []
+    visit.part("record").click()
+    expect(visit.part("question").locator(HELD)).not_to_have_count(0)
+    visit.menu()
+    assert violations(visit) == []
+    visit.page.keyboard.press("Escape")
     visit.ask("short")
     visit.answered(1)
-    visit.conversations()
-    visit.part("tools").get_by_role("button").first.click()
-    visit.part("write").click()
-    expect(visit.part("transcript")).to_be_visible()
     assert violations(visit) == []
-    panel = visit.page.locator(".sidebar")
-    if not visit.page.locator(".sidebar.open").count():
-        panel.locator(".toggle-button").click()
+    visit.conversations()
+    assert violations(visit) == []
+    visit.page.locator("#conversations .toggle-button").click()
+    panel = visit.settings()
     for name in FOLDED:
         panel.locator(f"#{name} > button.label-wrap").first.evaluate("button => button.click()")
     expect(visit.page.locator("#parameter-text-temperature")).to_be_visible()
