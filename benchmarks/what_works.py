@@ -45,9 +45,9 @@ from omni.conversation import (
 )
 from omni.engine import Engine, EngineSettings
 from omni.events import SpeechChunk, TextDelta
-from omni.gallery import gallery
+from omni.listening.gallery import gallery
 from omni.options import READING
-from omni.prompting.styles import EMOTION_NAMES, EMOTIONS, STYLE_NAMES, STYLES
+from omni.prompting.styles import EMOTIONS, STYLES
 from omni.settings import NANO
 from omni.shipped import ASSETS, EXAMPLES
 
@@ -141,10 +141,12 @@ def chip(probe: Probe, name: str) -> Found:
     parts, wanted = CHIPS[name]
     key = name.partition("-")[2]
     if key == "transcribe":
-        events = probe.engine.transcribe(parts[0].path)  # type: ignore[union-attr]
+        assert isinstance(parts[0], Audio)
+        events = probe.engine.transcribe(parts[0].path)
         said = "".join(event.text for event in events if isinstance(event, TextDelta))
     elif key == "read-aloud":
-        said = probe.hear(probe.read(parts[0].text))  # type: ignore[union-attr]
+        assert isinstance(parts[0], Text)
+        said = probe.hear(probe.read(parts[0].text))
     else:
         said = probe.write((*parts, Text(probe.words.prompt("en", key))))
     right = all(re.search(word, said.lower()) for word in wanted)
@@ -203,11 +205,13 @@ def measured(probe: Probe, kinds: Sequence[str]) -> Iterator[tuple[str, str, Fou
     catalog = read_catalog([ASSETS])
     spoken = {"emotions", "styles"} & set(kinds)
     plain = [probe.read(text, seed=number) for number, text in enumerate(SENTENCES) if spoken]
+    emotions = {str(name): said["en"] for name, said in EMOTIONS.items()}
+    styles = {str(name): said.systems["en"][0] for name, said in STYLES.items()}
     of: Mapping[str, tuple[Sequence[str], Callable[[str], Found]]] = {
         "chips": (tuple(CHIPS), partial(chip, probe)),
         "roles": (tuple(catalog.roles), partial(role, probe, catalog)),
-        "emotions": (EMOTION_NAMES, lambda name: manner(probe, EMOTIONS[name]["en"], plain)),
-        "styles": (STYLE_NAMES, lambda name: manner(probe, STYLES[name].systems["en"][0], plain)),
+        "emotions": (tuple(emotions), lambda name: manner(probe, emotions[name], plain)),
+        "styles": (tuple(styles), lambda name: manner(probe, styles[name], plain)),
         "uses": (USES, partial(use, probe)),
     }
     for kind in kinds:

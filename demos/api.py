@@ -25,26 +25,20 @@ from demos.base.owner import Owner, without_folder
 from demos.base.word_files import ENGLISH, PageLanguage
 from demos.panels.parameters import seed_of
 from demos.tabs.actions import keeper, still_there
-from demos.tabs.spec import Keep
+from demos.tabs.scripted import given_message, given_voice
 from demos.tabs.tab import MAX_TURNS_AT_ONCE
-from demos.tabs.video import has_sound_to_hear
 from demos.turns.chat import Entry, Thread
 from demos.turns.sessions import Session, Sessions
 from demos.turns.turn import Ask, View, run_turn
 from demos.voices.by_name import library_of, lines_of
 from demos.voices.library import VoiceLibrary
-from demos.voices.panel import VoiceChoice
 from omni.conversation import (
     DEFAULT_SYSTEM_TEXT,
-    Audio,
-    Image,
     Part,
     SystemPrompt,
     Text,
-    Video,
-    VoicePrompt,
 )
-from omni.errors import ConversationError, OmniError
+from omni.errors import OmniError
 from omni.events import TurnEnd
 from omni.options import GenerationOptions
 from omni.requests import ReadLine
@@ -106,9 +100,9 @@ class Api:
 
         def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
             keep = keeper(session, stop)
-            parts = _message(keep, text, audio, images, video, stop)
+            parts = given_message(keep, text, audio, images, video, stop)
             prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
-            return parts, replace(prompt, voice=_voice(keep, voice, voice_text))
+            return parts, replace(prompt, voice=given_voice(keep, voice, voice_text))
 
         named = self._adapter(adapter)
         ask = Ask(prepare, speech, language, change=_seeded(seed), adapter=named)
@@ -136,7 +130,7 @@ class Api:
 
         def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
             keep = keeper(session, stop)
-            return _message(keep, "", audio, None, None, stop), SystemPrompt()
+            return given_message(keep, "", audio, None, None, stop), SystemPrompt()
 
         for view in self._run(request, Thread(), Ask(prepare, False, language, task="transcribe")):
             yield view.said, statistics(view.end) if view.end else {}
@@ -163,28 +157,17 @@ class Api:
         session = self._session(request)
 
         def prepare(stop: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
-            spoken = _voice(keeper(session, stop), voice, voice_text)
+            spoken = given_voice(keeper(session, stop), voice, voice_text)
             prompt = SystemPrompt(system.strip() or DEFAULT_SYSTEM_TEXT)
             return (Text(text),), replace(prompt, voice=spoken)
 
         def lines() -> tuple[ReadLine, ...]:
             own = library_of(request, session, self.library, self.owner)
-            spoken = _voice(keeper(session, Event()), voice, voice_text)
-            rest = VoiceChoice(system.strip())
-            if spoken is not None:
-                rest = replace(
-                    rest, reference=spoken.path, use=spoken.use, transcript=spoken.transcript or ""
-                )
-            return lines_of(text, own, language, rest)
+            spoken = given_voice(keeper(session, Event()), voice, voice_text)
+            return lines_of(text, own, language, SystemPrompt(system.strip(), spoken))
 
-        ask = Ask(
-            prepare,
-            True,
-            language,
-            change=_seeded(seed),
-            task="read",
-            lines=lines if several else None,
-        )
+        ask = Ask(prepare, True, language, change=_seeded(seed), task="read")
+        ask = replace(ask, lines=lines if several else None)
         *_, last = self._run(request, Thread(), ask)
         if last.thread is None or last.end is None:
             return None, {}
@@ -385,41 +368,6 @@ def _endpoint(
         show_progress="hidden",
         concurrency_limit=line[1],
         concurrency_id=line[0],
-    )
-
-
-def _message(
-    keep: Keep,
-    text: str,
-    audio: str | None,
-    images: list[str] | None,
-    video: str | None,
-    stop: Event,
-) -> tuple[Part, ...]:
-    parts: list[Part] = [Image(keep(path, "picture")) for path in images or ()]
-    if video:
-        clip = keep(video, "clip")
-        parts.append(Video(clip))
-        if has_sound_to_hear(clip, stop):
-            parts.append(Audio(clip))
-    if audio:
-        parts.append(Audio(keep(audio, "sound")))
-    if text.strip():
-        parts.append(Text(text.strip()))
-    if not parts:
-        raise ConversationError(
-            "nothing-given",
-            "There is nothing to answer: type, record or add something first.",
-        )
-    return tuple(parts)
-
-
-def _voice(keep: Keep, voice: str | None, says: str) -> VoicePrompt | None:
-    if not voice:
-        return None
-    transcript = says.strip()
-    return VoicePrompt(
-        keep(voice, "sound"), "example" if transcript else "system", transcript or None
     )
 
 

@@ -86,7 +86,6 @@ def build(
             gr.Markdown(words.static(note), elem_id="page-note", elem_classes=["hint"])
         card = build_model_card(engine, words, owner, chip)
         context = TabContext(engine, sessions, words, voice, parameters, VoiceDesk())
-        voice.speak_through(context.voice_lines)
         built = _build_tabs(page, tabs, context, card)
         with conversation_bar:
             conversations = build_conversations(page, built, context)
@@ -101,16 +100,11 @@ def build(
         shown = page.load(card.render_all, None, card.all, api_name="model_status", **QUIET)
         parameters.follow(shown, card)
         voice.greet(page.load)
-        marking = connect_marks(built, context, card.status)
-        marking(page.load)
 
         said_again = _connect_language(page, head.language, words, card, voice, built)
         conversations.translate(said_again)
-        marking(said_again.then)
+        connect_marks(built, context, card.status, page.load, said_again.then)
         _connect_visits(page, sessions)
-    page.before.append(
-        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=words)
-    )
     return page
 
 
@@ -128,7 +122,7 @@ def build_settings_bar(words: Words) -> gr.Sidebar:
 
 
 def _connect_visits(page: Page, sessions: Sessions) -> None:
-    """A page comes, and goes."""
+    """A page comes, brings files, and goes."""
 
     def arrive(request: gr.Request) -> None:
         sessions.of(request).page = True
@@ -138,6 +132,9 @@ def _connect_visits(page: Page, sessions: Sessions) -> None:
 
     page.load(arrive, None, None, queue=False, **QUIET)
     page.unload(leave)
+    page.before.append(
+        partial(Uploads, root=sessions.root, quota=lambda: sessions.quota, words=page.words)
+    )
 
 
 def build_conversation_bar(words: Words) -> gr.Sidebar:
@@ -176,6 +173,7 @@ def _build_tabs(
     """The tabs, with Live in those that have it."""
     live = LiveDesk()
     built = []
+    context.voices.speak_through(context.voice_lines)
     if not any(spec.live for spec in specs):
         gr.Markdown(context.words.static("live-absent"), elem_classes=["hint"])
 

@@ -90,12 +90,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="requests that may wait from one address where others reach the page",
     )
-    add(
-        "--unload-after",
-        type=positive_minutes,
-        metavar="MINUTES",
-        help="unload a model that nobody has asked for so long; the next question loads it",
-    )
+    add("--unload-after", type=positive_minutes, metavar="MINUTES", help="unload an unused model")
     add("--replicas", type=_count, default=1, metavar="N", help="models side by side, a GPU each")
     add(
         "--daily-minutes",
@@ -222,7 +217,7 @@ def start(flags: argparse.Namespace) -> tuple[Engine, Sessions]:
     address = served_at(page, words, options, port)
     Listeners(partial(unheard, page), sessions.leave).watch()
     announce(address, host, options, words, bool(page.share_url))
-    if not zero.lent():
+    if not (zero.lent() or flags.engine):
         meanwhile(engine, flags.unload_after)
     return engine, sessions
 

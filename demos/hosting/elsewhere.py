@@ -20,6 +20,7 @@ CHOSEN_THERE = {
     "device": "auto",
     "max_pixels": None,
     "keep_quantized": False,
+    "unload_after": None,
     "replicas": 1,
     "wait_per_address": LineLimits.address,
 }

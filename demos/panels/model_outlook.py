@@ -35,7 +35,7 @@ def outlook_html(
     from omni.loading.outlook.fits import outlook
     from omni.replicas.engine import Replicas
 
-    if isinstance(engine, Replicas):  # each is in a process of its own: this one knows nothing
+    if engine.elsewhere or isinstance(engine, Replicas):  # another process's: nobody knows here
         return "", ""
     freed = room_made(engine)
     mine = outlook(chosen, freed)

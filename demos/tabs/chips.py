@@ -47,12 +47,11 @@ def build_chips(spec: TabSpec, words: Words) -> list[tuple[Chip, gr.Button]]:
 
 
 def connect_marks(
-    tabs: Sequence[Tab], context: TabContext, status: gr.HTML
-) -> Callable[[Listener], None]:
+    tabs: Sequence[Tab], context: TabContext, status: gr.HTML, *further: Listener
+) -> None:
     """Says on chips and in the voice panel what the loaded checkpoint can't do.
 
-    Whenever ``status``, which tells what is loaded, changes; and with each event that is given to
-    what this returns.
+    Whenever ``status``, which tells what is loaded, changes; and with each event of ``further``.
     """
     panel = context.voices.actions
     changed = [button for tab in tabs for button in tab.chips.values()]
@@ -73,11 +72,8 @@ def connect_marks(
         }
         return chips | panel.marked(language)
 
-    def connect(listen: Listener) -> None:
+    for listen in (debounced("truth", [status]), *further):
         listen(mark, None, outputs, queue=False, **QUIET)
-
-    connect(debounced("truth", [status]))
-    return connect
 
 
 def chip_handler(actions: Actions, chip: Chip) -> Callable[[gr.Request, Values], Iterator[Changes]]:

@@ -177,7 +177,7 @@ class VoiceActions:
         library, language = self._library_of(request), self.words.of(request)
         if not (always or has_lines(text, library)):
             return None
-        return partial(lines_of, text, library, language, rest)
+        return lambda: lines_of(text, library, language, rest.system_prompt())
 
     def marked(self, language: PageLanguage) -> Changes:
         """The choices that the loaded checkpoint may do nothing with, said to be so."""

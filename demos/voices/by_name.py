@@ -13,9 +13,8 @@ import gradio as gr
 from demos.base.owner import Owner
 from demos.turns.sessions import Session
 from demos.voices.library import VoiceLibrary
-from demos.voices.panel import VoiceChoice
-from omni.conversation import DEFAULT_SYSTEM_TEXT, VoicePrompt
-from omni.gallery import gallery, ready_voices
+from omni.conversation import DEFAULT_SYSTEM_TEXT, SystemPrompt, VoicePrompt
+from omni.listening.gallery import gallery, ready_voices
 from omni.listening.reference_check import trust
 from omni.prompting.script import is_script, script_lines
 from omni.requests import ReadLine
@@ -42,7 +41,7 @@ def has_lines(text: str, library: VoiceLibrary) -> bool:
 
 
 def lines_of(
-    text: str, library: VoiceLibrary, language: str, rest: VoiceChoice
+    text: str, library: VoiceLibrary, language: str, rest: SystemPrompt
 ) -> tuple[ReadLine, ...]:
     """The lines of a reading with several voices.
 
@@ -60,7 +59,7 @@ def lines_of(
     read = []
     for line in script_lines(text, names, told):
         if not line.name:
-            read.append(ReadLine(line.text, rest.system_prompt().voice, manner=manner))
+            read.append(ReadLine(line.text, rest.voice, manner=manner))
             continue
         read.append(ReadLine(line.text, _voice(line.name, library), line.name, manner))
     return tuple(read)

@@ -1,7 +1,7 @@
 """The gallery of ready voices in the voice panel: cards to hear and to use.
 
 Knows: what a card shows, the browser's events on it. Does not know: which voices there are
-(omni.gallery), what their use changes (demos.voices.actions).
+(omni.listening.gallery), what their use changes (demos.voices.actions).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import gradio as gr
 from demos.base.languages import Words
 from demos.base.word_files import PageLanguage, in_language
 from demos.turns.sessions import Session
-from omni.gallery import ReadyVoice, gallery
+from omni.listening.gallery import ReadyVoice, gallery
 from omni.listening.reference_check import trust
 from omni.listening.settings import RATE
 from omni.media.audio import read_sound

@@ -19,7 +19,7 @@ from finetune.nano.domain.languages import Language
 from finetune.nano.speech.synthesis import SPOKEN_RATE
 from finetune.nano.teachers.speaking import Speaker, say
 from omni.errors import OmniError
-from omni.gallery import gallery
+from omni.listening.gallery import gallery
 from omni.listening.reference_check import check_voice
 
 # libsndfile's, from 0 (256 kbit/s) to 1 (6 kbit/s): 24 kbit/s, speech as one knows it from calls

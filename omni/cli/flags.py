@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from omni.cli.inputs import clean
 from omni.conversation import VoicePrompt
 from omni.engine import Engine, EngineSettings
-from omni.gallery import gallery, ready_voices
+from omni.listening.gallery import gallery, ready_voices
 from omni.loading.ending import obey
 from omni.settings import QUANTIZATIONS, positive, with_adapter
 

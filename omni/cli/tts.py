@@ -15,7 +15,7 @@ from omni.cli.inputs import clean, stdin_text
 from omni.cli.output import check_place, follow, load
 from omni.conversation import VoicePrompt
 from omni.engine import Engine
-from omni.gallery import ready_voices
+from omni.listening.gallery import ready_voices
 from omni.options import READING
 from omni.prompting.script import script_lines
 from omni.requests import ReadLine

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from omni.engine import Engine, EngineState
-from omni.errors import MediaError, OmniError, ResourceError
+from omni.errors import ConversationError, MediaError, OmniError, ResourceError
 from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd, stopped
 from omni.loading.progress.background import Report, in_background
 from omni.media.files import readable_file
@@ -32,6 +32,7 @@ from omni.options import GenerationOptions
 from omni.remote.link import Link, NoEngineError, own_token, web_socket
 from omni.remote.wire import (
     CHUNK_BYTES,
+    MOST_BYTES,
     Ask,
     Done,
     Forget,
@@ -267,7 +268,15 @@ class RemoteEngine(Engine):
         paths: list[Path] = []
         pack(request, paths)
         files = tuple(map(given_file, paths))
-        link.send(pack(Ask(request, files), paths))
+        asked = pack(Ask(request, files), paths)
+        if len(asked) > MOST_BYTES:
+            raise ConversationError(
+                "remote-too-long",
+                "This is more text than an engine elsewhere takes at once ({megabytes} MB): "
+                "give less.",
+                megabytes=MOST_BYTES // 2**20,
+            )
+        link.send(asked)
         told, first_text, first_sound = False, None, None
         while True:
             if stop.is_set() and not told:

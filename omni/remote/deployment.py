@@ -165,8 +165,9 @@ _ingress = serve.ingress(Starlette(routes=[WebSocketRoute("/", talk)]))
 engine: Any = serve.deployment(name="engine")(_ingress(EngineReplica))
 
 
-def application(arguments: Arguments) -> serve.Application:
+def application(arguments: Arguments | dict[str, str]) -> serve.Application:
     """What Ray Serve runs. The token is the environment's (OMNI_ENGINE_TOKEN), and no argument."""
+    arguments = Arguments.model_validate(arguments)  # Ray's own tools give a dictionary
     most = max(arguments.max_replicas, arguments.replicas)
     scaling = AutoscalingConfig(
         min_replicas=arguments.replicas,

@@ -200,7 +200,7 @@ def offered(name: str, adapters: tuple[str, ...]) -> str:
         "remote-adapter",
         "The engine does not offer the adapter {name}: it can answer with {offered}.",
         name=name,
-        offered=", ".join(adapters) or "the model alone",
+        offered=", ".join(PurePath(one).name for one in adapters) or "the model alone",
     )
 
 

@@ -7,6 +7,7 @@ line is read.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import fields, replace
@@ -48,9 +49,13 @@ def read_lines(read: Reader, request: ReadLinesRequest) -> Generator[EngineEvent
     ends: list[TurnEnd] = []
     parts: list[Part] = []
     for number, line in enumerate(request.lines):
-        started = {} if number else {"started": request.started}
         asked = ReadAloudRequest(
-            line.text, line.voice, options, line.manner, stop=request.stop, **started
+            line.text,
+            line.voice,
+            options,
+            line.manner,
+            stop=request.stop,
+            started=time.perf_counter() if number else request.started,
         )
         shown = Text(_shown(line, last=number + 1 == len(request.lines)))
         if number:

@@ -169,6 +169,8 @@ def test_parameters_before_a_load_are_those_of_what_will_be_loaded(
 ) -> None:
     visit = visitors(fake_server)
     unloaded(visit)
+    folded = visit.page.locator("#parameters > button.label-wrap").first
+    folded.evaluate("button => button.click()")
     heat = visit.page.locator("#parameter-speech-temperature input").first
     expect(heat).to_have_value("0.6")  # nano's own, from its files
     choose(visit.page, "owner/slow")

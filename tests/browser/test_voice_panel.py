@@ -16,6 +16,7 @@ from tests.support.root import DATA
 
 SPEECH = DATA / "speech.ogg"
 CHECKED_MS = 60_000  # the first check loads the detector
+NARROW, ROOMY = 900, {"width": 1920, "height": 1080}  # pixels
 DEFAULT = "请用【邻家女声】这个声音回答问题。"
 
 
@@ -29,6 +30,9 @@ class Panel:
 
     def __init__(self, visit: Visit) -> None:
         self.visit, self.page = visit, visit.page
+        size = self.page.viewport_size
+        if size and size["width"] > NARROW:
+            self.page.set_viewport_size(ROOMY)  # the panel stands beside the chat
         expect(self.box("system")).to_be_attached()
         if not self.page.locator("#settings.open").count():
             self.page.locator("#settings .toggle-button").click()

@@ -11,11 +11,12 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from omni.gallery import gallery
+from omni.listening.gallery import gallery
 from tests.browser.server import Server
 from tests.browser.test_accessible import violations
 from tests.browser.test_voice_panel import CHECKED_MS, DEFAULT, Panel
 from tests.browser.visit import Visit
+from tests.support.fake_engine import CHUNK_S
 
 Come = Callable[..., Visit]
 AUDIO_PLAYS = """() => window.samples?.some((one) => one.currentTime > 0.1 || one.ended)"""
@@ -75,7 +76,9 @@ def test_a_voice_is_heard_and_the_chat_knows_nothing_of_it(
     panel = Panel(visit)
     panel.click("hear")
     panel.page.wait_for_function(
-        "(words) => window.pieces.length >= words", arg=words, timeout=CHECKED_MS
+        "(s) => window.pieces.reduce((sum, one) => sum + one.samples.length, 0) > 23900 * s",
+        arg=words * CHUNK_S,
+        timeout=CHECKED_MS,
     )
     expect(panel.page.locator('[data-testid="bot"]')).to_have_count(0)
     visit.ask("hello")
@@ -129,7 +132,7 @@ def test_what_nano_does_not_do_says_so(
     panel.box("emotion").click()
     expect(panel.page.get_by_role("option").filter(has_text=mark).first).to_be_visible()
     panel.page.keyboard.press("Escape")
-    expect(panel.page.locator("#image-chip-compare")).to_contain_text(mark)
+    expect(panel.page.locator("#audio-chip-summarize-speech")).to_contain_text(mark)
     expect(panel.page.locator("#audio-chip-transcribe")).not_to_contain_text(mark)
 
 

@@ -29,6 +29,7 @@ from demos.turns.sessions import Sessions
 from omni.conversation import Audio, Image, Text, VoicePrompt
 from omni.events import SPEECH_RATE
 from omni.settings import EngineSettings
+from omni.speech.lines import PAUSE_S
 from tests.support.fake_engine import CHUNK_S, FakeEngine
 from tests.support.media_files import tone, write_sound
 from tests.support.page import ENDPOINTS
@@ -180,6 +181,18 @@ def test_transcribe_and_read_aloud(
     assert stats["speech_s"] == pytest.approx(3 * CHUNK_S)
     client().predict(text="so", system="Speak slowly.", api_name="/read_aloud")
     assert engine.manners == ["", "Speak slowly."]
+
+
+def test_several_voices_are_read_as_one_sound(
+    client: Callable[[], Client], engine: FakeEngine
+) -> None:
+    text = "Anna: Hello!\nBen: Hello Anna!"
+    sound, _ = client().predict(text=text, several=True, api_name="/read_aloud")
+    with wave.open(sound) as file:
+        assert file.getnframes() == round((3 * CHUNK_S + PAUSE_S) * SPEECH_RATE)
+    assert [line.name for line in engine.lines[-1]] == ["Anna", "Ben"]
+    with pytest.raises(AppError, match="voices here are: Anna, Emma"):
+        client().predict(text="Bob: Hello!", several=True, api_name="/read_aloud")
 
 
 def test_the_model(client: Callable[[], Client], engine: FakeEngine) -> None:

@@ -25,6 +25,8 @@ from omni.events import (
 from omni.options import GenerationOptions
 from omni.requests import (
     ReadAloudRequest,
+    ReadLine,
+    ReadLinesRequest,
     Request,
     RequestMethods,
     TranscribeRequest,
@@ -43,6 +45,7 @@ class FakeEngine(RequestMethods):
         self.report: LoadReport | None = None
         self.trained = trained
         self.asked: list[tuple[Any, ...]] = []
+        self.lines: list[tuple[ReadLine, ...]] = []  # of each reading with several voices
         self.error: BaseException | None = None
         self.notes: tuple[MediaNote, ...] = ()
 
@@ -72,6 +75,9 @@ class FakeEngine(RequestMethods):
         if isinstance(request, TranscribeRequest):
             self.asked.append((request.path, request.options))
             return self.answer(False)
+        if isinstance(request, ReadLinesRequest):
+            self.lines.append(request.lines)
+            return self.answer(True)
         assert isinstance(request, ReadAloudRequest)
         self.asked.append((request.text, request.voice, request.options, request.manner))
         return self.answer(True)

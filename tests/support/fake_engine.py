@@ -56,10 +56,11 @@ STEPS = 10  # of a load, of a GB each
 class FakeEngine(RequestMethods):
     """Streams words and a tone; remembers the conversations that it was given."""
 
-    elsewhere = False
+    elsewhere = False  # its model is chosen here
 
     def __init__(self, settings: EngineSettings | None = None, load_s: float = 0.0) -> None:
         self.settings = settings or EngineSettings(model="nano")
+        self.elsewhere = False
         self.report: LoadReport | None = None
         self.seen: list[Conversation] = []
         self.sessions: list[str | None] = []  # of each turn

@@ -212,7 +212,7 @@ def test_a_further_language_is_one_file(third: Path) -> None:
 
 def test_a_further_language_stands_on_the_switch(third: Path) -> None:
     with gr.Blocks():
-        switch = build_header(Words(folder=third))
+        switch = build_header(Words(folder=third)).language
     assert switch.choices == [("EN", "en"), ("DE", "de"), ("中文", "zh")]
 
 

@@ -150,10 +150,11 @@ def answer_to_start(page: Page) -> str:
             continue
         elif message["msg"] == "process_completed":
             break
-        elif message["msg"] == "process_generating" and isinstance(
-            message["output"]["data"][-1], str
-        ):
-            return ""
+        elif message["msg"] == "process_generating":
+            told = message["output"]["data"][-1]
+            if isinstance(told, str) and "ticket" in json.loads(told):
+                return ""
+            assert not isinstance(told, str) or json.loads(told)["refused"] == said
     return said
 
 

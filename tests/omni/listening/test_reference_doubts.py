@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import soxr
 
-from omni.gallery import gallery
 from omni.listening import reference_doubts
+from omni.listening.gallery import gallery
 from omni.listening.reference_doubts import doubts, stands_out_db, two_voices
 from omni.listening.settings import RATE
 from tests.support.root import DATA

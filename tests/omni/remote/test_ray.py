@@ -209,5 +209,5 @@ def test_arguments_are_those_that_are_known() -> None:
     assert Arguments(model="nano").settings().model == "nano"
     scaled = application(Arguments(model="nano", replicas=2, max_replicas=4))
     assert scaled._bound_deployment._deployment_config.autoscaling_config.max_replicas == 4
-    fixed = application(Arguments(model="nano", replicas=2))
+    fixed = application({"model": "nano", "replicas": "2"})  # as serve run gives them
     assert fixed._bound_deployment.num_replicas == 2

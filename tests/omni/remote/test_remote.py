@@ -22,7 +22,14 @@ from websockets.sync.client import connect
 from omni import events, requests
 from omni.conversation import Audio, Conversation, Image, Message, Speech, Text
 from omni.engine import Engine, EngineSettings
-from omni.errors import BusyError, CheckpointError, MediaError, OmniError, ResourceError
+from omni.errors import (
+    BusyError,
+    CheckpointError,
+    ConversationError,
+    MediaError,
+    OmniError,
+    ResourceError,
+)
 from omni.events import EngineEvent, Progress, SpeechChunk, TextDelta, TurnEnd, TurnStats
 from omni.fair_queue import Asker
 from omni.media import limits as media_limits
@@ -70,6 +77,17 @@ def engine(address: str) -> Iterator[RemoteEngine]:
     made = RemoteEngine(address, TOKEN)
     yield made
     made.close()
+
+
+class Words(threading.Event):
+    """Lets one word out, and the others when it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first = threading.Semaphore(1)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._first.acquire(blocking=False) or super().wait(timeout)
 
 
 def runner(there: Engine) -> FakeRunner:
@@ -124,12 +142,10 @@ def test_a_stop_reaches_it_and_what_was_made_comes_back(
 
 def test_whoever_goes_away_frees_it(engine: RemoteEngine, there: Engine) -> None:
     list(engine.load())
-    runner(there).hold = hold = threading.Event()
-    hold.set()
+    runner(there).hold = hold = Words()
     turn = engine.turn(say("one two three"))
     while not isinstance(next(turn), TextDelta):
         pass
-    hold.clear()
     turn.close()  # type: ignore[attr-defined]
     hold.set()
     until(lambda: runner(there).inside == 0 and not there.busy)
@@ -202,8 +218,8 @@ def test_the_model_is_chosen_there_and_the_adapter_here(
     list(engine.turn(say("three"), adapter=""))
     assert runner(there).asked == [ADAPTERS[0], ADAPTERS[1], ""]
     assert engine.settings.adapter == ADAPTERS[1]
-    with pytest.raises(CheckpointError, match="does not offer the adapter strange"):
-        list(engine.turn(say("four"), adapter="strange"))
+    with pytest.raises(CheckpointError, match="adapter strange: it can answer with persona, signs"):
+        list(engine.turn(say("four"), adapter="strange"))  # no folder of that machine is told
 
 
 # Files
@@ -295,6 +311,14 @@ def test_too_much_is_refused_before_it_is_sent(
     with pytest.raises(MediaError, match=r"large\.png is larger than 0 MB"):
         list(engine.turn(shown(large), session="d"))
     assert len(heard.files) == 2
+
+
+def test_more_text_than_a_message_holds_is_told(
+    engine: RemoteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOST_BYTES", 2**20)
+    with pytest.raises(ConversationError, match=r"takes at once \(1 MB\)"):
+        list(engine.turn(say("x" * 2**20)))
 
 
 def test_a_file_that_changes_on_its_way_is_told(
@@ -431,12 +455,10 @@ def test_an_engine_that_is_lost_is_told(
     engine: RemoteEngine, there: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list(engine.load())
-    runner(there).hold = hold = threading.Event()
-    hold.set()
+    runner(there).hold = hold = Words()
     turn = engine.turn(say("one two three"))
     while not isinstance(next(turn), TextDelta):
         pass
-    hold.clear()
     frame = turn.gi_frame.f_locals["link"]  # type: ignore[attr-defined]
     frame._connection.socket.shutdown(socket.SHUT_RDWR)
     with pytest.raises(ReplicaLost, match="ask again"):

@@ -1,7 +1,7 @@
 """How often the look at a reference recording warns of what is all right, and misses what is not.
 
-    python -m benchmarks.voice_doubts
-    python -m benchmarks.voice_doubts --recordings FOLDER    # people's own recordings, one each
+    python -m benchmarks.quality.voice_doubts
+    python -m benchmarks.quality.voice_doubts --recordings FOLDER  # of people, one each
 
 Single voices: the six ready ones, flite's, espeak-ng's, those of ``--recordings``, and Kokoro's
 where it is installed (docs/voices.md). Two voices: any two of them, 5 s each, one behind the other;
@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import soundfile
@@ -29,7 +30,7 @@ from benchmarks.lib.rows import Row
 from finetune.nano.teachers import speaking
 from finetune.nano.teachers.speakers import FLITE, STYLES
 from omni.errors import ResourceError
-from omni.gallery import gallery
+from omni.listening.gallery import gallery
 from omni.listening.reference_doubts import Doubt, doubts, two_voices, window_pitches
 from omni.listening.settings import RATE
 
@@ -42,6 +43,8 @@ FRAME = 512
 NOISES_DB = (20, 10, 0, -3)  # the voice's level over the noise's
 CUTS = (0.02, 0.1, 0.36)  # of the samples of speech
 
+Spoiler: TypeAlias = Callable[[np.ndarray], np.ndarray]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recordings", type=Path, help="a folder of recordings, a person each")
     flags = parser.parse_args(arguments)
     voices = dict(single_voices(flags.recordings))
-    command = command_of("benchmarks.voice_doubts", arguments)
+    command = command_of("benchmarks.quality.voice_doubts", arguments)
     return report(list(rows(voices)), about_machine(), command, flags.json)
 
 
@@ -80,7 +83,8 @@ def rows(voices: dict[str, np.ndarray]) -> Iterator[Row]:
     """False alarms, then what is seen."""
     falsely = {name: found for name, wave in voices.items() if (found := _doubts(wave))}
     yield _row("single_warned", [name in falsely for name in voices], str(falsely or "none"))
-    far, near = [], []
+    far: list[bool] = []
+    near: list[bool] = []
     for one, other in combinations(voices.values(), 2):
         apart = abs(float(np.median(window_pitches(one)) - np.median(window_pitches(other))))
         seen = two_voices(np.concatenate([_half(one), _half(other)]))
@@ -102,11 +106,15 @@ def rows(voices: dict[str, np.ndarray]) -> Iterator[Row]:
             return np.clip(wave, -height, height) / height
 
         yield _seen(f"cut_{share:.0%}_warned".replace("%", "_percent"), "clipped", voices, cut)
+
+        def cut_and_packed(wave: np.ndarray, cut: Spoiler = cut) -> np.ndarray:
+            return _mp3(cut(wave))
+
         yield _seen(
             f"cut_{share:.0%}_mp3_warned".replace("%", "_percent"),
             "clipped",
             voices,
-            lambda wave, cut=cut: _mp3(cut(wave)),
+            cut_and_packed,
         )
 
 
@@ -114,7 +122,7 @@ def _seen(
     name: str,
     doubt: Doubt,
     voices: dict[str, np.ndarray],
-    spoil: Callable[[np.ndarray], np.ndarray],
+    spoil: Spoiler,
 ) -> Row:
     return _row(name, [doubt in _doubts(spoil(wave)) for wave in voices.values()])
 
