@@ -24,7 +24,7 @@ from tests.browser.server import SWITCHES, chromium, end, free_port, start  # no
 from tests.browser.visit import Visit  # noqa: E402
 
 EXAMPLES = ROOT / "examples"
-DESKTOP = (1360, 1080)
+DESKTOP = (1200, 720)
 PHONE = (390, 844)
 SCALE = 1.0  # pixels a point
 

@@ -30,7 +30,8 @@ SCRIPTS = tuple(
         *("live/settings", "live/sound", "live/microphone", "live/player", "live/camera"),
         *("live/connection", "live/devices", "live/live", "live/mark"),
         *("conversations/archive", "conversations/store", "conversations/drafts"),
-        *("conversations/note", "conversations/list", "conversations/conversations"),
+        *("conversations/note", "conversations/said", "conversations/carry"),
+        *("conversations/list", "conversations/conversations"),
     )
 )
 # Code that is not run in the page but handed to the browser's audio thread.

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from demos.base.theme import SCRIPTS, STYLES, WORKLET, head
+from demos.base.theme import FRAME, SCRIPTS, STYLES, WORKLET, head
 from omni.shipped import ASSETS
 from tests.support.root import ROOT
 
@@ -17,12 +17,12 @@ LONGEST_FILE = 400  # lines
 
 def test_every_script_and_style_sheet_is_served() -> None:
     assert sorted([*SCRIPTS, WORKLET]) == sorted((ASSETS / "scripts").rglob("*.js"))
-    assert sorted(STYLES) == sorted(ASSETS.glob("*.css"))
+    assert sorted([*STYLES, FRAME]) == sorted(ASSETS.glob("*.css"))
 
 
 def test_the_head_has_the_scripts_in_their_order() -> None:
-    text = head({"en": "en"})
-    assert '<script type="application/json" id="omni-locales">{"en": "en"}</script>' in text
+    text = head({"en": "en"}, choice="zh")
+    assert 'id="omni-locales" data-choice="zh">{"en": "en"}</script>' in text
     places = [text.index(script.read_text(encoding="utf-8")) for script in (*SCRIPTS, WORKLET)]
     assert places == sorted(places)
     assert text.count("</script>") == len(SCRIPTS) + 2  # none ends inside its own text

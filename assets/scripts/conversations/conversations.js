@@ -1,16 +1,13 @@
 // Conversations are kept in the browser after each change of a chat, and brought back: when the page
 // is loaded again, when the server has lost it, when a person opens one (demos/conversations).
 const omniConversations = (() => {
+  const { say, warn } = omniSaid;
   const KEEP = "omni.keep"; // "off": nothing is written for good
   const MOST = 200; // conversations
   const MOST_BYTES = 500_000_000;
-  const TITLE = 60; // characters
   const SEARCHED = 20_000; // characters of a text
   const ANSWER_MS = 180_000; // for the server to look at what is brought
   const AWAY_MS = 45_000; // a session lasts a minute without its page
-  const WORDS_MS = 5_000;
-  /** @type {Record<string, string>} */
-  const KINDS = { image: "picture", video: "clip", audio: "sound" }; // their words
   /**
    * @typedef {object} Told what the server says of a chat
    * @property {string} id "": it is empty
@@ -22,46 +19,7 @@ const omniConversations = (() => {
    */
   /** @typedef {{ number: number, id: string, secret: string, back: boolean }} Wish */
 
-  /** @type {Record<string, string>} */
-  let words = {};
-  let locale = "en";
-  /** @type {() => void} */
-  let spoken = () => {};
-  const ready = new Promise((resolve) => {
-    spoken = () => resolve(null);
-    setTimeout(spoken, WORDS_MS);
-  });
-  /** @param {string} key @param {Record<string, string | number>} [values] */
-  const say = (key, values = {}) => {
-    let text = words[key] ?? "";
-    for (const [name, value] of Object.entries(values)) {
-      text = text.replaceAll(`{${name}}`, () => String(value));
-    }
-    return text;
-  };
-
-  /** @type {Set<string>} */
-  const warned = new Set();
-  /**
-   * A sentence, once for each cause.
-   * @param {string} key
-   * @param {Record<string, string | number>} [values]
-   * @param {string} [about]
-   */
-  const warn = (key, values, about = "") => {
-    if (warned.has(key + about)) return;
-    warned.add(key + about);
-    ready.then(() => omniNote.show(say(key, values)));
-  };
-
   const keeps = () => omniPage.kept(KEEP) !== "off";
-  const newName = () => {
-    const bytes = crypto.getRandomValues(new Uint8Array(12));
-    return btoa(String.fromCharCode(...bytes))
-      .replaceAll("+", "-")
-      .replaceAll("/", "_");
-  };
-
   /** @type {Record<string, () => void>} */
   const triggers = {}; // by tab
   /** @type {Map<string, number>} */
@@ -83,22 +41,6 @@ const omniConversations = (() => {
     return refresh();
   };
   channel?.addEventListener("message", refresh);
-
-  /** @param {any} message */
-  const typing = ({ parts }) => parts.some((/** @type {any} */ { text }) => text?.trim());
-  /** @param {any[]} messages */
-  const titled = (messages) => {
-    const asked = messages.filter(({ role }) => role === "user");
-    const parts = [...asked, ...messages].flatMap((message) => message.parts);
-    const typed = parts.find((part) => part.type === "text" && part.text.trim())?.text ?? "";
-    const heard = asked.find((message) => message.heard)?.heard ?? "";
-    const text = asked.some(typing) ? typed : heard || typed;
-    const line = text.replace(/\s+/g, " ").trim();
-    const first = parts.find((part) => part.type !== "text")?.type ?? "";
-    const kind = KINDS[first] ?? "untitled";
-    const cut = [...line];
-    return { title: cut.length > TITLE ? `${cut.slice(0, TITLE).join("")}…` : line, kind };
-  };
 
   /**
    * The files of a chat with the contents that are not kept yet.
@@ -125,7 +67,7 @@ const omniConversations = (() => {
       try {
         const answer = await fetch(omniGradio.address(`/gradio_api/file=${encodeURI(path)}`));
         if (!answer.ok) throw new Error(String(answer.status));
-        const key = newName();
+        const key = omniCarry.newName();
         blobs.set(key, await answer.blob());
         keys.set(path, key);
         return { name, size, key };
@@ -194,13 +136,13 @@ const omniConversations = (() => {
    * @returns {Promise<Whole>}
    */
   const fork = async (whole, server) => {
-    const id = newName();
+    const id = omniCarry.newName();
     aliases.set(server, id);
     /** @type {Map<string, Blob>} */
     const blobs = new Map();
     const files = whole.record.files.map(async (file) => {
       const data = whole.blobs.get(file.key) ?? (await omniStore.blob(file.key));
-      const key = data ? newName() : "";
+      const key = data ? omniCarry.newName() : "";
       if (data) blobs.set(key, data);
       return { ...file, key };
     });
@@ -236,7 +178,9 @@ const omniConversations = (() => {
     const heard = messages.map((message) => message.heard ?? "");
     const text = [...parts.map((part) => part.text ?? ""), ...heard].filter(Boolean).join("\n");
     const expected = revisions.get(id) ?? before?.revision ?? 0;
-    const named = before?.named ? { title: before.title, kind: before.kind } : titled(messages);
+    const named = before?.named
+      ? { title: before.title, kind: before.kind }
+      : omniSaid.titled(messages);
     /** @type {Whole} */
     let whole = {
       record: {
@@ -262,40 +206,6 @@ const omniConversations = (() => {
 
   /** @type {Promise<unknown>} */
   let work = Promise.resolve(); // one after another
-
-  /**
-   * The zip of a conversation, without what the browser has lost.
-   * @param {Conversation} record
-   */
-  const zipped = async (record) => {
-    /** @type {{ name: string, data: Blob }[]} */
-    const files = [];
-    for (const { name, key } of record.files) {
-      const data = key ? await omniStore.blob(key) : undefined;
-      if (data) files.push({ name, data });
-    }
-    const there = new Set(files.map(({ name }) => name));
-    const messages = JSON.parse(record.messages).map((/** @type {any} */ message) => ({
-      ...message,
-      sound: there.has(message.sound) ? message.sound : undefined,
-      parts: message.parts.filter((/** @type {any} */ { file }) => !file || there.has(file)),
-    }));
-    const table = { format: "omni-conversation", version: 1, messages };
-    const data = new Blob([JSON.stringify(table)]);
-    return omniArchive.zip([{ name: "conversation.json", data }, ...files]);
-  };
-
-  /** @param {Blob} zip */
-  const upload = async (zip) => {
-    const form = new FormData();
-    form.append("files", zip, "conversation.zip");
-    const address = omniGradio.address("/gradio_api/upload");
-    const answer = await fetch(address, { method: "POST", body: form });
-    if (!answer.ok) throw new Error(await answer.text());
-    const [path] = await answer.json();
-    const meta = { _type: "gradio.FileData" };
-    return { path, orig_name: "conversation.zip", size: zip.size, meta };
-  };
 
   let number = 0;
   /** @type {Record<string, { wish: Wish, file: unknown, answer: (state: string) => void }[]>} */
@@ -333,7 +243,11 @@ const omniConversations = (() => {
     if (state === "absent") {
       omniNote.show(say("back"), [], ANSWER_MS);
       try {
-        state = await ask(tab, { id, secret: "", back }, await upload(await zipped(record)));
+        state = await ask(
+          tab,
+          { id, secret: "", back },
+          await omniCarry.upload(await omniCarry.zipped(record)),
+        );
         omniNote.hide();
       } catch {
         state = "failed";
@@ -351,7 +265,7 @@ const omniConversations = (() => {
   const back = async (tab) => {
     const chat = omniVisit.chat(tab);
     if (!chat) return;
-    await ready;
+    await omniSaid.ready;
     const record = await omniStore.get(chat.id);
     if (record) await bring(tab, record, true, chat.secret);
     else await ask(tab, { ...chat, back: true }, null); // the server alone may still have it
@@ -384,7 +298,7 @@ const omniConversations = (() => {
 
   return {
     say,
-    locale: () => locale,
+    locale: omniSaid.locale,
     keeps,
     /** @param {boolean} on */
     keep(on) {
@@ -393,8 +307,7 @@ const omniConversations = (() => {
     /** @param {string} text */
     speak(text) {
       if (!text) return;
-      ({ words, locale } = JSON.parse(text));
-      spoken();
+      omniSaid.speak(text);
       refresh();
     },
     /**
