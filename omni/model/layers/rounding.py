@@ -43,7 +43,7 @@ class ByPieces(TorchDispatchMode):
         if args and isinstance(args[0], Tensor) and args[0].device.type == "cpu" and not kwargs:
             operations = torch.ops.bitsandbytes
             if func is operations.quantize_4bit.default:
-                weight, blocksize, kind, storage = args[:4]
+                weight, blocksize, kind, storage = args
                 return four_bits(weight, blocksize, kind, storage, self._look_up)
             if func is operations.int8_vectorwise_quant.default and not any(args[1:]):
                 return eight_bits(args[0], self._look_up)
