@@ -30,7 +30,7 @@ TITLE_CHARACTERS = 80
 _BLOCK = 3 * 2**18  # bytes that are encoded at once: no padding inside
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
-_STYLE = ASSETS / "replay.css"
+STYLE = ASSETS / "replay.css"
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Replay:
         entries = [entry for entry in thread.entries if not entry.failed]
         locale = self.words.locales().get(self.language, self.language)
         title = html.escape(title_of(thread) or say("replay-untitled"))
-        style = _STYLE.read_text(encoding="utf-8")
+        style = STYLE.read_text(encoding="utf-8")
         put(
             f'<!doctype html>\n<html lang="{html.escape(locale)}">\n<head>\n'
             '<meta charset="utf-8">\n'

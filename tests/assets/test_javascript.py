@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from demos.base.theme import FRAME, SCRIPTS, STYLES, WORKLET, head
+from demos.conversations.replay import STYLE
 from omni.shipped import ASSETS
 from tests.support.root import ROOT
 
@@ -17,7 +18,7 @@ LONGEST_FILE = 400  # lines
 
 def test_every_script_and_style_sheet_is_served() -> None:
     assert sorted([*SCRIPTS, WORKLET]) == sorted((ASSETS / "scripts").rglob("*.js"))
-    assert sorted([*STYLES, FRAME]) == sorted(ASSETS.glob("*.css"))
+    assert sorted([*STYLES, FRAME, STYLE]) == sorted(ASSETS.glob("*.css"))
 
 
 def test_the_head_has_the_scripts_in_their_order() -> None:
