@@ -89,16 +89,7 @@ def build(
         built = _build_tabs(page, tabs, context, card)
         with conversation_bar:
             conversations = build_conversations(page, built, context)
-        text_first = _text_first(engine, built, parameters)
-
-        def loaded(event: Event) -> None:
-            parameters.follow(event, card)
-            text_first(event.then)
-
-        connect_model_card(card, loaded)
-        text_first(page.load)
-        shown = page.load(card.render_all, None, card.all, api_name="model_status", **QUIET)
-        parameters.follow(shown, card)
+        _connect_model(page, card, parameters, built)
         voice.greet(page.load)
 
         said_again = _connect_language(page, head.language, words, card, voice, built)
@@ -148,6 +139,22 @@ def build_conversation_bar(words: Words) -> gr.Sidebar:
         )
         anew.click(None, None, None, js="() => { omniComposer.anew(); }")
     return bar
+
+
+def _connect_model(
+    page: Page, card: ModelCard, parameters: Parameters, tabs: Sequence[Tab]
+) -> None:
+    """The card at work, and what follows the model that it loads."""
+    text_first = _text_first(card.engine, tabs, parameters)
+
+    def loaded(event: Event) -> None:
+        parameters.follow(event, card)
+        text_first(event.then)
+
+    connect_model_card(card, loaded)
+    text_first(page.load)
+    shown = page.load(card.render_all, None, card.all, api_name="model_status", **QUIET)
+    parameters.follow(shown, card)
 
 
 def _text_first(

@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "gallery.md"
 HEAD = """# Sounds to hear
 
 What the small model that ships inside answers, just as it came: no sound was chosen from several
-(every seed is 1) or worked on. "Listen" is the file (Ogg Vorbis, a few kilobytes), for any player.
+(every seed is 1) or worked on. "Listen" is the file (Opus, a few kilobytes), for any player.
 `python docs/gallery.py` makes all of them and this page.
 
 **None of this is the 7B model**, which was not at hand: nano's voice is a machine's, and its world
@@ -67,7 +67,7 @@ def main() -> None:
         for sound in sounds:
             said = make(sound)
             seen = f"![{sound.shows}](../examples/{sound.shows})" if sound.shows else sound.says
-            listen = f"[listen](sounds/{sound.name}.ogg)"
+            listen = f"[listen](sounds/{sound.name}.opus)"
             page.append(f"| {seen} | `{sound.line} --seed 1` | {said} | {listen} |")
         page.append("")
     PAGE.write_text("\n".join(page), encoding="utf-8")
@@ -75,7 +75,7 @@ def main() -> None:
 
 def make(sound: Sound) -> str:
     """Run the line; what it printed."""
-    out = SOUNDS / f"{sound.name}.ogg"
+    out = SOUNDS / f"{sound.name}.opus"
     command = [sys.executable, "-m", "omni", *shlex.split(sound.line)]
     command += ["--model", "nano", "--seed", "1", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)

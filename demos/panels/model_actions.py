@@ -30,7 +30,7 @@ def connect_model_card(card: ModelCard, loaded: Callable[[Event], None]) -> None
     done.then(*look_again, **now)
     card.cancel.click(cancel_handler(card), None, None, api_name="bar_cancel", **now)
     card.watch.tick(card.look, card.choices, card.state, api_name="bar_look", **now)
-    news = card.news.news(card.render, card.choices, card.state, **now)  # type: ignore[operator]
+    news = card.news.news(card.render, card.choices, card.state, **now)
     loaded(news)
     unload = unload_handler(card)
     gone = card.unload.click(unload, card.choices, card.state, api_name="bar_unload", **QUIET)

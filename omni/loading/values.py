@@ -6,7 +6,6 @@ Does not know: what a model does with them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -129,7 +128,7 @@ class _Slice:
     def __getitem__(self, index: Any) -> torch.Tensor:
         self._files.told(self._name, 0)  # a reading that was given up ends before the disk is asked
         shape = self.get_shape()
-        if index is Ellipsis and shape and math.prod(shape):
+        if index is Ellipsis and shape and 0 not in shape:
             tensor = torch.empty(shape, dtype=self._inner[0:0].dtype)
             pieces = self._filled(tensor)
         else:

@@ -173,6 +173,8 @@ def test_parameters_before_a_load_are_those_of_what_will_be_loaded(
     folded.evaluate("button => button.click()")
     heat = visit.page.locator("#parameter-speech-temperature input").first
     expect(heat).to_have_value("0.6")  # nano's own, from its files
+    rows = visit.page.locator(".outlook tbody tr")
+    expect(rows).not_to_have_count(0, timeout=60_000)  # torch is imported for it
     choose(visit.page, "owner/slow")
     expect(heat).not_to_have_value("0.6")
     choose(visit.page, "nano")

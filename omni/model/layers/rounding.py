@@ -43,7 +43,8 @@ class ByPieces(TorchDispatchMode):
         if args and isinstance(args[0], Tensor) and args[0].device.type == "cpu" and not kwargs:
             operations = torch.ops.bitsandbytes
             if func is operations.quantize_4bit.default:
-                return four_bits(*args, look_up=self._look_up)
+                weight, blocksize, kind, storage = args[:4]
+                return four_bits(weight, blocksize, kind, storage, self._look_up)
             if func is operations.int8_vectorwise_quant.default and not any(args[1:]):
                 return eight_bits(args[0], self._look_up)
         return func(*args, **kwargs or {})

@@ -57,7 +57,10 @@ def test_an_adapter_of_the_engine_can_be_asked_for(address: str) -> None:
         engine_of(parse(["--engine", address, "--adapter", "other"]))
 
 
-@pytest.mark.parametrize("flag", [["--model", "nano"], ["--replicas", "2"], ["--keep-quantized"]])
+FLAGS = [["--model", "nano"], ["--replicas", "2"], ["--keep-quantized"], ["--unload-after", "5"]]
+
+
+@pytest.mark.parametrize("flag", FLAGS)
 def test_what_is_chosen_there_is_no_flag_here(address: str, flag: list[str]) -> None:
     with pytest.raises(ResourceError, match=f"{flag[0]} and --engine do not go together"):
         engine_of(parse(["--engine", address, *flag]))

@@ -162,7 +162,7 @@ def test_the_owner_is_told_what_fits(page: gr.Blocks, monkeypatch: pytest.Monkey
         return next(text for one, text in now.items() if one.elem_id == "model-verdict")
 
     assert "fits in 4 bits" in said(PUBLISHED_MODEL)
-    assert "does not fit" in said(PUBLISHED_MODEL, "none") and "would in 4 bits" in said(
+    assert "does not fit" in said(PUBLISHED_MODEL, "none") and "would fit in 4 bits" in said(
         PUBLISHED_MODEL, "none"
     )
     assert "will be known once it is fetched" in said("owner/model")

@@ -12,6 +12,7 @@ import pytest
 from demos.base.languages import Words
 from demos.build import build
 from demos.conversations.tools import transcript
+from demos.tabs.hearing import Hearing
 from demos.turns import heard
 from demos.turns.chat import Entry, Thread, bubble
 from demos.turns.export import read_conversation, write_conversation
@@ -171,9 +172,10 @@ def sessions(tmp_path: Path) -> Sessions:
 
 def step(page: gr.Blocks, name: str) -> object:
     """The bound method of the audio tab's Hearing."""
-    return next(
-        fn.fn for fn in page.fns.values() if getattr(fn.fn, "__qualname__", "") == f"Hearing.{name}"
+    ours = (
+        fn.fn for fn in page.fns.values() if isinstance(getattr(fn.fn, "__self__", None), Hearing)
     )
+    return next(fn for fn in ours if fn is not None and fn.__name__ == name)
 
 
 def test_the_page_shows_it_unless_the_next_question_is_asked(

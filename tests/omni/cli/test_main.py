@@ -67,7 +67,7 @@ def test_settings_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append(settings)
         return FakeEngine()
 
-    monkeypatch.setattr(cli, "Engine", make)
+    monkeypatch.setattr("omni.cli.flags.Engine", make)
     flags = shlex.split("--model a/b --quantization 4bit --device cuda:1 --dtype float16")
     assert cli.main(["chat", "hi", *flags]) == 0
     assert cli.main(["asr", "a.wav"]) == 0
