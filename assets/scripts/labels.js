@@ -31,6 +31,8 @@
     ["Delete image", "delete-picture"],
     ["More tabs", "tabs"],
     ["chatbot conversation", "chat"],
+    ["user's message: a component of type .+", "your-file"],
+    ["bot's message: a component of type .+", "answer-sound"],
     ["user's message: (.*)", "you"],
     ["bot's message: (.*)", "answer"],
     ["(?:range slider|number input) for (.+)", "value"],

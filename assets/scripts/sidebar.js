@@ -4,6 +4,8 @@ const omniSidebar = (() => {
   const { SELECTORS } = omniGradio;
   const SIDES = ["conversations", "settings"];
   const ROOMY = "(min-width: 100rem)"; // there is room for both beside the chat
+  const COMING_MS = 120_000; // a slow network
+  const SETTLED_LOOKS = 15; // of 20 ms each
   const WIDE = "(min-width: 64rem)"; // there is room for one
   /** @param {string} query */
   const matches = (query) => window.matchMedia(query).matches;
@@ -26,24 +28,36 @@ const omniSidebar = (() => {
 
   // The page makes room before the sidebars are there, so that nothing moves when they come.
   for (const side of SIDES) document.documentElement.dataset[side] = String(wanted(side));
-  /** @type {Set<string>} */
-  const waiting = new Set(SIDES);
-  const watch = new MutationObserver(() => {
-    for (const side of [...waiting]) {
-      const found = document.getElementById(side);
-      if (!found?.querySelector(SELECTORS.sidebarSwitch)) continue;
-      waiting.delete(side);
-      if (wanted(side) !== omniGradio.sidebarIsOpen(side)) toggle(side);
-      new MutationObserver(() => {
-        const open = String(omniGradio.sidebarIsOpen(side));
-        if (document.documentElement.dataset[side] === open) return;
-        document.documentElement.dataset[side] = open;
-        omniPage.keep(key(side), open);
-      }).observe(found, { attributeFilter: ["class"] });
-    }
-    if (!waiting.size) watch.disconnect();
-  });
-  watch.observe(document.documentElement, { childList: true, subtree: true });
+  /** @param {Element} found */
+  const remember = (found) => {
+    const side = found.id;
+    new MutationObserver(() => {
+      const open = String(omniGradio.sidebarIsOpen(side));
+      if (document.documentElement.dataset[side] === open) return;
+      document.documentElement.dataset[side] = open;
+      omniPage.keep(key(side), open);
+    }).observe(found, { attributeFilter: ["class"] });
+  };
+
+  // Gradio draws a sidebar closed, hears clicks a little later, and closes it once more then.
+  /** @param {string} side */
+  const restoreSide = async (side) => {
+    const found = await omniPage.until(
+      () =>
+        document.querySelector(`#${side} ${SELECTORS.sidebarSwitch}`) &&
+        document.getElementById(side),
+      COMING_MS,
+    );
+    if (!found) return;
+    let settled = 0;
+    await omniPage.until(() => {
+      settled = omniGradio.sidebarIsOpen(side) === wanted(side) ? settled + 1 : 0;
+      if (!settled) toggle(side);
+      return settled > SETTLED_LOOKS;
+    });
+    remember(found);
+  };
+  for (const side of SIDES) restoreSide(side);
 
   // Folded parts, by their ids; and the tab that was open.
   const TAB = "omni.tab";

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import gradio as gr
 from gradio.components import Component
@@ -22,6 +22,7 @@ from demos.base.languages import Words
 if TYPE_CHECKING:
     from demos.tabs.spec import TabSpec
 
+Variant: TypeAlias = Literal["primary", "secondary", "stop"]
 # What the browser says by itself: the words composer-<name>, in elements word-<name>.
 SAID_BY_THE_BROWSER = ("image", "video", "other", "switch", "close", "wrong-file")
 
@@ -89,15 +90,20 @@ def _openers(spec: TabSpec, words: Words) -> None:
 
 
 def _icon(
-    name: str, part: str, words: Words, word: str = "", variant: str = "secondary", **options: Any
+    name: str,
+    part: str,
+    words: Words,
+    word: str = "",
+    variant: Variant = "secondary",
+    interactive: bool = True,
 ) -> gr.Button:
     """A button that is an icon; its words are for screen readers and appear as its tooltip."""
     return gr.Button(
         words.static(word or part),
-        variant=variant,  # type: ignore[arg-type]
+        variant=variant,
+        interactive=interactive,
         size="sm",
         min_width=0,
         elem_id=f"{name}-{part}",
         elem_classes=["icon-tool", f"icon-{part}"],
-        **options,
     )

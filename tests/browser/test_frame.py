@@ -187,7 +187,7 @@ def test_a_chinese_page_has_no_english_labels(fake_server: Server, visitors: Com
     visit.part("record").click()
     expect(visit.part("recording").locator(HELD)).not_to_have_count(0)
     look()
-    visit.ask("echo 你好")
+    visit.ask("你好")
     visit.answered(1)
     look()
     for tab in TABS[1:]:
