@@ -17,7 +17,6 @@ from demos.turns.sessions import Session
 from omni.listening.gallery import ReadyVoice, gallery
 from omni.listening.reference_check import trust
 from omni.listening.settings import RATE
-from omni.media.audio import read_sound
 from omni.media.wav import write_wav
 
 # A click on a card's button is the event "play" or "use" of the whole; which card, says
@@ -73,6 +72,8 @@ def as_wav(voice: ReadyVoice, session: Session) -> Path:
     Raises:
         OmniError: it cannot be kept there.
     """
+    from omni.media.audio import read_sound
+
     samples = read_sound(voice.path, RATE).samples
     with session.writing(f"{voice.id}.wav", samples.nbytes) as path:
         write_wav(path, samples, RATE)

@@ -333,12 +333,15 @@ def test_a_phone(fake_server: Server, visitors: Callable[..., Visit], scheme: st
 def test_everything_that_can_be_used_has_a_name(
     fake_server: Server, visitors: Callable[..., Visit]
 ) -> None:
-    visit = visitors(fake_server)
+    visit = visitors(fake_server, viewport={"width": 1920, "height": 1080})
+    visit.conversations()
+    visit.settings()
     for tab in ("audio", "video", "image"):
         visit.go(tab)
         nameless = visit.page.evaluate(
             """() => [...document.querySelectorAll('button, input, textarea, select')]
-                .filter((e) => e.offsetParent && !e.innerText?.trim() && !e.labels?.length
+                .filter((e) => e.checkVisibility({visibilityProperty: true}) && e.offsetParent
+                    && !e.innerText?.trim() && !e.labels?.length
                     && !e.getAttribute('aria-label') && !e.title
                     && !document.getElementById(e.getAttribute('aria-labelledby'))
                         ?.textContent.trim())
