@@ -44,6 +44,7 @@ def test_a_question_a_picture_and_talking(browser: Browser, real_server: Server)
     until(browser, f"{ANSWER.format(tab='audio')}.includes('five')")
     until(browser, "window.hasSounded")
     until(browser, "!document.querySelector('#audio-send').disabled")
+    until(browser, "document.body.dataset.sounding !== 'true'")  # till then Stop is in its place
     assert in_sight(browser, TEXT)
     assert in_sight(browser, "#audio-send")
 
