@@ -58,6 +58,16 @@ const omniSidebar = (() => {
     remember(found);
   };
   for (const side of SIDES) restoreSide(side);
+  // Whoever presses while that goes on is not undone.
+  document.addEventListener(
+    "click",
+    ({ target, isTrusted }) => {
+      const button = target instanceof Element ? target.closest(SELECTORS.sidebarSwitch) : null;
+      const side = button?.closest(SELECTORS.sidebar)?.id;
+      if (side && isTrusted) omniPage.keep(key(side), String(!omniGradio.sidebarIsOpen(side)));
+    },
+    true,
+  );
 
   // Folded parts, by their ids; and the tab that was open.
   const TAB = "omni.tab";

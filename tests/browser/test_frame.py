@@ -40,7 +40,8 @@ LATIN = """() => {
   const add = (text) => /[A-Za-z]{3,}/.test(text ?? '') && found.add(text.trim());
   for (const e of document.querySelectorAll('body *')) {
     if (['SCRIPT', 'STYLE', 'OPTION'].includes(e.tagName)) continue;
-    if (!e.checkVisibility({visibilityProperty: true}) || e.closest('kbd, strong')) continue;
+    if (!e.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+    if (e.closest('kbd, strong')) continue;
     for (const name of ['aria-label', 'title', 'placeholder', 'alt']) add(e.getAttribute(name));
     for (const child of e.childNodes) if (child.nodeType === 3) add(child.nodeValue);
   }
@@ -48,7 +49,7 @@ LATIN = """() => {
 }"""
 # Names, units and words that Chinese uses as they are.
 NAMES = re.compile(
-    r"Baichuan-Omni-1\.5|Omni|nano|token|Top [kp]|GPU|CPU|API|float32|cpu|auto|MB|zip"
+    r"Baichuan-Omni-1\.5|Omni|nano|token|Top [kp]|GPU|CPU|API|float32|cpu|auto|MB|zip|HTML|echo"
 )
 
 
@@ -187,7 +188,7 @@ def test_a_chinese_page_has_no_english_labels(fake_server: Server, visitors: Com
     visit.part("record").click()
     expect(visit.part("recording").locator(HELD)).not_to_have_count(0)
     look()
-    visit.ask("你好")
+    visit.ask("echo 你好")
     visit.answered(1)
     look()
     for tab in TABS[1:]:
