@@ -1,18 +1,18 @@
 // Keyboard shortcuts of the page; assets/words tells them to people (keys-help).
 (() => {
-  const { record, recordStop, recordStopPaused, textBox, openList, tab, tabList } =
-    omniGradio.SELECTORS;
-  const current = () => omniPage.shown('[id$="-send"]')?.id.replace(/-send$/, "") ?? "";
+  const { recordStop, recordStopPaused, textBox, openList, tab, tabList } = omniGradio.SELECTORS;
+  const current = () => omniPage.shown('[id$="-chat"]')?.id.replace(/-chat$/, "") ?? "";
   /** @param {HTMLElement} element */
   const types = (element) =>
     element.isContentEditable || element.matches("textarea, select, input:not([type=radio])");
 
   const startOrStopRecording = () => {
     // The recorder of the tab: the main input of Audio, the spoken question of the others.
-    for (const button of [recordStop, recordStopPaused, record]) {
+    for (const button of [recordStop, recordStopPaused]) {
       const found = omniPage.shown(`#${current()}-tab ${button}`);
       if (found) return found.click();
     }
+    omniPage.part(current(), "record")?.click(); // the composer's button: it opens the recorder
   };
 
   /**
