@@ -31,12 +31,14 @@ const omniSidebar = (() => {
   /** @param {Element} found */
   const remember = (found) => {
     const side = found.id;
-    new MutationObserver(() => {
+    const note = () => {
       const open = String(omniGradio.sidebarIsOpen(side));
       if (document.documentElement.dataset[side] === open) return;
       document.documentElement.dataset[side] = open;
       omniPage.keep(key(side), open);
-    }).observe(found, { attributeFilter: ["class"] });
+    };
+    new MutationObserver(note).observe(found, { attributeFilter: ["class"] });
+    note();
   };
 
   // Gradio draws a sidebar closed, hears clicks a little later, and closes it once more then.
