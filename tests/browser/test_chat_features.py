@@ -129,6 +129,7 @@ def test_reset_puts_the_parameters_back(visitors: Come, fake_server: Server) -> 
     page = visit.page
     visit.ask("echo hello")  # by its end the panel shows the defaults of what is loaded
     visit.answered(1)
+    visit.settings()
     page.locator("#parameters").get_by_role("button").first.click()
     temperature = page.locator("#parameter-text-temperature input[type=number]")
     before = temperature.input_value()

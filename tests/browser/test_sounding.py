@@ -34,7 +34,7 @@ def test_a_voice_whose_answer_is_ready_can_be_ended(
         visit.page.keyboard.press("Escape")
     ended = visit.page.evaluate("performance.now()")
     expect(hush).to_be_hidden()
-    expect(visit.part("stop")).to_be_visible()
+    expect(visit.part("send")).to_be_visible()
     visit.page.wait_for_timeout(1500)
     assert visit.page.evaluate("window.heard['audio-player'].last") < ended + 300
     visit.nothing_wrong()

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,14 +98,13 @@ def test_it_answers_as_any_user_with_a_file_system_to_read_alone_and_ends_when_t
     deadline = time.monotonic() + START_S
     while True:
         try:
-            assert health.ask(running.address) == "idle"
+            # nano is loaded ahead: it depends on the machine how far that has come
+            assert health.ask(running.address) in ("idle", "loading", "ready")
             break
         except OSError:
             assert running.process.poll() is None, running.log.read_text()
             assert time.monotonic() < deadline, running.log.read_text()
             time.sleep(0.2)
-    with pytest.raises(OSError, match="503"):
-        urllib.request.urlopen(f"{running.address}{health.PATH}?ready")
     client = Client(running.address, auth=("me", "secret"), verbose=False)
     text, wav, _ = client.predict(text="Hello, who are you?", api_name="/chat")
     assert text and Path(wav).stat().st_size > 10_000
