@@ -12,6 +12,7 @@ const omniFiles = (() => {
     ...{ aac: "audio", aiff: "audio", amr: "audio", flac: "audio", m4a: "audio", opus: "audio" },
     ...{ wma: "audio", heic: "image", heif: "image", avi: "video", mkv: "video", mts: "video" },
   };
+  const TAKEN_MS = 5000; // until an input shows what has reached the server
   const UPLOAD_MS = 600_000; // the longest that Send waits for a file
 
   /** @param {File} file */
@@ -40,13 +41,16 @@ const omniFiles = (() => {
     );
     if (!field) return;
     const before = omniComposer.holds(input);
+    const uploads = omniGradio.uploads();
     const carrier = new DataTransfer();
     for (const file of field.multiple ? files : files.slice(0, 1)) carrier.items.add(file);
     field.files = carrier.files;
     field.dispatchEvent(new Event("change", { bubbles: true }));
-    const failed = () => document.querySelector(SELECTORS.failure);
-    await omniPage.until(() => omniComposer.holds(input) > before || failed(), UPLOAD_MS);
+    const holds = () => omniComposer.holds(input) > before;
+    await omniPage.until(() => holds() || omniGradio.uploads() > uploads, UPLOAD_MS);
+    if (await omniPage.until(holds, TAKEN_MS)) return;
     if (!omniComposer.holds(input)) delete input.dataset.open;
+    omniNotice.tell(input.closest(".composer") ?? input, say("lost"));
   };
 
   /**

@@ -13,7 +13,6 @@ const omniGradio = (() => {
     clearInput: ".top-panel > button:last-of-type",
     // What an input shows when it holds something: its player, its pictures.
     held: '[data-testid="waveform-controls"], .thumbnail-item, .preview',
-    failure: ".toast-body.error",
     textBox: "textarea",
     record: ".record-button",
     recordStop: ".stop-button",

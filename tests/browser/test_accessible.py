@@ -137,6 +137,11 @@ def test_everything_is_as_large_as_a_finger(fake_server: Server, visitors: Come)
     visit.ask("short")
     visit.answered(1)
     assert visit.page.evaluate(SMALL) == []
+    visit.menu()
+    assert visit.page.evaluate(SMALL) == []
+    visit.page.keyboard.press("Escape")
+    visit.conversations()
+    assert visit.page.evaluate(SMALL) == []
 
 
 def test_the_keyboard_may_skip_to_the_text_box(fake_server: Server, visitors: Come) -> None:

@@ -127,6 +127,20 @@ def test_files_go_where_they_belong(fake_server: Server, visitors: Come, media: 
     visit.nothing_wrong()
 
 
+def test_a_file_that_does_not_arrive_is_told(
+    fake_server: Server, visitors: Come, media: Path
+) -> None:
+    visit = visitors(fake_server, "image")
+    visit.page.route(
+        re.compile(r"/upload(\?|$)"), lambda route: route.fulfill(status=500, body="full")
+    )
+    bring(visit, "chat", media / "one.png", "drop")
+    told = visit.part("composer").get_by_role("alert")
+    expect(told).to_contain_text("did not reach the server")
+    visit.ask("hello")  # nothing waits for it any more
+    visit.answered(1)
+
+
 def test_a_wrong_file_is_answered_in_the_persons_language(
     fake_server: Server, visitors: Come, media: Path
 ) -> None:

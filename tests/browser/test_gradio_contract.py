@@ -90,13 +90,9 @@ def test_gradios_page_has_what_we_look_for(
     look(talker)
     talker.part("record").click()
     talker.page.evaluate("omniComposer.open(document.querySelector('#video-clip'), 1)")
-    expect(talker.part("clip").get_by_title("grant webcam access")).to_be_visible()
+    expect(talker.part("clip").locator("div[title] > button")).to_be_visible()
     look(talker)
     talker.give("clip", media / "clip.mp4")
-    look(talker)
-    talker.page.route("**/upload", lambda route: route.fulfill(status=500, body="full"))
-    talker.page.evaluate("omniFiles.give('video', [new File(['?'], 'a.wav', {type: 'audio/wav'})])")
-    expect(talker.page.locator(".toast-body")).not_to_have_count(0)
     look(talker)
     assert expected == {}, "Gradio's page no longer has these"
 
