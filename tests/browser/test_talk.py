@@ -101,7 +101,7 @@ def test_talk_goes_on_in_sight_and_a_message_waits(fake_server: Server, visitors
     page, mark = visit.page, visit.page.locator("#talk-mark")
     begin(visit)
     expect(visit.part("text").locator("textarea")).not_to_be_focused()
-    page.get_by_role("button", name="Show the chat, Talk goes on").click()
+    page.get_by_role("button", name="Show the chat while Talk goes on").click()
     expect(page.locator("#talk")).to_be_hidden()
     expect(mark).to_have_text("Talk is on")
     assert page.title().startswith("● Talk is on")
