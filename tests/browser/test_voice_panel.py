@@ -51,7 +51,9 @@ class Panel:
 
     def choose(self, name: str, label: str) -> None:
         self.box(name).click()
-        self.page.get_by_role("option", name=label, exact=True).click()
+        # what the model does nothing with has a mark behind its name
+        marked = re.compile(rf"^{re.escape(label)}( \(not with .*\)|（.*）)?$")
+        self.page.get_by_role("option", name=marked).click()
 
     def step(self, name: str, label: str) -> None:
         self.part(name).get_by_role("radio", name=label).check()
