@@ -90,7 +90,6 @@ def take(browser: Browser, address: str, picture: Picture, path: Path) -> None:
     )
     visit = Visit.begin(context, address, picture.tab)
     expect(visit.page.locator("#model-open")).to_contain_text(READY, timeout=60_000)
-        visit.page.locator("#model-close").click()
     if picture.given:
         visit.give(INPUTS[picture.tab], *[EXAMPLES / name for name in picture.given])
     visit.ask(picture.text)
