@@ -134,6 +134,7 @@ def test_two_pages_do_not_fight(visitors: Come, fake_server: Server) -> None:
     one.ask("echo first")
     one.answered(1)
     kept(one, 1)
+    one.page.wait_for_function(f"JSON.parse({REMEMBERED}).chats.audio")  # written a moment later
     remembered = json.dumps(one.page.evaluate(REMEMBERED))
     copied = f"sessionStorage.omni ??= sessionStorage.setItem('omni.visit', {remembered}) ?? 1;"
     two = Visit.begin(one.page.context, fake_server.address, script=copied)
