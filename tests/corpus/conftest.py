@@ -21,6 +21,7 @@ MOST_IN_THE_END = 250 * MEGABYTE  # after hundreds of cases: what allocators do 
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The app, which holds in the end what it held in the beginning."""
     with running(tmp_path_factory.mktemp("corpus"), program=SERVED) as app:
+        assert app.greets() == GREETED  # the model is loaded ahead: wait for it, and for an answer
         first = app.settled()
         yield app
         last = app.settled()
