@@ -363,6 +363,11 @@ def _counts(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, 
 
 
 def broken_file(path: Path) -> CheckpointError:
+    """The error for a file that cannot be read.
+
+    Raises:
+        CheckpointError: ``file-pointer``: it is not the file, but a pointer of Git LFS to it.
+    """
     check_pointer(path)
     return CheckpointError(
         "file-broken", "{path} is broken or was not fetched to its end: fetch it again.", path=path

@@ -267,6 +267,7 @@ class PromptBuilder:
         voice: VoicePrompt,
         language: PromptLanguage,
     ) -> None:
+        """Write the system text and behind it the recording whose voice is to be taken."""
         forms.write_system(writer, system.text, language, voice_follows=True)
         writer.sound(self._voice(voice))
 

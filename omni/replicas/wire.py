@@ -24,6 +24,7 @@ class Refused:
 
     @classmethod
     def of(cls, error: OmniError) -> Refused:
+        """The error as what can travel between processes."""
         return cls(error.code, str(error), dict(error.params), type(error))
 
     def error(self) -> OmniError:
@@ -41,6 +42,7 @@ class Crashed:
 
     @classmethod
     def of(cls, error: BaseException) -> Crashed:
+        """The error with where it came from."""
         return cls("".join(traceback.format_exception(error)))
 
 
