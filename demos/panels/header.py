@@ -19,6 +19,7 @@ SKIP_JS = "() => { omniHeader.skip(); }"
 LINKS = {
     "model": "https://huggingface.co/baichuan-inc/Baichuan-Omni-1d5",
     "paper": "https://arxiv.org/abs/2501.15368",
+    "licence": "https://github.com/baichuan-inc/Baichuan-Omni-1.5",  # where its makers tell of it
 }
 
 
