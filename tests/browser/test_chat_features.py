@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.server import Server
-from tests.browser.visit import Visit
+from tests.browser.visit import Visit, until
 
 Come = Callable[..., Visit]
 
@@ -55,9 +55,7 @@ def test_a_message_is_copied_and_saved(
     expect(copies).to_have_count(2)
     for button, text in ((copies.first, "echo two *stars*"), (copies.last, "two stars")):
         button.click()
-        visit.page.wait_for_function(
-            "text => navigator.clipboard.readText().then((read) => read.trim() === text)", arg=text
-        )
+        until(visit.page, "navigator.clipboard.readText().then((read) => read.trim())", text)
     saves = visit.part("chat").get_by_role("button", name=re.compile("Save this message"))
     for button, text, name in (
         (saves.first, "echo two *stars*", "one.png"),

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.server import Server, end, free_port, start
 from tests.browser.test_accessible import violations
-from tests.browser.visit import Visit
+from tests.browser.visit import Visit, until
 
 Come = Callable[..., Visit]
 HOSTILE = "echo <script>window.hurt=1</script><img src=x onerror=window.hurt=1> \"'&amp; 你好"
@@ -33,19 +33,18 @@ def titles(visit: Visit) -> list[str]:
 
 def kept(visit: Visit, count: int) -> None:
     """Wait until the browser keeps so many conversations."""
-    visit.page.wait_for_function(
-        "count => omniStore.all().then((all) => all.length === count)", arg=count
-    )
+    until(visit.page, "omniStore.all().then((all) => all.length)", count)
 
 
 def kept_messages(page: Page, count: int) -> None:
     """Wait until the newest conversation that is kept has so many messages."""
-    page.wait_for_function(
-        """count => omniStore.all().then((all) => {
+    until(
+        page,
+        """omniStore.all().then((all) => {
           const [newest] = all.sort((one, other) => other.saved - one.saved);
-          return newest && JSON.parse(newest.messages).length === count;
+          return newest ? JSON.parse(newest.messages).length : 0;
         })""",
-        arg=count,
+        count,
     )
 
 
@@ -134,7 +133,6 @@ def test_two_pages_do_not_fight(visitors: Come, fake_server: Server) -> None:
     one.ask("echo first")
     one.answered(1)
     kept(one, 1)
-    one.page.wait_for_function(f"JSON.parse({REMEMBERED}).chats.audio")  # written a moment later
     remembered = json.dumps(one.page.evaluate(REMEMBERED))
     copied = f"sessionStorage.omni ??= sessionStorage.setItem('omni.visit', {remembered}) ?? 1;"
     two = Visit.begin(one.page.context, fake_server.address, script=copied)

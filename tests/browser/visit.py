@@ -20,6 +20,7 @@ from omni.events import SPEECH_RATE
 
 HELD = '[data-testid="waveform-controls"], .thumbnail-item, .preview'  # as in scripts/gradio.js
 OPEN = re.compile(r"\bopen\b")
+UNTIL_S = 20.0  # for what a page does by itself
 TURN_MS = 120_000  # an answer of the real model on a slow machine
 LISTEN = """
 window.heard = {};  // by player: peak, clock readings, when it first sounded, when it last did
@@ -107,6 +108,14 @@ LATE = """(times) => {
     return answer;
   };
 }"""
+
+
+def until(page: Page, code: str, value: object) -> None:
+    """Wait until ``code`` has a value; what waits for a function takes a promise for true."""
+    deadline = time.monotonic() + UNTIL_S
+    while (found := page.evaluate(code)) != value:
+        assert time.monotonic() < deadline, f"{found} is not {value}: {code}"
+        page.wait_for_timeout(100)
 
 
 @dataclass(frozen=True)
