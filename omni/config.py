@@ -15,9 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import PretrainedConfig
-
 from omni.errors import CheckpointError
+from omni.libraries.hugging_face import PretrainedConfig
 from omni.records import complete, plain, read
 
 AUDIO_HEAD_WIDTH = 128  # channels of one attention head of the audio head

@@ -15,11 +15,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from omni import threads
 from omni.generation.captured_steps import CapturedSteps
 from omni.generation.session_cache import Key
+from omni.libraries.hugging_face import DynamicCache
 from omni.model.layers.key_values import KeyValues
 from omni.model.protocols import SpeakingModel
 

@@ -21,7 +21,8 @@ from omni.settings import QUANTIZATIONS, QuantizationChoice
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from transformers import BitsAndBytesConfig, PretrainedConfig
+
+    from omni.libraries.hugging_face import BitsAndBytesConfig, PretrainedConfig
 
 Quantization: TypeAlias = Literal["none", "8bit", "4bit"]
 BITS: tuple[Quantization, ...] = ("none", "8bit", "4bit")
@@ -91,7 +92,7 @@ def quantization_config(
     """
     if quantization == "none":
         return None
-    from transformers import BitsAndBytesConfig
+    from omni.libraries.hugging_face import BitsAndBytesConfig
 
     precise = list(PRECISE_MODULES)
     if quantization == "8bit":

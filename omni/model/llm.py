@@ -13,12 +13,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Cache
-from transformers.activations import ACT2FN
-from transformers.masking_utils import create_causal_mask
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from omni.config import OmniConfig
+from omni.libraries.hugging_face import ACT2FN, ALL_ATTENTION_FUNCTIONS, Cache, create_causal_mask
 from omni.model.layers.key_values import FixedWindow, KeyValues, Preallocated
 from omni.model.layers.norm import RMSNorm
 from omni.model.layers.pretrained import OmniPreTrainedModel

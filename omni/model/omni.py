@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, DynamicCache
-from transformers.utils import ModelOutput
 
 from omni.config import OmniConfig
+from omni.libraries.hugging_face import Cache, DynamicCache, ModelOutput
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.model.audio_head import AudioHead
 from omni.model.layers.key_values import KeyValues, Preallocated

@@ -11,8 +11,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
 
+from omni.libraries.hugging_face import DynamicCache
 from omni.model.layers.key_values import KeyValues, Preallocated
 from omni.model.layers.rotary import Grid
 from omni.model.streaming import WaveStream

@@ -12,9 +12,9 @@ from itertools import groupby
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from omni.config import VisualConfig
+from omni.libraries.hugging_face import ACT2FN
 from omni.model.layers.linear import Linear, linear
 from omni.model.layers.rotary import Grid, Rotation, patch_angles, patch_positions, rotate, rotation
 

@@ -241,14 +241,14 @@ const omniConversations = (() => {
     brought.set(tab, record);
     let state = secret ? await ask(tab, { id, secret, back }, null) : "absent";
     if (state === "absent") {
-      omniNote.show(say("back"), [], ANSWER_MS);
+      const hide = omniNote.mention(say("back"), ANSWER_MS);
       try {
         state = await ask(
           tab,
           { id, secret: "", back },
           await omniCarry.upload(await omniCarry.zipped(record)),
         );
-        omniNote.hide();
+        hide();
       } catch {
         state = "failed";
       }

@@ -3,6 +3,8 @@ const omniNote = (() => {
   const SHOWN_MS = 10_000;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+  /** @type {HTMLElement | undefined} */
+  let shown;
   const find = () => {
     const found = document.getElementById("page-note-bar");
     if (found) return found;
@@ -22,6 +24,7 @@ const omniNote = (() => {
    * @param {string} text
    * @param {{ label: string, act: () => void }[]} [choices]
    * @param {number} [ms] until it goes by itself
+   * @returns {() => void} takes it away, unless another stands there now
    */
   const show = (text, choices = [], ms = SHOWN_MS) => {
     clearTimeout(timer);
@@ -40,7 +43,19 @@ const omniNote = (() => {
     find().replaceChildren(said, ...buttons);
     buttons[0]?.focus({ preventScroll: true });
     timer = setTimeout(hide, ms);
+    shown = said;
+    return () => {
+      if (shown === said) hide();
+    };
   };
 
-  return { show, hide };
+  /**
+   * Say what goes on, unless a question waits for its answer.
+   * @param {string} text
+   * @param {number} ms
+   * @returns {() => void} as of show
+   */
+  const mention = (text, ms) => (find().querySelector("button") ? () => {} : show(text, [], ms));
+
+  return { show, mention };
 })();

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from transformers.utils import logging as transformers_logging
-
 from omni import devices
 from omni.events import Progress, Stage
+from omni.libraries.hugging_face import transformers_logging
 from omni.loading.progress.background import Report
 from omni.loading.progress.pace import Pace
 

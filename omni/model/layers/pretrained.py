@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
-from transformers import initialization as init
 
 from omni.config import OmniConfig
+from omni.libraries.hugging_face import PreTrainedModel
+from omni.libraries.hugging_face import initialization as init
 
 
 def device_of(module: nn.Module) -> torch.device:

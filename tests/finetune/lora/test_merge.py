@@ -180,10 +180,11 @@ def test_gradients_reach_the_adapters_through_four_bits(tiny: Path) -> None:
     nothing = torch.zeros(0, 4, dtype=torch.long)
     features = torch.zeros(0, model.config.visual.embed_dim)
     batch = (ids, ids.roll(-1, 1), nothing, torch.zeros(0, dtype=torch.long), nothing)
+    held = torch.zeros(2, dtype=torch.bool)
     optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=5e-2)
     values = []
     for _ in range(12):
-        loss = adapted(*batch, features, features)["loss"]
+        loss = adapted(*batch, features, features, held)["loss"]
         values.append(loss.item())
         loss.backward()
         optimizer.step()

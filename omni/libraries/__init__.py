@@ -1,0 +1,1 @@
+"""What is imported of a library in one place, and why there."""
