@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.server import ROOT, Server
-from tests.browser.visit import Visit
+from tests.browser.visit import HELD, Visit
 from tests.support.root import DATA
 
 SPEECH = DATA / "speech.ogg"
@@ -96,7 +96,7 @@ def test_answers_without_speech(real_server: Server, visitors: Callable[..., Vis
 
 
 def test_the_microphone(real_server: Server, visitors: Callable[..., Visit]) -> None:
-    visit = visitors(real_server)
+    visit = visitors(real_server, permissions=["microphone"])
     record(visit, "recording")
     visit.ask("Who are you?")
     grew_and_sounded(visit)
@@ -105,21 +105,20 @@ def test_the_microphone(real_server: Server, visitors: Callable[..., Visit]) -> 
 
 
 def record(visit: Visit, name: str, milliseconds: int = 1500) -> None:
-    """Record with the microphone of an audio input."""
-    box = visit.part(name)
-    box.get_by_role("button", name="Record", exact=True).click()
+    """Record with the composer's microphone, which fills the audio input of that name."""
+    visit.part("record").click()
+    expect(visit.part(name).locator(".stop-button")).to_be_visible()
     visit.page.wait_for_timeout(milliseconds)
-    box.locator(".stop-button").click()
-    expect(box.get_by_role("button", name="Record", exact=True)).to_have_count(0)
+    visit.part("record").click()
+    expect(visit.part(name).locator(HELD)).not_to_have_count(0)
 
 
 def test_the_camera_records_a_clip_with_its_sound(
     real_server: Server, visitors: Callable[..., Visit]
 ) -> None:
-    visit = visitors(real_server, "video")
+    visit = visitors(real_server, "video", permissions=["microphone", "camera"])
     box = visit.part("clip")
-    box.get_by_role("button", name="Capture from camera").click()
-    box.get_by_title("grant webcam access").click()
+    visit.part("camera").click()
     record_button = box.locator(".capture-button")
     record_button.click()
     expect(record_button).to_contain_text("Stop")
@@ -134,10 +133,9 @@ def test_the_camera_records_a_clip_with_its_sound(
 def test_the_camera_takes_a_picture_and_the_question_is_spoken(
     real_server: Server, visitors: Callable[..., Visit]
 ) -> None:
-    visit = visitors(real_server, "image")
+    visit = visitors(real_server, "image", permissions=["microphone", "camera"])
     box = visit.part("pictures")
-    box.get_by_role("button", name="Capture from camera").click()
-    box.get_by_title("grant webcam access").click()
+    visit.part("camera").click()
     visit.page.wait_for_function(
         "document.querySelector('#image-pictures video').currentTime > 0.2"
     )
