@@ -18,6 +18,9 @@ EXAMPLES = ROOT / "examples"  # of what the model has learnt to talk about
 INPUTS = {"audio": "recording", "video": "clip", "image": "pictures"}
 
 
+AT_ONCE = 30  # characters: nano has a shorter answer ready before the page draws its first word
+
+
 def grew_and_sounded(visit: Visit) -> None:
     """The answer's text came bit by bit, and its sound was heard while the clock moved."""
     visit.wait_for_sound(120)
@@ -26,7 +29,8 @@ def grew_and_sounded(visit: Visit) -> None:
     assert heard.peak > 0.01
     assert len(heard.clock) > 10
     assert heard.clock[-1] > 0.5
-    assert len(visit.growth()) >= 2
+    growth = visit.growth()
+    assert len(growth) >= 2 or growth[-1] < AT_ONCE
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,14 @@ def test_a_voice_prompt_goes_with_every_tab(
         visit.ask("Who are you?")
         visit.answered(1)
         visit.play_answer()
+    visit.nothing_wrong()
+
+
+def test_a_long_answer_grows(real_server: Server, visitors: Callable[..., Visit]) -> None:
+    visit = visitors(real_server)
+    visit.ask("Say: The red star is left of the green heart.")
+    grew_and_sounded(visit)
+    assert visit.growth()[-1] >= AT_ONCE
     visit.nothing_wrong()
 
 
