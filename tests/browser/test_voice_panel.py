@@ -34,7 +34,7 @@ class Panel:
         if size and size["width"] > NARROW:
             self.page.set_viewport_size(ROOMY)  # the panel stands beside the chat
         expect(self.box("system")).to_be_attached()
-        # A page that just became wider opens its sidebars by itself, in the moment of the click too.
+        # A page that became wider opens its sidebars by itself, maybe in the moment of the click.
         self.page.wait_for_timeout(500)
         if not self.page.locator("#settings.open").count():
             self.page.locator("#settings .toggle-button").click()
