@@ -92,6 +92,7 @@ def load_assistant(
         phases=phases.seconds,
     )
     assistant.loaded = replace(assistant.loaded, report=report)
+    devices.settle()
     return assistant
 
 
@@ -191,7 +192,7 @@ class Assistant:
         self._session_cache.forget(session)
         self._adapter_of.pop(session, None)
         if not self._serving:
-            devices.trim()
+            devices.tidy()
 
     def hold_adapters(self, names: Sequence[str]) -> Generator[Progress, None, None]:
         """Have just these adapters beside the model, which is not loaded again.

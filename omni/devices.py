@@ -277,10 +277,31 @@ def return_large_blocks() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
-def release() -> None:
-    """Give freed memory back: collect garbage, trim the heap, empty the GPU caches."""
+def settle() -> None:
+    """Leave what lives as long as the model out of every later search for garbage.
+
+    There are half a million such objects (torch, transformers, the page), and looking at them took
+    a quarter of a second, now and then in the middle of somebody's answer.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def tidy() -> None:
+    """Collect garbage and trim the heap.
+
+    Decoders of clips are garbage that only the collector finds (PyAV's streams and containers hold
+    each other), of tens of megabytes each.
+    """
     gc.collect()
     trim()
+
+
+def release() -> None:
+    """Give freed memory back, also a model's: :func:`tidy`, and empty the GPU caches."""
+    gc.unfreeze()
+    tidy()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

@@ -20,6 +20,11 @@ LONG_MS = 4000  # the fake server's sessions end sooner
 REMEMBERED = "sessionStorage.getItem('omni.visit')"
 REFUSED = """Object.defineProperty(window, 'indexedDB', {
   value: {open() { throw new DOMException('refused', 'SecurityError'); }}});"""
+NEVER_FETCHED = """(() => {
+  const fetched = window.fetch;
+  window.fetch = (...asked) =>
+    String(asked[0]).includes('/file=') ? new Promise(() => {}) : fetched(...asked);
+})()"""
 PLAYS = """async () => {
   const media = [...document.querySelectorAll('audio')];
   for (const one of media) { one.muted = true; await one.play(); }
@@ -103,6 +108,21 @@ def test_a_page_that_is_loaded_again_has_everything(
     kept_messages(visit.page, 4)
     kept(visit, 2)
     visit.nothing_wrong()
+
+
+def test_a_page_loaded_again_before_all_is_kept(
+    visitors: Come, fake_server: Server, media: Path
+) -> None:
+    visit = visitors(fake_server, "image")
+    hand(visit, media / "one.png")
+    visit.page.evaluate(NEVER_FETCHED)
+    visit.ask("echo soon gone")
+    visit.answered(1)
+    until(visit.page, f"Object.keys(JSON.parse({REMEMBERED} ?? '{{}}').chats ?? {{}}).length", 1)
+    again(visit)
+    expect(visit.bubbles("bot")).to_have_text(re.compile("soon gone"))
+    expect(visit.bubbles("user").locator("img")).to_have_count(1)
+    kept(visit, 1)
 
 
 def test_a_server_that_starts_again_gets_it_back(visitors: Come, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +15,8 @@ import torch
 
 from omni import devices, threads
 from omni.errors import ResourceError
+from omni.media.video import iter_frames
+from tests.corpus.clips import flat
 from tests.support.root import ROOT
 
 NANO_VALUES = 25_000_000
@@ -83,6 +87,32 @@ def test_memory_of_the_machine() -> None:
     assert devices.held_bytes("cpu") - before > 40_000_000
     assert 0 < devices.free_bytes("cpu") <= devices.total_bytes("cpu")
     del block
+
+
+def test_what_is_loaded_is_left_out_of_searches_until_it_goes() -> None:
+    devices.settle()
+    assert gc.get_freeze_count() > 1000
+    begun = time.perf_counter()
+    gc.collect()
+    assert time.perf_counter() - begun < 0.1
+    devices.release()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that keeps them")
+def test_the_decoder_of_a_clip_goes(tmp_path: Path) -> None:
+    path = tmp_path / "large.mkv"
+    path.write_bytes(flat(3840, 2160, 24))
+
+    def look() -> None:
+        assert sum(frame.width for frame in iter_frames(path, 32)) == 24 * 3840
+
+    look()
+    devices.tidy()
+    before = devices.held_bytes("cpu")
+    look()
+    devices.tidy()
+    assert devices.held_bytes("cpu") - before < 20_000_000
 
 
 HEAP = """

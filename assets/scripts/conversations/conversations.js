@@ -165,13 +165,13 @@ const omniConversations = (() => {
       omniVisit.setChat(tab, null);
       return changed();
     }
+    omniVisit.setChat(tab, { id, secret: data.secret }); // for a page loaded again before it is kept
     const before = await omniStore.get(id);
     const size = data.files.reduce((sum, file) => sum + file.size, 0);
     const most = Math.min(MOST_BYTES, data.most);
     if (size > most) warn("large", { megabytes: Math.floor(most / 1e6) }, id);
     const fits = size <= most;
     const { files, blobs } = await collect(fits ? data : { ...data, files: [] }, tab, before);
-    omniVisit.setChat(tab, { id, secret: data.secret });
     const told = JSON.stringify(messages);
     if (before?.messages === told) return refresh(); // it was opened
     const parts = messages.flatMap((message) => message.parts);
