@@ -31,7 +31,7 @@ NANO = EngineSettings(model="nano", device="cpu")
 LOSS = 2.0  # points that a row may lose; of 200 items one is half a point
 OLD_ROWS = (*MEASURES, *(f"zh_{name}" for name in MEASURES))
 # Of the persona in docs/finetune.md.
-PERSONA_FLAGS = ("--rate", "7e-4", "--epochs", "7", "--audio-head", "--code-noise", "0.2")
+PERSONA_FLAGS = ("--epochs", "7", "--audio-head", "--code-noise", "0.2")
 FLAGS = ("--rank", "16", "--rate", "1e-3", "--batch", "8", "--max-tokens", "600", "--device", "cpu")
 
 
