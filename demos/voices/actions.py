@@ -39,6 +39,7 @@ from omni.events import Progress, TextDelta
 from omni.listening.reference_check import check_voice, trust
 from omni.prompting.system_text import VOICE_SENTENCE, system_text
 from omni.requests import ReadLine
+from omni.settings import NANO
 
 if TYPE_CHECKING:
     from omni.engine import Engine
@@ -91,7 +92,8 @@ class VoiceActions:
         else:
             spoken = self.words.prompt_language(language)
             chosen = panel.system_choices(values, lambda role: self._role_text(role, spoken))
-            box = gr.update(value=system_text(chosen, spoken), interactive=False)
+            natural = truth_of(self.engine).name != NANO
+            box = gr.update(value=system_text(chosen, spoken, natural), interactive=False)
         return {
             panel.system_text: box,
             panel.named_voice: gr.update(interactive=not reference),

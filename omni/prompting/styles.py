@@ -62,6 +62,20 @@ STYLES: Mapping[StyleName, StyleWording] = {
     "loud": _style("loudly", "loudly", "大声一点"),
 }
 
+# nano has learnt the first of ``systems``, which is not how a Chinese person would put these; a
+# model that has read the world's Chinese is asked as people ask.
+NATURAL: Mapping[tuple[StyleName, PromptLanguage], str] = {
+    ("high", "zh"): "请用高一点的音调说。",
+    ("low", "zh"): "请用低一点的音调说。",
+    ("soft", "zh"): "请小声一点。",
+}
+
+
+def style_sentence(style: StyleName, language: PromptLanguage, natural: bool) -> str:
+    """A style in a system prompt; ``natural``: as people say it, not as nano has learnt it."""
+    usual = STYLES[style].systems[language][0]
+    return NATURAL.get((style, language), usual) if natural else usual
+
 
 def _emotion(english: str, chinese: str) -> Mapping[PromptLanguage, str]:
     return {"en": f"Speak in {english} tone.", "zh": f"请用{chinese}的语气说话。"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from unicodedata import east_asian_width
 
 from omni.conversation import PromptLanguage
-from omni.prompting.styles import EMOTIONS, STYLE_NAMES, STYLES, EmotionName, StyleName
+from omni.prompting.styles import EMOTIONS, STYLE_NAMES, EmotionName, StyleName, style_sentence
 
 DEFAULT_VOICE = "邻家女声"
 # The published demos' sentence, with their one voice in the place of {name}. It stays Chinese in
@@ -40,17 +40,22 @@ class SystemChoices:
     wish: str = ""
 
 
-def system_text(choices: SystemChoices, language: PromptLanguage) -> str:
+def system_text(choices: SystemChoices, language: PromptLanguage, natural: bool = False) -> str:
     """The choices as sentences: role, voice, emotion, styles, wish. Empty if nothing is chosen.
 
     Args:
         language: of the sentences about emotion and styles.
+        natural: styles as people say them, see :func:`omni.prompting.styles.style_sentence`.
     """
     sentences = [
         choices.role,
         NAMED_VOICE.format(name=choices.voice) if choices.voice else "",
         EMOTIONS[choices.emotion][language] if choices.emotion else "",
-        *(STYLES[name].systems[language][0] for name in STYLE_NAMES if name in choices.styles),
+        *(
+            style_sentence(name, language, natural)
+            for name in STYLE_NAMES
+            if name in choices.styles
+        ),
         choices.wish,
     ]
     return joined(sentence.strip() for sentence in sentences)

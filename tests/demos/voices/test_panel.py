@@ -149,6 +149,18 @@ def test_controls_write_the_text_in_the_persons_language(actions: VoiceActions) 
     assert not english["interactive"]
 
 
+def test_nano_is_asked_as_it_has_learnt_it_and_others_as_people_ask(
+    engine: FakeEngine, actions: VoiceActions
+) -> None:
+    chosen: dict[str, Any] = {"named_voice": "", "pitch": "low", "loudness": "soft"}
+    learnt = made(actions, "zh", **chosen)["system_text"]["value"]
+    assert learnt == "请说低一点。请说轻一点。"
+    assert engine.report
+    engine.report = replace(engine.report, checkpoint="baichuan-inc/Baichuan-Omni-1d5")
+    natural = made(actions, "zh", **chosen)["system_text"]["value"]
+    assert natural == "请用低一点的音调说。请小声一点。"
+
+
 def test_by_hand_the_controls_leave_the_text_alone(actions: VoiceActions) -> None:
     by_hand = made(actions, by_hand=True, speed="slow")["system_text"]
     assert by_hand["interactive"]

@@ -47,6 +47,12 @@ def test_choices_become_sentences(chosen: dict[str, Any], english: str, chinese:
     assert system_text(choices, "zh") == chinese
 
 
+def test_styles_are_asked_for_as_people_ask() -> None:
+    choices = SystemChoices(voice=None, styles=("high", "loud"))
+    assert system_text(choices, "zh", natural=True) == "请用高一点的音调说。请说大声一点。"
+    assert system_text(choices, "en", natural=True) == system_text(choices, "en")
+
+
 def test_every_style_and_emotion_has_its_own_sentence_in_both_languages() -> None:
     for language in ("en", "zh"):
         sentences = [STYLES[name].systems[language][0] for name in STYLE_NAMES]
