@@ -25,6 +25,7 @@ from demos.base.word_files import page_languages, read_words
 from omni.engine import Engine, EngineSettings
 from omni.errors import OmniError, ResourceError
 from omni.fair_queue import LineLimits
+from omni.libraries import heap
 from omni.loading import ending
 from omni.loading.network import prepare_network
 from omni.loading.places import prepare_places
@@ -139,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns 0, 130 when interrupted, or 2 with one sentence when the page cannot be served.
     """
+    heap.share_arenas()  # before there are threads
     flags = parse(arguments)
     level = logging.INFO if flags.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")

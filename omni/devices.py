@@ -5,10 +5,8 @@ Knows: devices, dtypes, memory figures. Does not know: checkpoints, modules.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import torch
 
 from omni import threads
 from omni.errors import ResourceError, gigabytes
+from omni.libraries import heap
 
 # torch then asks for memory in pages of 2 MB where the system gives them to whoever asks (Linux,
 # by default): a model of 14 GB is otherwise three million pages, each cleared and looked up by
@@ -28,8 +27,6 @@ SMALL_MODEL_BYTES = 2 * GIB  # up to here float32 costs nothing worth saving
 BF16_CAPABILITY = 8  # first major CUDA compute capability that multiplies bfloat16 in hardware
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _BF16_FEATURES = ("amx_bf16", "avx512_bf16", "bf16")  # of x86 and, the last, of ARM
-LARGE_BLOCK = 1 << 20  # bytes
-_M_MMAP_THRESHOLD = -3  # of mallopt, in glibc's malloc.h
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -255,28 +252,6 @@ def held_bytes(device: str) -> int:
     return psutil.Process().memory_info().rss
 
 
-def trim() -> None:
-    """Hand the heap's free pages back to the system, where the C library can (glibc)."""
-    if sys.platform != "linux":
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)
-
-
-def return_large_blocks() -> None:
-    """Hand freed blocks of a megabyte and more back to the system at once, where it can (glibc).
-
-    By itself glibc comes to keep freed blocks of up to 32 MB in its heap. Where each is as large as
-    a layer's weights, and what lives on lies between them, most of them are never used again.
-    """
-    if sys.platform != "linux":
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
-
-
 def settle() -> None:
     """Leave what lives as long as the model out of every later search for garbage.
 
@@ -295,7 +270,7 @@ def tidy() -> None:
     each other), of tens of megabytes each.
     """
     gc.collect()
-    trim()
+    heap.trim()
 
 
 def release() -> None:

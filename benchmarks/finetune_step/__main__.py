@@ -32,6 +32,7 @@ from finetune.lora.options import LoraOptions
 from finetune.lora.plan import Training, training_need
 from finetune.lora.targets import with_adapters
 from omni import devices
+from omni.libraries import heap
 from omni.model.omni import OmniForCausalLM
 
 RATE = 1e-3
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             model = load_source(find_source(options), options)
         else:
             if bits != "none" and device == "cpu":
-                devices.return_large_blocks()  # as load_source does
+                heap.return_large_blocks()  # as load_source does
             model = load_random(flags.config, device, flags.dtype, bits, offload=False).model
         for row in steps(model, options, training, flags.steps, held):
             rows.append(replace(row, name=f"{kind}_{row.name}"))
@@ -93,7 +94,7 @@ def steps(
         training, dtype_bytes=size, checkpointing=training.checkpointing is not False
     )
     drop_unused(model)
-    devices.trim()
+    heap.trim()
     learner = learning(model, LossWeights())
     learner.set_attn_implementation("sdpa")  # as on a GPU
     if training.checkpointing:

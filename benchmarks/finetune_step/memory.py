@@ -33,6 +33,7 @@ from finetune.lora.plan import Training, training_need
 from finetune.lora.targets import with_adapters
 from omni import devices
 from omni.config import OmniConfig
+from omni.libraries import heap
 from omni.model.omni import OmniForCausalLM
 
 STEPS = 2  # the second one has the optimizer's memory
@@ -101,7 +102,7 @@ def measure(name: str, device: str, dtype: str, training: Training) -> Measured:
     bits = training.quantization
     held = 0 if device.startswith("cuda") else devices.held_bytes(device)
     if bits != "none" and device == "cpu":
-        devices.return_large_blocks()  # as a training does
+        heap.return_large_blocks()  # as a training does
     loaded = load_random(name, device, dtype, bits, offload=False)
     model, config = loaded.model, loaded.config
     shapes = shapes_of(config)
@@ -120,7 +121,7 @@ def measure(name: str, device: str, dtype: str, training: Training) -> Measured:
     optimizer = torch.optim.AdamW(trained)
     batch = {key: value.to(model.device) for key, value in batch_of(config, training).items()}
     adapted.train()
-    devices.trim()
+    heap.trim()
     reset(device)
     for _ in range(STEPS):
         adapted(**batch)["loss"].backward()

@@ -17,6 +17,7 @@ from finetune.lora.options import LoraOptions, TrainingError
 from omni import devices
 from omni.config import OmniConfig
 from omni.events import Progress
+from omni.libraries import heap
 from omni.loading import load
 from omni.loading.checkpoint import Checkpoint
 from omni.loading.placement import choose_model
@@ -69,7 +70,7 @@ def find_source(options: LoraOptions) -> Source:
 def load_source(source: Source, options: LoraOptions) -> OmniForCausalLM:
     """The model of a source, every part of it on one device."""
     if options.quantization != "none" and source.device == "cpu":
-        devices.return_large_blocks()  # every pass multiplies out every weight
+        heap.return_large_blocks()  # every pass multiplies out every weight
     return told(
         in_background(
             lambda report: load.load_weights(

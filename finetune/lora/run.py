@@ -22,6 +22,7 @@ from finetune.lora.training import Tell, Trained, train
 from omni import devices
 from omni.conversation import Message, Text
 from omni.errors import ConversationError, MediaError, gigabytes
+from omni.libraries import heap
 
 SHOWN = 5  # rows that are told by name
 TELL_EVERY = 50  # rows, while media are encoded
@@ -63,7 +64,7 @@ def run(options: LoraOptions, files: RunFiles, tell: Tell) -> Trained:
     others = _written(writer, held_out, files.held_out or files.data, skip, tell)
     mixed = _written(writer, known, files.mix or files.data, skip, tell)
     drop_unused(model)
-    devices.trim()
+    heap.trim()
     _make(files.folder)
     if base.is_first():
         digests = [digest(some) for some in (examples, others, mixed)]

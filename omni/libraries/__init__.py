@@ -1,1 +1,1 @@
-"""What is imported of a library in one place, and why there."""
+"""What is used of a library in one place alone, and why there."""

@@ -118,12 +118,13 @@ def test_the_decoder_of_a_clip_goes(tmp_path: Path) -> None:
 HEAP = """
 import sys, torch
 from omni import devices
+from omni.libraries import heap
 
 MB = 1 << 20
 block = torch.ones(30 * MB, dtype=torch.uint8)
 del block  # from here on the C library keeps what is smaller
 if sys.argv[1] == "back":
-    devices.return_large_blocks()
+    heap.return_large_blocks()
 before, large, small = devices.held_bytes("cpu"), [], []
 for _ in range(50):
     large.append(torch.ones(4 * MB, dtype=torch.uint8))

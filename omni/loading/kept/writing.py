@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from omni import devices
 from omni.errors import CheckpointError
 from omni.events import Progress
+from omni.libraries import heap
 from omni.loading.checkpoint import INDEX_FILE, WEIGHTS_FILE, Checkpoint
 from omni.loading.kept.checkpoint import KEY, QuantizedCheckpoint
 from omni.loading.kept.folders import appearing, check_room
@@ -145,7 +145,7 @@ def _write_weights(work: Work, folder: Path, report: Report) -> None:
     for name, tensor in files.slices.items():
         now = Progress("keep", done, total, "bytes", pace.left_s(done, total))
         shards.add(_converted(work, name, tensor[...], look_up))
-        devices.trim()  # quantizing leaves holes in the heap
+        heap.trim()  # quantizing leaves holes in the heap
         done += sizes[name]
     shards.end()
     files.check(work.source.folder)

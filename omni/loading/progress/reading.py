@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from omni import devices
 from omni.events import Progress, Stage
+from omni.libraries import heap
 from omni.libraries.hugging_face import transformers_logging
 from omni.loading.progress.background import Report
 from omni.loading.progress.pace import Pace
@@ -80,4 +80,4 @@ def _watched(items: Iterable[Any], look_up: Callable[[], None]) -> Iterator[Any]
     for item in list(items):
         look_up()
         yield item
-        devices.trim()  # quantizing leaves holes in the heap
+        heap.trim()  # quantizing leaves holes in the heap
