@@ -15,7 +15,11 @@ import gradio as gr
 from demos.api import build_api
 from demos.base.browser_values import Changes
 from demos.base.events import QUIET, Event
-from demos.base.gradio_internals import believe_files_without_ffprobe, leave_no_empty_files
+from demos.base.gradio_internals import (
+    believe_files_without_ffprobe,
+    leave_no_empty_files,
+    tell_few,
+)
 from demos.base.languages import Words
 from demos.base.owner import OWNER, Owner
 from demos.base.page import Page
@@ -96,6 +100,7 @@ def build(
         conversations.translate(said_again)
         connect_marks(built, context, card.status, page.load, said_again.then)
         _connect_visits(page, sessions)
+    tell_few(page)
     return page
 
 

@@ -63,6 +63,20 @@ def check_version(found: str | None = None) -> None:
         )
 
 
+def tell_few(page: gr.Blocks) -> None:
+    """Let the events of a page tell nobody how far they are but a chat that they write into.
+
+    At every step of any event Gradio's page hands the state of all events that ever ran to all
+    components that these write into, each found by walking through the whole page and with a copy
+    of all that it holds: that was half of the browser's work from a question to its answer. Whoever
+    names components by ``show_progress_on`` has them told as before.
+    """
+    for event in page.fns.values():
+        if event.show_progress_on is None:
+            chats = [block for block in event.outputs if block.get_block_name() == "chatbot"]
+            event.show_progress_on = chats
+
+
 def import_gradio() -> None:
     """Import Gradio in half the time; once it is imported this does nothing.
 

@@ -25,6 +25,7 @@ from demos.base.gradio_internals import (
     keep_uploads_apart,
     light_sessions,
     rest_queue,
+    tell_few,
 )
 from tests.support.root import ROOT
 
@@ -137,6 +138,17 @@ def test_sets_of_inputs_reach_the_browser_in_the_order_that_we_count_on() -> Non
     assert in_browser_order(reversed(parts)) == list(function.inputs), (
         "Gradio orders the inputs of a set in another way: see in_browser_order"
     )
+
+
+def test_events_tell_chats_alone_how_far_they_are() -> None:
+    with gr.Blocks() as page:
+        chat, box, other = gr.Chatbot(), gr.Textbox(), gr.Textbox()
+        box.submit(lambda: ([], ""), None, [chat, box])
+        box.change(lambda: "", None, box)
+        box.input(lambda: "", None, box, show_progress_on=other)
+    tell_few(page)
+    told = [event["show_progress_on"] for event in page.get_config_file()["dependencies"]]
+    assert told == [[chat._id], [], [other._id]]
 
 
 def test_the_gallery_asks_for_a_word_that_gradio_does_not_have() -> None:
