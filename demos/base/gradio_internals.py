@@ -71,10 +71,11 @@ def tell_few(page: gr.Blocks) -> None:
     of all that it holds: that was half of the browser's work from a question to its answer. Whoever
     names components by ``show_progress_on`` has them told as before.
     """
+    from gradio import Chatbot
+
     for event in page.fns.values():
         if event.show_progress_on is None:
-            chats = [block for block in event.outputs if block.get_block_name() == "chatbot"]
-            event.show_progress_on = chats
+            event.show_progress_on = [one for one in event.outputs if isinstance(one, Chatbot)]
 
 
 def import_gradio() -> None:

@@ -41,7 +41,7 @@ class Recipe:
 
 RECIPES = {
     "persona": Recipe(
-        persona.rows, persona.held_out_rows, 1200, partial(persona.held_out_rows, side="validation")
+        persona.rows, persona.held_out_rows, 2400, partial(persona.held_out_rows, side="validation")
     ),
     "pictures": Recipe(pictures.rows, lambda: pictures.rows(64, held_out=True), 400),
     "accent": Recipe(accent.rows, lambda: accent.rows(50, held_out=True), 400),
