@@ -5,6 +5,7 @@ const omniComposer = (() => {
   const FILES = 0; // the first source of an input; the second is its microphone or camera
   const DEVICE = 1;
   const START_MS = 5000; // the longest that a microphone takes to begin
+  const SETTLED_LOOKS = 15; // of 20 ms each
   const SHORTEST_MS = 600; // of a recording that has something in it
   const UPLOAD_MS = 120_000; // the longest that Send waits for a recording to reach the server
   const TAKEN_MS = 200; // until the input holds what has reached the server
@@ -209,16 +210,27 @@ const omniComposer = (() => {
 
   // Whether answers are spoken is one choice for all tabs, and remembered.
   const speak = () => {
-    const kept = omniPage.kept(SPEAK);
     /** @type {NodeListOf<HTMLInputElement>} */
     const boxes = document.querySelectorAll(".speak input:not([data-known])");
     for (const box of boxes) {
       box.dataset.known = "true";
-      if (kept !== null && box.checked !== (kept === "true")) box.click();
+      if (omniPage.kept(SPEAK) !== null) restore(box);
       box.addEventListener("change", ({ isTrusted }) => {
         if (isTrusted) keepSpeak(box.checked);
       });
     }
+  };
+  /**
+   * Gradio draws a box, hears clicks a little later, and may give it its first value once more then.
+   * @param {HTMLInputElement} box
+   */
+  const restore = (box) => {
+    let settled = 0;
+    omniPage.until(() => {
+      settled = String(box.checked) === omniPage.kept(SPEAK) ? settled + 1 : 0;
+      if (!settled) box.click();
+      return settled > SETTLED_LOOKS || !box.isConnected;
+    });
   };
   /** @param {boolean} on */
   const keepSpeak = (on) => {
