@@ -111,16 +111,16 @@ def test_a_page_that_is_loaded_again_has_everything(
 
 
 def test_a_page_loaded_again_before_all_is_kept(
-    visitors: Come, fake_server: Server, media: Path
+    visitors: Come, real_server: Server, media: Path
 ) -> None:
-    visit = visitors(fake_server, "image")
+    visit = visitors(real_server, "image")  # whose sessions outlive the page by a minute
     hand(visit, media / "one.png")
     visit.page.evaluate(NEVER_FETCHED)
-    visit.ask("echo soon gone")
+    visit.ask("What do you see?")
     visit.answered(1)
     until(visit.page, f"Object.keys(JSON.parse({REMEMBERED} ?? '{{}}').chats ?? {{}}).length", 1)
     again(visit)
-    expect(visit.bubbles("bot")).to_have_text(re.compile("soon gone"))
+    expect(visit.bubbles("bot")).to_have_count(1)
     expect(visit.bubbles("user").locator("img")).to_have_count(1)
     kept(visit, 1)
 
