@@ -31,6 +31,7 @@ from omni.conversation import (
 )
 from omni.conversation import Part as Given
 from omni.engine import Engine
+from omni.errors import MediaError
 from omni.events import EngineEvent, SpeechChunk, TextDelta, TurnEnd, TurnStats
 from omni.listening.reference_check import trust
 from omni.media.wav import write_wav
@@ -84,9 +85,14 @@ class Talker:
         return collected(self._engine.read_aloud(text, voice=prompt, options=options))
 
     def transcribe(self, heard: Recorded, seed: int) -> str:
-        """What a recording says."""
+        """What a recording says; nothing where the engine finds nobody speaking in it."""
         options = replace(TRANSCRIBING, seed=seed)
-        return collected(self._engine.transcribe(self.sound(heard), options=options)).text
+        try:
+            return collected(self._engine.transcribe(self.sound(heard), options=options)).text
+        except MediaError as error:
+            if error.code != "audio-no-speech":
+                raise
+            return ""
 
     def asked(self, example: Example) -> Conversation:
         """The first question of an example, its media as files, after the example's system text."""
