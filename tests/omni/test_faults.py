@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from omni.model.omni import OmniForCausalLM
 from omni.options import GenerationOptions
 from omni.speech.decoder import SpeechDecoder
 from tests.support.checkpoints import write_checkpoint
+from tests.support.in_memory import models
 from tests.support.media_files import write_clip
 from tests.support.root import ROOT
 
@@ -201,8 +201,7 @@ def test_a_load_that_fails_in_its_middle_leaves_no_model(
     moment: str,
     memory: bool,
 ) -> None:
-    gc.collect()
-    before = models()
+    before = len(models())
     engine = Engine(EngineSettings(str(folder), device="cpu"))
     owner, name = LOADS[moment]
     error = MemoryError() if memory else Fault(moment)
@@ -211,11 +210,5 @@ def test_a_load_that_fails_in_its_middle_leaves_no_model(
         with pytest.raises(ResourceError if memory else Fault):
             list(engine.load())
     assert engine.report is None and engine.loading is None and not engine.busy
-    gc.collect()
-    assert models() == before, "while the error lives"
+    assert len(models()) == before, "while the error lives"
     assert told(list(engine.turn(question, OPTIONS))) == right
-
-
-def models() -> int:
-    """Models in memory."""
-    return sum(type(one) is OmniForCausalLM for one in gc.get_objects())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import gc
 import json
 import shutil
 import subprocess
@@ -26,10 +25,10 @@ from omni.loading.checkpoint import Checkpoint
 from omni.loading.load import LoadedModel
 from omni.loading.plans import component_of
 from omni.loading.progress.reading import Reading
-from omni.model.omni import OmniForCausalLM
 from omni.settings import EngineSettings
 from tests.support.checkpoints import write_checkpoint
 from tests.support.golden_set import GoldenSet
+from tests.support.in_memory import models
 from tests.support.root import ROOT
 
 BIG = {  # 390 MB in bfloat16, of which quantization reaches 340
@@ -101,11 +100,6 @@ def test_every_tensor_is_the_files(whole: Path) -> None:
     )
 
 
-def models() -> list[OmniForCausalLM]:
-    """All that this process holds."""
-    return [one for one in gc.get_objects() if type(one) is OmniForCausalLM]
-
-
 @pytest.mark.parametrize("stage", ["check", "read", "quantize", "warm"])
 def test_a_load_is_cancelled_in_every_phase(whole: Path, stage: str) -> None:
     from omni.engine import Engine
@@ -118,7 +112,6 @@ def test_a_load_is_cancelled_in_every_phase(whole: Path, stage: str) -> None:
     assert engine.cancel_load()
     with pytest.raises(CancelledError):
         list(steps)
-    gc.collect()
     assert not [one for one in models() if one not in before]
     if stage != "check":  # an import of torch goes on, which nobody waits for
         assert not [one for one in threading.enumerate() if one.name == "omni-background"]
