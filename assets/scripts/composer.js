@@ -5,7 +5,7 @@ const omniComposer = (() => {
   const FILES = 0; // the first source of an input; the second is its microphone or camera
   const DEVICE = 1;
   const START_MS = 5000; // the longest that a microphone takes to begin
-  const SETTLED_LOOKS = 15; // of 20 ms each
+  const RESTORING_MS = 5000; // on a slow machine
   const SHORTEST_MS = 600; // of a recording that has something in it
   const UPLOAD_MS = 120_000; // the longest that Send waits for a recording to reach the server
   const TAKEN_MS = 200; // until the input holds what has reached the server
@@ -221,16 +221,14 @@ const omniComposer = (() => {
     }
   };
   /**
-   * Gradio draws a box, hears clicks a little later, and may give it its first value once more then.
+   * Gradio draws a box, and gives it its first value once more a while later.
    * @param {HTMLInputElement} box
    */
   const restore = (box) => {
-    let settled = 0;
     omniPage.until(() => {
-      settled = String(box.checked) === omniPage.kept(SPEAK) ? settled + 1 : 0;
-      if (!settled) box.click();
-      return settled > SETTLED_LOOKS || !box.isConnected;
-    });
+      if (String(box.checked) !== omniPage.kept(SPEAK)) box.click();
+      return !box.isConnected;
+    }, RESTORING_MS);
   };
   /** @param {boolean} on */
   const keepSpeak = (on) => {

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.server import Server
+from tests.browser.test_conversations import again
 from tests.browser.visit import HELD, OPEN, Visit
 
 Come = Callable[..., Visit]
@@ -163,15 +164,15 @@ def test_what_was_chosen_is_remembered(fake_server: Server, visitors: Come) -> N
     expect(visit.part("speak").locator("input")).not_to_be_checked()  # one choice for all tabs
     page.locator("#model-banner .close-notice").click()
     expect(page.locator("#model-banner")).to_be_hidden()
-    page.reload()
-    expect(visit.part("text")).to_be_visible(timeout=60_000)
+    again(visit)
+    expect(visit.part("text")).to_be_visible()
     expect(page.locator("#settings")).to_have_class(OPEN)
     expect(page.locator("#voice-speed")).to_be_visible()
     expect(visit.part("speak").locator("input")).not_to_be_checked()
     expect(page.locator("#model-banner")).to_be_hidden()
     page.set_viewport_size({"width": 390, "height": 844})
-    page.reload()  # a small window has a memory of its own
-    expect(visit.part("text")).to_be_visible(timeout=60_000)
+    again(visit)  # a small window has a memory of its own
+    expect(visit.part("text")).to_be_visible()
     page.wait_for_timeout(500)
     expect(page.locator("#settings")).not_to_have_class(OPEN)
     visit.nothing_wrong()
