@@ -75,26 +75,32 @@ class _Step:
         self._shown = dialogue.state
 
     def set(self, **changes: Any) -> None:
+        """Change fields of the conversation."""
         self.dialogue = replace(self.dialogue, **changes)
 
     def set_answer(self, **changes: Any) -> None:
+        """Change fields of the answer, of which there must be one."""
         assert self.dialogue.answer is not None
         self.set(answer=replace(self.dialogue.answer, **changes))
 
     def tell(self, command: do.Command) -> None:
+        """Give a command."""
         self.commands.append(command)
 
     @property
     def preparing(self) -> bool:
+        """Whether the model is still being loaded."""
         return self.dialogue.state is ConversationState.PREPARING
 
     # Loading
 
     def loaded(self, event: on.Loaded) -> None:
+        """The model is there: from now on the person is listened to."""
         if self.preparing:
             self.set(state=ConversationState.LISTENING)
 
     def load_failed(self, event: on.LoadFailed) -> None:
+        """There is no model: the person is told, and the conversation ends."""
         if self.preparing:
             self.tell(do.TellError(event.error))
             self._end("failed")
@@ -102,6 +108,7 @@ class _Step:
     # What the person says and shows
 
     def verdict(self, event: on.Verdict) -> None:
+        """The person began to speak, paused, went on or has ended."""
         if self.preparing:  # it would be answered much too late
             return
         turn = event.turn
@@ -147,6 +154,7 @@ class _Step:
         self.set(kept=Kept(), unasked=None, camera=camera and camera.since(turn.at))
 
     def listened(self, event: on.Listened) -> None:
+        """A piece of sound was listened to: what waits for a pause may happen now."""
         self.set(sound_at=self.now)
         if self.preparing:
             return
@@ -166,6 +174,7 @@ class _Step:
         return answer.state is AnswerState.SILENCED and waited > self.dialogue.limits.flush_s
 
     def pictured(self, event: on.Pictured) -> None:
+        """The camera's next picture."""
         if self.dialogue.camera is not None:
             self.set(camera=self.dialogue.camera.plus(event.jpeg, event.at))
 
@@ -210,6 +219,7 @@ class _Step:
         self.tell(do.Flush(answer.number))
 
     def answer_item(self, event: on.AnswerItem) -> None:
+        """The engine has made a piece of an answer, or its end."""
         answer = self.dialogue.answer
         if answer is None or event.number != answer.number:
             self._discarded_item(event)
@@ -221,6 +231,7 @@ class _Step:
         self._close_if_over()
 
     def playback_report(self, event: on.PlaybackReport) -> None:
+        """The page tells how much of an answer was heard."""
         answer = self.dialogue.answer
         if answer is None or event.number != answer.number or answer.state not in _SENT:
             return
@@ -290,6 +301,7 @@ class _Step:
     # The end
 
     def end(self, event: on.End) -> None:
+        """The person, the page or the server ends it."""
         self._end(event.reason)
 
     def tick(self, event: on.Tick) -> None:

@@ -167,10 +167,12 @@ class _Sound(_Unit):
 
     @cached_property
     def key(self) -> Key:
+        """Equal for equal sound."""
         return _digest(self.piece.mel)
 
     @property
     def size(self) -> int:
+        """Mel frames."""
         return self.piece.mel.shape[-1]
 
 
@@ -184,10 +186,12 @@ class _Picture(_Unit):
 
     @cached_property
     def key(self) -> Key:
+        """Equal for equal patches in an equal grid."""
         return _digest(self.image.patches), tuple(self.image.grid)
 
     @property
     def size(self) -> int:
+        """Patches."""
         return len(self.image.patches)
 
 
@@ -200,13 +204,16 @@ class _Codes(_Unit):
 
     @cached_property
     def key(self) -> Key:
+        """Equal for equal codes."""
         return tuple(frame_keys(self.codes))
 
     @property
     def size(self) -> int:
+        """Nothing is to be encoded."""
         return 0
 
     def keys(self) -> Iterator[Key]:
+        """One of each frame."""
         return iter(frame_keys(self.codes))
 
 

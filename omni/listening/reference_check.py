@@ -95,6 +95,11 @@ class _Known:
 
     @classmethod
     def of(cls, path: Path) -> _Known:
+        """What the file at ``path`` is now.
+
+        Raises:
+            MediaError: it is missing or empty.
+        """
         file = readable_file(path)
         state = file.stat()
         return cls(file, state.st_mtime_ns, state.st_size)

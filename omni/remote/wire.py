@@ -256,6 +256,7 @@ class _Reader:
         self._rest, self._files = rest, files
 
     def value(self, tree: Any) -> Any:
+        """The value that a part of the tree stands for."""
         if isinstance(tree, list):
             return tuple(self.value(item) for item in tree)
         if not isinstance(tree, dict):

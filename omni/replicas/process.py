@@ -243,19 +243,23 @@ class _Asked:
         self._stops: dict[int, threading.Event] = {}
 
     def put(self, number: int, request: Request | Keep | None) -> None:
+        """A request, by the number under which it can be stopped."""
         stop = self._stops[number] = threading.Event()
         if request is not None and not isinstance(request, Keep):
             request = replace(request, stop=stop)
         self._requests.put((number, request))
 
     def stop(self, number: int) -> None:
+        """Stop one, whether it waits or runs; nothing happens where it is over."""
         if (stop := self._stops.get(number)) is not None:
             stop.set()
 
     def next(self) -> tuple[int, Any]:
+        """The next one; waits for it."""
         return self._requests.get()
 
     def over(self, number: int) -> None:
+        """Its stop signal is no longer needed."""
         self._stops.pop(number, None)
 
 
