@@ -21,7 +21,9 @@ const omniGradio = (() => {
     tabList: '[role="tablist"]',
     openList: '[role="listbox"], [role="dialog"]', // that Escape closes
     player: "audio",
+    rows: ".message-wrap", // all messages of a chat; what is around it is scrolled
     row: ".message-row", // a message of a chat; its buttons stand behind it
+    question: ".user-row",
     rowButtons: ".message-buttons",
     rowText: ".message-content",
     buttonPlace: ".message-buttons .icon-button-wrapper",

@@ -24,6 +24,7 @@ SCRIPTS = tuple(
     ASSETS / "scripts" / f"{name}.js"
     for name in (
         *("gradio", "page", "header", "volume", "sounding", "gradio_player", "speech", "chat"),
+        "follow",
         *("sidebar", "settle", "newest", "notice", "model", "composer", "files", "labels"),
         *("voices", "keys", "words", "live/log", "live/choices", "live/orb", "live/stage"),
         *("live/captions",),

@@ -120,6 +120,7 @@ def _chat(name: str, words: Words) -> gr.Chatbot:
         container=False,
         placeholder=str(words.static(f"chat-empty-{name}")),
         height="100%",
+        autoscroll=False,  # assets/scripts/follow.js does it
         buttons=["copy"],
         editable="user",
         feedback_options=None,

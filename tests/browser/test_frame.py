@@ -25,6 +25,11 @@ SHIFT = """window.shift = 0;
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
 }).observe({type: 'layout-shift', buffered: true});"""
+# Pixels of the chat below what is in sight.
+BELOW = """() => {
+  const frame = document.querySelector('#image-chat .bubble-wrap');
+  return Math.round(frame.scrollHeight - frame.scrollTop - frame.clientHeight);
+}"""
 # A file that is dropped on, or pasted into, an element.
 BRING = """([selector, name, type, data, how]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
@@ -84,6 +89,36 @@ def test_composer_and_last_answer_are_in_sight(
     box = visit.part("composer").bounding_box()
     assert box
     assert abs(box["x"] + box["width"] / 2 - width / 2) < 0.15 * width  # it stands in the middle
+    visit.nothing_wrong()
+
+
+def test_the_end_of_a_chat_stays_in_sight_until_one_scrolls_up(
+    fake_server: Server, visitors: Come, media: Path
+) -> None:
+    visit = visitors(fake_server, "image", viewport={"width": 1366, "height": 650})
+
+    def below() -> int:
+        visit.page.wait_for_timeout(800)
+        return visit.page.evaluate(BELOW)
+
+    visit.give("pictures", media / "one.png")
+    visit.ask("hello")
+    visit.answered(1)
+    visit.give("pictures", media / "text.png")
+    visit.ask("And this?")  # which is no picture
+    visit.answered(2)
+    assert below() == 0
+    visit.ask("slow long")
+    visit.wait_for_sound()
+    visit.part("chat").hover()
+    visit.page.mouse.wheel(0, -300)
+    assert below() >= 200
+    visit.part("stop").click()
+    visit.finish()
+    assert below() >= 200  # also where the answer has grown
+    visit.ask("hello")
+    visit.answered(4)
+    assert below() == 0
     visit.nothing_wrong()
 
 
