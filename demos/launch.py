@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns 0, 130 when interrupted, or 2 with one sentence when the page cannot be served.
     """
-    heap.share_arenas()  # before there are threads
+    heap.own_process()
     flags = parse(arguments)
     level = logging.INFO if flags.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")

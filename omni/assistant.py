@@ -40,6 +40,7 @@ from omni.generation.between_layers import stopping
 from omni.generation.loop import GenerationLoop, GenerationRun
 from omni.generation.session_cache import SessionCache
 from omni.generation.turn_clock import TurnClock
+from omni.libraries import heap
 from omni.loading import load as loading
 from omni.loading.adapters.files import find_adapter
 from omni.loading.adapters.shelf import Shelf, bytes_of
@@ -92,7 +93,7 @@ def load_assistant(
         phases=phases.seconds,
     )
     assistant.loaded = replace(assistant.loaded, report=report)
-    devices.settle()
+    heap.settle()
     return assistant
 
 
@@ -192,7 +193,7 @@ class Assistant:
         self._session_cache.forget(session)
         self._adapter_of.pop(session, None)
         if not self._serving:
-            devices.tidy()
+            heap.tidy()
 
     def hold_adapters(self, names: Sequence[str]) -> Generator[Progress, None, None]:
         """Have just these adapters beside the model, which is not loaded again.

@@ -5,7 +5,6 @@ Knows: devices, dtypes, memory figures. Does not know: checkpoints, modules.
 
 from __future__ import annotations
 
-import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,31 +251,10 @@ def held_bytes(device: str) -> int:
     return psutil.Process().memory_info().rss
 
 
-def settle() -> None:
-    """Leave what lives as long as the model out of every later search for garbage.
-
-    There are half a million such objects (torch, transformers, the page), and looking at them took
-    a quarter of a second, now and then in the middle of somebody's answer.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-
-
-def tidy() -> None:
-    """Collect garbage and trim the heap.
-
-    Decoders of clips are garbage that only the collector finds (PyAV's streams and containers hold
-    each other), of tens of megabytes each.
-    """
-    gc.collect()
-    heap.trim()
-
-
 def release() -> None:
-    """Give freed memory back, also a model's: :func:`tidy`, and empty the GPU caches."""
-    gc.unfreeze()
-    tidy()
+    """Give freed memory back, also a model's; empty the GPU caches."""
+    heap.unsettle()
+    heap.tidy()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

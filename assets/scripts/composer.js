@@ -214,7 +214,7 @@ const omniComposer = (() => {
     const boxes = document.querySelectorAll(".speak input:not([data-known])");
     for (const box of boxes) {
       box.dataset.known = "true";
-      if (omniPage.kept(SPEAK) !== null) restore(box);
+      restore(box);
       box.addEventListener("change", ({ isTrusted }) => {
         if (isTrusted) keepSpeak(box.checked);
       });
@@ -226,7 +226,8 @@ const omniComposer = (() => {
    */
   const restore = (box) => {
     omniPage.until(() => {
-      if (String(box.checked) !== omniPage.kept(SPEAK)) box.click();
+      const kept = omniPage.kept(SPEAK);
+      if (kept !== null && box.checked !== (kept === "true")) box.click();
       return !box.isConnected;
     }, RESTORING_MS);
   };

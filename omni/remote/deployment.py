@@ -29,6 +29,7 @@ from starlette.websockets import WebSocket
 from omni.engine import Engine
 from omni.errors import OmniError
 from omni.fair_queue import LineLimits
+from omni.libraries import heap
 from omni.media.limits import SHARED, set_limits
 from omni.remote.link import own_token
 from omni.remote.server import Serving
@@ -106,6 +107,7 @@ class EngineReplica:
         Raises:
             RuntimeError: with a sentence for the person.
         """
+        heap.own_process()
         set_limits(SHARED)  # files of many people are decoded here
         self._settings, offered = arguments.settings(), arguments.offered()
         self._engine = Engine(self._settings, line=LineLimits(waiting=arguments.waiting))

@@ -26,6 +26,7 @@ from typing import Any
 from omni.engine import Engine, TurnRunner
 from omni.errors import OmniError
 from omni.events import EngineEvent, Progress
+from omni.libraries import heap
 from omni.loading.adapters.files import find_adapter
 from omni.media.limits import MediaLimits, limits, set_limits
 from omni.options import GenerationOptions
@@ -211,6 +212,7 @@ def serve(
     connection: Connection, settings: EngineSettings, threads: int | None, bounds: MediaLimits
 ) -> None:
     """The process: one request at a time, until nobody is at the other end."""
+    heap.own_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the other process's affair
     set_limits(bounds)  # strangers' files are decoded here
     engine, asked = Engine(settings), _Asked()
