@@ -228,10 +228,14 @@ class _Decoder:
         return None
 
     def _watched(self) -> Iterator[VideoFrame]:
-        """What is decoded from here on."""
+        """What is decoded from here on, without what is too damaged to be decoded."""
         for packet in self._container.demux(self._stream):
             self._watch.check()  # also where no packet gives a frame
-            yield from packet.decode()
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            yield from frames
 
     def _restart(self) -> None:
         self._container = open_container(self.path)

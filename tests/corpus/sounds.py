@@ -173,8 +173,9 @@ def clip_with_sound(path: Path, codec: str = "aac", damage: bool = False) -> Pat
         pictures = container.add_stream("libx264", rate=10)
         pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
         track = container.add_stream(codec, rate=48_000, layout="mono")
+        grey = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 128, np.uint8))
         for _ in range(23):
-            container.mux(pictures.encode(av.VideoFrame(64, 64, "yuv420p")))
+            container.mux(pictures.encode(grey))
         container.mux(pictures.encode(None))
         fill_track(container, track, talk(48_000)[:, None])
     if damage:

@@ -17,6 +17,7 @@ from omni.media.container import duration, has_sound, open_container
 from omni.media.limits import MediaLimits
 from omni.media.video import choose, iter_frames, thin
 from tests.support.media_files import number_of, numbered, tone, turn_clip, write_clip, write_sound
+from tests.support.odd_files import with_damage
 
 NTSC = Fraction(30_000, 1001)
 
@@ -240,6 +241,25 @@ def test_damage_inside(tmp_path: Path) -> None:
         assert error.code in ("video-unreadable", "video-cut-off")
     else:
         assert 1 <= len(frames) <= 3
+
+
+@pytest.mark.parametrize("at", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mov", "mjpeg")])
+def test_packets_that_no_decoder_takes_are_left_out(
+    tmp_path: Path, name: str, codec: str, at: float
+) -> None:
+    path = tmp_path / name
+    draws = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width = stream.height = 96
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for _ in range(60):
+            noise = draws.integers(0, 255, (96, 96, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, "rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(with_damage(path.read_bytes(), at, 3000))
+    assert len(list(iter_frames(path, 32))) == 6
 
 
 def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
