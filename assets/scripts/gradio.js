@@ -17,6 +17,7 @@ const omniGradio = (() => {
     record: ".record-button",
     recordStop: ".stop-button",
     recordStopPaused: ".stop-button-paused",
+    noteTitle: ".toast-title", // of a passing note
     tab: '[role="tab"]',
     tabList: '[role="tablist"]',
     openList: '[role="listbox"], [role="dialog"]', // that Escape closes

@@ -39,6 +39,8 @@
     ["(.+) icon", "sign"],
   ];
   const PATTERNS = SAYS.map(([said, name]) => ({ said: new RegExp(`^(?:${said})$`, "s"), name }));
+  // What stands over a passing note of Gradio's; the note itself is ours.
+  const TITLES = ["Error", "Warning", "Info"];
   /** @type {Record<string, string>} */
   const SIDES = { conversations: "conversations", settings: "voice-panel" };
 
@@ -74,6 +76,10 @@
     if (!window.gradio_config) return; // no words yet
     for (const name of ATTRIBUTES) {
       for (const element of document.querySelectorAll(`[${name}]`)) rename(element, name);
+    }
+    for (const title of document.querySelectorAll(omniGradio.SELECTORS.noteTitle)) {
+      const said = title.textContent?.trim() ?? "";
+      if (TITLES.includes(said)) title.textContent = omniWords.say(`gradio-${said.toLowerCase()}`);
     }
     for (const [side, word] of Object.entries(SIDES)) {
       const button = document.querySelector(`#${side} ${omniGradio.SELECTORS.sidebarSwitch}`);

@@ -85,6 +85,9 @@ def test_gradios_page_has_what_we_look_for(
     look()
     talker = visitors(fake_server, "video", permissions=["microphone", "camera"])
     look(talker)
+    talker.choose("chip-describe-clip")  # of which there is none yet
+    expect(talker.page.locator(".toast-title")).to_be_visible()
+    look(talker)
     talker.part("record").click()
     expect(talker.part("question").locator(".stop-button")).to_be_visible()
     look(talker)

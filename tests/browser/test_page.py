@@ -301,6 +301,8 @@ def test_the_language_is_switched_in_the_middle(
     expect(visit.bubbles("bot").last).to_contain_text("a.png 已损坏")
     visit.part("clear").click()
     expect(visit.part("chat")).to_contain_text("录一段提问")
+    visit.choose("chip-read-aloud")  # of which there is nothing yet
+    expect(visit.page.locator(".toast-title", has_text="提示")).to_be_visible()
     words = visit.page.locator("body").inner_text()
     assert "omni." not in words
     assert "__i18n__" not in words
