@@ -10,12 +10,9 @@ Knows: what each stage is made of and begins with. Does not know: how long it ta
 
 from __future__ import annotations
 
-import argparse
 import logging
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -29,13 +26,13 @@ from finetune.nano.base.checkpoint import (
     write_checkpoint,
 )
 from finetune.nano.base.loop import Loop, Losses
-from finetune.nano.domain.width import DomainWidth
 from finetune.nano.examples import bank
-from finetune.nano.examples.examples import TASKS
-from finetune.nano.plan import STAGES, Plan, Stage
+from finetune.nano.flags import parser
+from finetune.nano.plan import Plan, Stage
 from finetune.nano.speech import store
 from finetune.nano.speech.store import DecodedStore, UtteranceStore
 from finetune.nano.stages.decoder import DecoderStage
+from finetune.nano.stages.ears import EarsStage
 from finetune.nano.stages.flow import FlowStage
 from finetune.nano.stages.flow_start import start_estimator
 from finetune.nano.stages.language import LanguageStage, collate
@@ -43,7 +40,6 @@ from finetune.nano.stages.pitch import PitchStage, fold_scales, unfold_scales
 from finetune.nano.stages.tokenizer import TokenizerStage
 from finetune.nano.stages.vision import Sight, VisionBatches, VisionStage
 from finetune.nano.stages.vocoder import VocoderStage, match_level
-from omni.loading.nano import NANO_FOLDER
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.model.omni import OmniForCausalLM
 from omni.model.vocoder.hift import HiFTVocoder
@@ -72,6 +68,7 @@ class Training:
             "pitch": self.pitch,
             "vocoder": self.vocoder,
             "tokenizer": self.tokenizer,
+            "ears": self.ears,
             "decoder": self.decoder,
             "flow": self.flow,
             "vision": self.vision,
@@ -121,10 +118,25 @@ class Training:
             stage.start_at_mean()
         return self._train("tokenizer", audio, stage.losses, stage.readers)
 
+    def ears(self) -> bool:
+        """The encoder once more, in front of frozen codebooks: natural speech.
+
+        Without features of the natural corpus there is nothing to learn.
+        """
+        folder = self.plan.folder / "natural"
+        if not folder.exists():
+            logging.info("no natural speech in %s", folder)
+            return True
+        audio = self._model().audio_tokenizer.to(self.device)
+        self._restore(audio, "tokenizer")
+        stage = EarsStage(audio, self._store(), UtteranceStore(folder), self.device)
+        stage.freeze_codes()
+        return self._train("ears", audio, stage.losses, stage.readers)
+
     def decoder(self) -> bool:
         """The audio decoder and the prenet, on frozen codes, with a pitch predictor beside them."""
         audio = self._model().audio_tokenizer.to(self.device)
-        self._restore(audio, "tokenizer")
+        self._restore_codes(audio)
         predictor = self._learning_pitch("pitch")
         stage = DecoderStage(audio, predictor, self._store(), self.device)
         stage.freeze_codes()
@@ -187,7 +199,7 @@ class Training:
         """Write the conversations of the language stage, on the frozen tokenizer."""
         plan = self.plan
         audio = self._model().audio_tokenizer.eval()
-        self._restore(audio, "tokenizer")
+        self._restore_codes(audio)
         bank.fill(
             plan.folder / "bank",
             plan.examples,
@@ -202,7 +214,7 @@ class Training:
     def language(self) -> bool:
         """The language model and the audio head, on the frozen tokenizer and vision tower."""
         model = self._model()
-        self._restore(model.audio_tokenizer, "tokenizer")
+        self._restore_codes(model.audio_tokenizer)
         self._restore(Sight(model.model), "vision")
         model.to(self.device)  # type: ignore[arg-type]
         stage = LanguageStage(model, self.device)
@@ -249,7 +261,7 @@ class Training:
     def _tokenizer(self, model: OmniForCausalLM) -> AudioTokenizer:
         """The model's, as its two stages left it."""
         audio = model.audio_tokenizer
-        self._restore(audio, "tokenizer")
+        self._restore_codes(audio)
         self._restore(audio, "decoder")
         return audio
 
@@ -295,6 +307,12 @@ class Training:
             fold_scales(vocoder.f0_predictor)  # those of a checkpoint are folded
         vocoder.f0_predictor.requires_grad_(False)
 
+    def _restore_codes(self, audio: AudioTokenizer) -> None:
+        """What gives the codes: the tokenizer, and its ears where they heard natural speech."""
+        self._restore(audio, "tokenizer")
+        if (self.plan.folder / "ears" / "last.pt").exists():
+            self._restore(audio, "ears")
+
     def _restore(self, module: nn.Module, stage: Stage, part: str = "module") -> bool:
         """Whether the stage was trained in this run; else the weights are the checkpoint's.
 
@@ -308,46 +326,6 @@ class Training:
         state = torch.load(path, map_location=self.device, weights_only=True)
         module.load_state_dict(state[part])
         return True
-
-
-def parser() -> argparse.ArgumentParser:
-    """The flags."""
-    flags = argparse.ArgumentParser(description="Train the embedded checkpoint, or go on.")
-    add = flags.add_argument
-    add(
-        "--out",
-        type=Path,
-        required=True,
-        help="folder for features, examples, checkpoints and logs",
-    )
-    add("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    add("--utterances", type=int, default=20_000)
-    add("--examples", type=int, default=40_000)
-    add(
-        "--first-example",
-        type=int,
-        default=0,
-        metavar="N",
-        help="number of the first example, to go on behind those that were learnt before",
-    )
-    add("--tasks", nargs="+", choices=TASKS, default=(), help="write examples of these tasks only")
-    add("--width", choices=get_args(DomainWidth), default="full")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--workers", type=int, default=2)
-    add(
-        "--share", type=float, default=1.0, help="share of the steps that each stage is trained for"
-    )
-    add(
-        "--minutes",
-        type=float,
-        default=math.inf,
-        help="stop each stage after so many minutes; go on with the next call",
-    )
-    add("--target", type=Path, default=NANO_FOLDER, help="folder for the finished checkpoint")
-    add(
-        "--start", type=Path, help="begin with the weights of this checkpoint, not with random ones"
-    )
-    return flags
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 from finetune.nano.base.checkpoint import nano_config, nano_tokenizer
 from finetune.nano.domain.splits import Split, stable_hash
 from finetune.nano.domain.width import DomainWidth
-from finetune.nano.examples.examples import WEIGHTS, example
+from finetune.nano.examples.examples import PEOPLE, WEIGHTS, example
 from finetune.nano.examples.parts import Task
 from finetune.nano.examples.sequences import Sequence, SequenceWriter
 from omni.model.audio.audio_tokenizer import AudioTokenizer
@@ -57,7 +57,7 @@ class BankPlan:
     def weights(self) -> Mapping[Task, int]:
         """How often each task is drawn."""
         if self.tasks:
-            return {task: WEIGHTS[task] for task in self.tasks}
+            return {task: (WEIGHTS | PEOPLE)[task] for task in self.tasks}
         return FIRST_TASKS if self.number * SHARD < FIRST_EXAMPLES else WEIGHTS
 
 

@@ -22,9 +22,9 @@ from finetune.nano.examples.cast import Cast
 from finetune.nano.examples.dialogues import DIALOGUES
 from finetune.nano.examples.parts import Example, Task
 
-TASKS: tuple[Task, ...] = get_args(Task)
+ALL_TASKS: tuple[Task, ...] = get_args(Task)
 # How often each task is drawn, of 100.
-WEIGHTS: Mapping[Task, int] = {
+WEIGHTS: dict[Task, int] = {
     "tts": 8,
     "asr": 20,
     "image_qa": 19,
@@ -36,6 +36,9 @@ WEIGHTS: Mapping[Task, int] = {
     "clone": 19,
     "outside": 1,
 }
+# In people's own words: drawn only where they are asked for by name.
+PEOPLE: dict[Task, int] = {"own_words": 3, "strange": 1}
+TASKS = tuple(WEIGHTS)
 
 
 def example(
@@ -71,7 +74,7 @@ def main() -> None:
         "--out", type=Path, default=Path("runs/examples"), help="folder for the examples"
     )
     parser.add_argument(
-        "--task", choices=TASKS, help="one task only (default: all of them in turn)"
+        "--task", choices=ALL_TASKS, help="one task only (default: all of them in turn)"
     )
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("--width", choices=get_args(DomainWidth), default="full")

@@ -32,6 +32,8 @@ Task: TypeAlias = Literal[
     "style",
     "clone",
     "outside",
+    "own_words",
+    "strange",
 ]
 # How the prompt is written: with roles, or one of the two published forms without.
 Form: TypeAlias = Literal["conversation", "transcription", "reading"]

@@ -25,6 +25,7 @@ from finetune.nano.plan import LOOPS, STAGES, Plan
 from finetune.nano.speech import store
 from finetune.nano.stages import pitch
 from finetune.nano.stages.decoder import DecoderStage
+from finetune.nano.stages.ears import READING_STEPS, EarsStage
 from finetune.nano.stages.flow_start import start_estimator
 from finetune.nano.stages.language import LanguageStage, collate
 from finetune.nano.stages.quantizer import QuantizerTrainer
@@ -144,6 +145,30 @@ def test_the_decoder_learns_to_tell_pitch_and_leaves_the_codes_alone() -> None:
         torch.testing.assert_close(before, after)
     flow = audio.audio_flow_matching_decoder
     assert all(p.grad is None for p in flow.conditional_decoder.parameters())
+
+
+def test_ears_learn_in_front_of_frozen_codes() -> None:
+    torch.manual_seed(0)
+    audio = fresh_model(0).audio_tokenizer
+    known, natural = (_utterances([torch.zeros(50)] * 2) for _ in range(2))
+    natural.pairs(0, 2, torch.device("cpu")).phonemes[0][:] = 7
+    stage = EarsStage(audio, known, natural, torch.device("cpu"))
+    stage.freeze_codes()
+    books = [level.codebook.embed.clone() for level in audio.audio_bridge_model.levels]
+    learnt = [p for p in audio.parameters() if p.requires_grad]
+    reading = losses_over(stage.losses, stage.readers.parameters(), 5, 1e-2)
+    assert reading[-1] < reading[0]
+    read = losses_over(
+        lambda step: stage.losses(READING_STEPS + step),
+        [*learnt, *stage.readers.parameters()],
+        12,
+        1e-3,
+        told="read",
+    )
+    assert read[-1] < read[0]
+    for before, level in zip(books, audio.audio_bridge_model.levels, strict=True):
+        torch.testing.assert_close(before, level.codebook.embed)
+    assert all(p.grad is None for p in audio.audio_decoder.parameters())
 
 
 def test_the_pitch_is_read_behind_the_mel_not_beside_it() -> None:

@@ -1,0 +1,158 @@
+"""Stage 4: the encoder hears people, in the codes that are there.
+
+Knows: natural speech pulled to codes that read as its phonemes, what espeak-ng says held to the
+codes that it had. Codebooks stay as they are, and with them all that later stages have learnt.
+Does not know: the audio decoder, the flow, text.
+
+A table tells how likely each entry of the coarse codebook is each phoneme; an utterance's latents
+are soft choices of entries, and the phoneme that sounds is to be likely in the mixture.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from finetune.nano.base.loop import Losses
+from finetune.nano.base.precision import mixed_precision
+from finetune.nano.speech.store import Pairs, UtteranceStore
+from finetune.nano.speech.timing import PHONEME_CLASSES, SILENCE
+from finetune.nano.stages.tokenizer import TokenizerStage, fitted
+from omni.model.audio.audio_tokenizer import AudioTokenizer
+from omni.model.audio.rvq import VectorQuantizer
+
+BATCH = 10  # utterances of either side
+READING_STEPS = 300  # in which only the readers learn, from codes of espeak-ng's speech
+KEPT_WEIGHT = 1.0  # of the codes that espeak-ng's speech had
+STILL_WEIGHT = 1.0  # of its latents
+SPOKEN_WEIGHT = 0.5  # of the phonemes read from all codebooks
+COMMITMENT = 0.25
+SHARPNESS = 0.5  # of the usual squared distance to the nearest entry: a choice's temperature
+
+
+class EarsStage:
+    """Losses of the encoder and the bridge in front of frozen codebooks."""
+
+    def __init__(
+        self,
+        tokenizer: AudioTokenizer,
+        known: UtteranceStore,
+        natural: UtteranceStore,
+        device: torch.device,
+        batch: int = BATCH,
+    ) -> None:
+        """
+        Args:
+            known: what the codes were learnt from.
+            natural: what is to be heard as well.
+        """
+        self.tokenizer, self.device, self.batch = tokenizer, device, batch
+        self.known, self.natural = known, natural
+        self.around = TokenizerStage(tokenizer, known, device, fresh=False)
+        self.before = TokenizerStage(deepcopy(tokenizer).eval(), known, device, fresh=False)
+        self.readers = self.around.readers
+        self.temperature = self._usual_distance() * SHARPNESS
+
+    def freeze_codes(self) -> None:
+        """Leave the encoder and what is before the codebooks to be trained."""
+        self.tokenizer.requires_grad_(False)
+        bridge = self.tokenizer.audio_bridge_model
+        learns: tuple[nn.Module, ...] = (
+            self.tokenizer.audio_model,
+            bridge.gate_proj,
+            bridge.up_proj,
+            bridge.down_proj,
+            bridge.layer_norm,
+        )
+        for module in learns:
+            module.requires_grad_(True)
+
+    def losses(self, step: int) -> Losses:
+        """What is read of natural speech, what has moved of espeak-ng's."""
+        known = self.known.pairs(step, self.batch, self.device)
+        with torch.no_grad(), mixed_precision(self.device):
+            before = [x.float() for x in self.before.latents(known.heard)]
+            old = torch.cat(before)
+            codes = self._coarse.encode(old)
+        reading = self._reading(known, before)
+        if step < READING_STEPS:
+            return {"loss": reading, "reading": reading}
+        natural = self.natural.pairs(step, self.batch, self.device)
+        with mixed_precision(self.device):
+            new = torch.cat(self.around.latents(known.heard)).float()
+            heard = [x.float() for x in self.around.latents(natural.heard)]
+        choices = self._choices(new)
+        kept = F.nll_loss(choices, codes)
+        still = F.mse_loss(new, old) / old.var()
+        read, whole, commitment, right = self._natural(natural, heard)
+        moved = KEPT_WEIGHT * kept + STILL_WEIGHT * still
+        return {
+            "loss": read + SPOKEN_WEIGHT * whole + COMMITMENT * commitment + moved + reading,
+            "read": read,
+            "whole": whole,
+            "commitment": commitment,
+            "right": right,
+            "kept": kept,
+            "still": still,
+            "same": (choices.argmax(1) == codes).float().mean(),
+            "reading": reading,
+        }
+
+    @property
+    def _coarse(self) -> VectorQuantizer:
+        return self.tokenizer.audio_bridge_model.levels[0]
+
+    def _choices(self, latents: Tensor) -> Tensor:
+        """Log-probabilities ``(n, entries)`` of the coarse entries."""
+        return (-self._coarse.distances(latents).square() / self.temperature).log_softmax(1)
+
+    def _reading(self, known: Pairs, latents: list[Tensor]) -> Tensor:
+        """The readers' own loss, on the codes as they were."""
+        with torch.no_grad():
+            whole, coarse = self._quantized(torch.cat(latents))
+        said = fitted(known.phonemes, [len(x) * self.around.pool for x in latents], SILENCE)
+        read, spoken = self.readers.phonemes(coarse, whole)
+        return F.cross_entropy(read, said) + F.cross_entropy(spoken, said)
+
+    def _natural(
+        self, natural: Pairs, heard: list[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Losses of the coarse choice, of all codes, of the distance; the share that is read."""
+        latents = torch.cat(heard)
+        pool = self.around.pool
+        said = fitted(natural.phonemes, [len(x) * pool for x in heard], SILENCE)
+        with torch.no_grad():
+            logits = self.readers.phoneme(self._coarse.codebook.embed.float())
+            table = logits.view(-1, pool, PHONEME_CLASSES).log_softmax(2)
+            entries = self._choices(latents).argmax(1)
+            right = (table[entries].argmax(2).flatten() == said).float().mean()
+        choices = self._choices(latents)
+        wanted = table[:, torch.arange(pool).repeat(len(latents)), said]  # (entries, frames)
+        mixed = choices.repeat_interleave(pool, 0).T + wanted
+        read = -mixed.logsumexp(0).mean()
+        whole, _ = self._quantized(latents)
+        commitment = (latents - whole.detach()).square().mean()
+        passed = latents + (whole - latents).detach()
+        spoken = self._spoken(passed)
+        return read, F.cross_entropy(spoken, said), commitment, right
+
+    def _spoken(self, latents: Tensor) -> Tensor:
+        """What the reader of all codes tells, which doesn't learn by it."""
+        layer = self.readers.spoken
+        logits = F.linear(latents, layer.weight.detach(), layer.bias.detach())
+        return logits.view(-1, PHONEME_CLASSES)
+
+    def _quantized(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents as all codes give them back, and as the coarse ones alone do."""
+        bridge = self.tokenizer.audio_bridge_model
+        codes = bridge.quantize(latents)
+        return bridge.recover(codes), self._coarse.decode(codes[:, 0])
+
+    @torch.no_grad()
+    def _usual_distance(self) -> float:
+        pairs = self.known.pairs(0, self.batch, self.device)
+        latents = torch.cat(self.before.latents(pairs.heard)).float()
+        return float(self._coarse.distances(latents).square().min(1).values.mean())
