@@ -95,7 +95,6 @@ def build(
             conversations = build_conversations(page, built, context)
         _connect_model(page, card, parameters, built)
         voice.greet(page.load)
-        voice.follow_model(card.status)
 
         said_again = _connect_language(page, head.language, words, card, voice, built)
         conversations.translate(said_again)

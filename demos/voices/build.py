@@ -70,13 +70,6 @@ class BuiltVoice:
             self.panel.hearing, self.panel, actions.engine, actions.sessions, actions.words, lines
         ).connect()
 
-    def follow_model(self, status: Component) -> None:
-        """Write the system prompt anew when ``status`` tells of another model: nano is asked for a
-        style in words of its own.
-        """
-        inputs, write = made_from(self.panel), self.actions.write_system_text
-        debounced("voice-model", [status])(write, inputs, made(self.panel), **AT_ONCE)
-
     def _say(self, listen: Listener) -> Event:
         return listen(self.actions.render, None, self.panel.all, **AT_ONCE)
 

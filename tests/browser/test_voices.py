@@ -16,7 +16,7 @@ from tests.browser.server import Server
 from tests.browser.test_accessible import violations
 from tests.browser.test_voice_panel import CHECKED_MS, DEFAULT, Panel
 from tests.browser.visit import Visit
-from tests.support.fake_engine import CHUNK_S, OTHER
+from tests.support.fake_engine import CHUNK_S
 
 Come = Callable[..., Visit]
 AUDIO_PLAYS = """() => window.samples?.some((one) => one.currentTime > 0.1 || one.ended)"""
@@ -156,19 +156,3 @@ def test_the_gallery_fits_a_phone_and_everybody(
         assert min(box["width"], box["height"]) >= 44
     assert violations(visit) == []
     assert not re.search(r"__i18n__|omni\.", panel.page.locator("#settings").inner_text())
-
-
-def test_another_model_is_asked_for_a_style_in_other_words(server: Server, visitors: Come) -> None:
-    visit = visitors(server, locale="zh-CN")
-    panel = Panel(visit)
-    panel.open("style")
-    panel.step("pitch", "高")
-    panel.shows(f"{DEFAULT}请说高一点。")
-    for model, sentence in ((OTHER, "请用高一点的音调说。"), ("nano", "请说高一点。")):
-        visit.model()
-        name = visit.page.locator("#model-name input")
-        name.fill(model)
-        name.press("Enter")
-        visit.page.locator("#model-load").click()
-        expect(panel.box("system")).to_have_value(f"{DEFAULT}{sentence}", timeout=CHECKED_MS)
-    visit.nothing_wrong()

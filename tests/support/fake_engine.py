@@ -49,7 +49,6 @@ TONE_HZ = 440.0
 CHUNK_S = 0.4
 PONDER_S = 10.0
 SLOW, SLOW_LOAD_S = "owner/slow", 30.0  # a model of that name takes so long
-OTHER = "owner/other"  # one of that name says so when it is loaded
 BROKEN = "owner/broken"  # one of that name cannot be loaded
 STEPS = 10  # of a load, of a GB each
 
@@ -117,7 +116,7 @@ class FakeEngine(RequestMethods):
         finally:
             self.loading = None
         self.report = LoadReport(
-            checkpoint=OTHER if self.settings.model == OTHER else "nano",
+            checkpoint="nano",
             parameters=14_200_000,
             dtype="float32",
             dtype_reason="a CPU without bf16",
