@@ -45,9 +45,10 @@ def test_loudness_and_mute_hold_for_every_answer(
     mute = visit.part("voice").get_by_role("button", name="Mute or unmute")
     expect(mute).to_have_attribute("aria-pressed", "true")
     expect(slider).to_have_value("0")
+    expect(visit.bubbles("bot")).to_have_count(1)  # the conversation is there again
     visit.page.evaluate("window.heard = {}")
     visit.ask("short")
-    visit.answered(1)
+    visit.answered(2)
     visit.page.wait_for_timeout(1500)
     heard = visit.heard()
     assert heard is None or heard.peak < 0.005
