@@ -14,7 +14,7 @@ from finetune.nano.domain.lexicon import COLORS, NUMBERS, SHAPES, THINGS
 from finetune.nano.domain.roles import ROLES, Role, in_role
 from finetune.nano.domain.styles import ASKED_STYLES, STYLES
 from finetune.nano.domain.width import within
-from finetune.nano.examples import people
+from finetune.nano.examples import lessons, people
 from finetune.nano.examples.cast import Cast, Medium
 from finetune.nano.examples.parts import Example, Part, Seen, System, Task, Turn, Typed, Watched
 from finetune.nano.pictures import clip_questions, picture_questions
@@ -192,6 +192,8 @@ DIALOGUES: Mapping[Task, Callable[[Cast], Example]] = {
     "outside": off_topic,
     "own_words": people.own_words,
     "strange": people.strange_question,
+    "natural_asr": lessons.natural_asr,
+    "natural_qa": lessons.natural_qa,
 }
 
 

@@ -36,8 +36,8 @@ WEIGHTS: dict[Task, int] = {
     "clone": 19,
     "outside": 1,
 }
-# In people's own words: drawn only where they are asked for by name.
-PEOPLE: dict[Task, int] = {"own_words": 3, "strange": 1}
+# In people's own words, by natural voices: drawn only where they are asked for by name.
+PEOPLE: dict[Task, int] = {"own_words": 3, "strange": 1, "natural_asr": 3, "natural_qa": 3}
 TASKS = tuple(WEIGHTS)
 
 

@@ -19,7 +19,14 @@ from finetune.nano.domain.splits import Split
 from finetune.nano.pictures.clips import ClipScene
 from finetune.nano.pictures.pictures import Scene
 from finetune.nano.speech.augment import CLEAN, Recording, record
-from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE, Utterance, speak
+from finetune.nano.speech.synthesis import (
+    HEARD_RATE,
+    SPOKEN_RATE,
+    Sound,
+    Utterance,
+    sounds,
+    speak,
+)
 
 Task: TypeAlias = Literal[
     "tts",
@@ -34,6 +41,8 @@ Task: TypeAlias = Literal[
     "outside",
     "own_words",
     "strange",
+    "natural_asr",
+    "natural_qa",
 ]
 # How the prompt is written: with roles, or one of the two published forms without.
 Form: TypeAlias = Literal["conversation", "transcription", "reading"]
@@ -56,6 +65,10 @@ class Heard:
     def waveform(self) -> np.ndarray:
         """float32 (samples,) at 16 kHz."""
         return record(speak(self.utterance, HEARD_RATE), self.recording)
+
+    def sounds(self) -> tuple[Sound, ...]:
+        """Its phonemes in time, from where the speech begins."""
+        return sounds(self.utterance)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from finetune.nano.domain.splits import stable_hash
 from finetune.nano.examples.parts import Example, Heard, Said, Seen, System, Turn, Typed, Watched
 from finetune.nano.pictures.pictures import Painting
 from finetune.nano.pictures.row_targets import row_words
-from finetune.nano.speech.synthesis import Utterance, sounds
+from finetune.nano.speech.synthesis import Sound, sounds
 from finetune.nano.speech.timing import NOWHERE, frame_places
 from omni.config import OmniConfig, VisualConfig
 from omni.media.audio import audio_pieces
@@ -163,23 +163,26 @@ class SequenceWriter:
         draft.prompt.speech(CodesSlot(codes))
         sequence.frame_places += range(start, start + len(codes) + 1)
         sequence.frame_targets.append(np.concatenate([codes, self.end_frame[None]]))
-        _extend(sequence.sound_targets, start, self._words(piece.utterance, len(codes)))
+        said = piece.utterance
+        words = self._words(said.text, sounds(said), len(codes))
+        _extend(sequence.sound_targets, start, words)
 
     def _write_heard(self, draft: _Draft, part: Heard) -> None:
         codes = self._codes_of(part)
         first = draft.prompt.tokens + 1  # pad, behind the mark
         draft.prompt.sound(CodesSlot(codes))
-        words = self._words(part.utterance, len(codes), part.recording.lead_s)
+        lead_s = part.recording.lead_s
+        words = self._words(part.utterance.text, part.sounds(), len(codes), lead_s)
         told = words[: 1 - LISTENING_DELAY]
         _extend(draft.sequence.sound_targets, first + LISTENING_DELAY, told)
 
-    def _words(self, utterance: Utterance, codes: int, lead_s: float = 0.0) -> list[int]:
+    def _words(self, text: str, said: Ordered[Sound], codes: int, lead_s: float = 0.0) -> list[int]:
         """The token whose word sounds in each code; IGNORED in silence."""
-        ids = self.tokenizer.encode(utterance.text)
+        ids = self.tokenizer.encode(text)
         owners = [token for token in ids for _ in self.tokenizer.piece(token)]
-        if len(owners) != len(utterance.text):
+        if len(owners) != len(text):
             return [IGNORED] * codes  # a token that is a part of a sign: not in the domain
-        moved = [replace(sound, start_s=sound.start_s + lead_s) for sound in sounds(utterance)]
+        moved = [replace(sound, start_s=sound.start_s + lead_s) for sound in said]
         last = len(owners) - 1
         return [
             IGNORED if place == NOWHERE else owners[min(place, last)]

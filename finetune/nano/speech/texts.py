@@ -43,6 +43,11 @@ def draw_text(rng: Random, language: Language, split: Split, width: DomainWidth)
     return _loose_words(rng, language, width)
 
 
+def draw_question(rng: Random, language: Language, width: DomainWidth) -> str:
+    """A question of training, about a picture, a clip, a fact or nothing."""
+    return _exchange(rng, language, width)[0]
+
+
 def _exchange(rng: Random, language: Language, width: DomainWidth) -> tuple[str, str]:
     """A question of training and its answer."""
     source = rng.randrange(4)

@@ -29,7 +29,7 @@ import soundfile
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import stable_hash
 from finetune.nano.speech.synthesis import SPOKEN_RATE, Sound
-from finetune.nano.speech.texts import draw_text
+from finetune.nano.speech.texts import draw_question, draw_text
 from finetune.nano.teachers import everyday, speaking
 from finetune.nano.teachers.speakers import ANSWERS, drawn
 from finetune.nano.teachers.speaking import Speaker, Spoken, TeacherName
@@ -40,12 +40,17 @@ OWN_SHARE = 0.4  # of the texts are of nano's own world
 
 @dataclass(frozen=True)
 class Kind:
-    """A series of utterances; ``answers``: in the voice of the answers, unmoved."""
+    """A series of utterances; ``answers``: in the voice of the answers, unmoved.
+
+    ``questions``: of nano's core world alone, of which there are few: an example about a picture
+    finds what it asks.
+    """
 
     language: Language
     teacher: TeacherName
     answers: bool
     each_round: int  # shards
+    questions: bool = False
 
 
 # Kokoro takes most of the time, so most shards are the small teachers'.
@@ -56,6 +61,7 @@ KINDS: Mapping[str, Kind] = {
     "zh-answers": Kind("zh", "kokoro", True, 2),
     "zh-mixed": Kind("zh", "kokoro", False, 2),
     "en-mixed": Kind("en", "kokoro", False, 2),
+    "zh-questions": Kind("zh", "kokoro", False, 2, questions=True),
 }
 
 
@@ -66,6 +72,19 @@ class Item:
     text: str
     language: Language
     speaker: Speaker
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where an utterance lies: in a FLAC file at SPOKEN_RATE, from a sample on."""
+
+    path: Path
+    start: int
+    samples: int
+    text: str
+    language: Language
+    speaker: str
+    sounds: tuple[Sound, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +114,12 @@ def item(name: str, number: int) -> Item:
     """
     kind = KINDS[name]
     rng = Random(stable_hash("natural-corpus", name, number))
-    own = rng.random() < OWN_SHARE
-    text = (
-        draw_text(rng, kind.language, "train", rng.choice(("core", "full")))
-        if own
-        else everyday.draw(rng, kind.language)
-    )
+    if kind.questions:
+        text = draw_question(rng, kind.language, "core")
+    elif rng.random() < OWN_SHARE:
+        text = draw_text(rng, kind.language, "train", rng.choice(("core", "full")))
+    else:
+        text = everyday.draw(rng, kind.language)
     if kind.answers:
         return Item(text, kind.language, replace(ANSWERS[kind.language], teacher=kind.teacher))
     return Item(text, kind.language, drawn(number, kind.language, kind.teacher))
@@ -157,15 +176,26 @@ def _line(wanted: Item, spoken: Spoken, begun: int) -> str:
     return json.dumps(entry, ensure_ascii=False)
 
 
+def entries(folder: Path) -> Iterator[Entry]:
+    """The utterances of all whole shards of a folder."""
+    for path in sorted(folder.glob("*.jsonl")):
+        yield from _entries(path)
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    flac = path.with_suffix(".flac")
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found = json.loads(line)
+        sounds = tuple(Sound(*one) for one in found.pop("sounds"))
+        yield Entry(path=flac, sounds=sounds, **found)
+
+
 def read_shard(path: Path) -> Iterator[Recorded]:
     """The utterances of a shard, given by its file of lines."""
     wave, _ = soundfile.read(path.with_suffix(".flac"), dtype="float32")
-    for line in path.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        start = entry["start"]
-        sounds = tuple(Sound(*one) for one in entry["sounds"])
-        said = wave[start : start + entry["samples"]]
-        yield Recorded(entry["text"], entry["language"], entry["speaker"], said, sounds)
+    for one in _entries(path):
+        said = wave[one.start : one.start + one.samples]
+        yield Recorded(one.text, one.language, one.speaker, said, one.sounds)
 
 
 def seconds(folder: Path) -> dict[str, float]:
