@@ -1,4 +1,4 @@
-"""Stage 4: the encoder hears people, in the codes that are there.
+"""Beside stage 4: the encoder hears people, in the codes that are there.
 
 Knows: natural speech pulled to codes that read as its phonemes, what espeak-ng says held to the
 codes that it had. Codebooks stay as they are, and with them all that later stages have learnt.
