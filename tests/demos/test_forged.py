@@ -180,15 +180,26 @@ def test_events_that_do_not_exist(client: httpx.Client, log: pytest.LogCaptureFi
     assert post("/gradio_api/queue/join", content=half).status_code >= 400
 
 
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        pytest.param(2, id="two odd values each"),
+        pytest.param(len(ODD), id="every odd value", marks=pytest.mark.slow),
+    ],
+)
 def test_every_event_of_the_page_answers_whatever_it_gets(
-    client: httpx.Client, log: pytest.LogCaptureFixture
+    client: httpx.Client, log: pytest.LogCaptureFixture, rounds: int
 ) -> None:
     unexpected = Words().say("en", "unexpected")
     events = [one for one in client.get("/config").json()["dependencies"] if one["backend_fn"]]
     wrong = []
-    for odd in ODD:
-        asked = [(one["id"], [odd] * len(one["inputs"]), {"index": odd}) for one in events]
-        for event, said in zip(events, answers(client, asked), strict=True):
+    for turn in range(rounds):
+        odd = [ODD[(place + turn) % len(ODD)] for place in range(len(events))]
+        asked = [
+            (one["id"], [value] * len(one["inputs"]), {"index": value})
+            for one, value in zip(events, odd, strict=True)
+        ]
+        for event, value, said in zip(events, odd, answers(client, asked), strict=True):
             if said in ("", unexpected):
-                wrong.append((event["api_name"], odd))
+                wrong.append((event["api_name"], value))
     assert not wrong
