@@ -259,7 +259,7 @@ class Training:
         return model
 
     def _tokenizer(self, model: OmniForCausalLM) -> AudioTokenizer:
-        """The model's, as its two stages left it."""
+        """The model's, as its stages left it."""
         audio = model.audio_tokenizer
         self._restore_codes(audio)
         self._restore(audio, "decoder")

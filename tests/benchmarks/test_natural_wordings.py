@@ -16,6 +16,8 @@ from finetune.nano.domain.lexicon import TABLES, word
 from finetune.nano.domain.people import strange, wordings
 from finetune.nano.domain.width import LANGUAGES
 
+CAPITALS = next(group for group in GROUPS if group.key == "capital")
+CHINA = next(fact for fact in CAPITALS.facts if fact.key == "China")
 SLOT = re.compile(r"\{([a-z]+)[^}]*\}")
 
 
@@ -108,8 +110,7 @@ def test_what_training_draws_would_be_found(language: Language) -> None:
     for _ in range(60):
         asked = wordings.question(rng, "pictures", "is-color", language, words)
         assert asked and known_wordings(language).fullmatch(plain(asked)), asked
-        china = {"en": "China", "zh": "中国"}[language]
-        fact = wordings.about_fact(rng, "capital", china, "", language)
+        fact = wordings.about_fact(rng, "capital", CHINA, language)
         assert fact and known_wordings(language).fullmatch(plain(fact)), fact
     for form in strange.tables()["forms"][language]:
         text = wordings.drawn(rng, form)

@@ -16,7 +16,6 @@ from random import Random
 
 import numpy as np
 import soundfile
-import soxr
 
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import TABLES, Word
@@ -24,8 +23,8 @@ from finetune.nano.domain.splits import stable_hash
 from finetune.nano.domain.width import DomainWidth
 from finetune.nano.examples.parts import Part, Seen, Watched
 from finetune.nano.pictures import clip_questions, picture_questions
-from finetune.nano.speech.augment import CLEAN, Recording, record
-from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE
+from finetune.nano.speech.augment import CLEAN, Recording, heard
+from finetune.nano.speech.synthesis import SPOKEN_RATE
 from finetune.nano.teachers import files, speaking
 from finetune.nano.teachers.speakers import held_out as held_out_speakers
 from finetune.nano.teachers.speaking import Speaker
@@ -70,9 +69,7 @@ class NaturalHeard:
         Raises:
             ResourceError: ``teacher-missing``.
         """
-        wave = spoken(self.speaker, self.text, self.language)
-        heard = soxr.resample(wave, SPOKEN_RATE, HEARD_RATE, quality="HQ").astype(np.float32)
-        return record(heard, self.recording)
+        return heard(spoken(self.speaker, self.text, self.language), self.recording)
 
 
 def spoken(speaker: Speaker, text: str, language: Language) -> np.ndarray:

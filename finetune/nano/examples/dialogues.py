@@ -241,13 +241,8 @@ def _about_picture(cast: Cast, task: Task, medium: Medium) -> Example:
     kind = rng.choice(picture_questions.COUNTING) if counts else None
     layout: Layout | None = "mixed" if counts and rng.random() < _MIXED_SHARE else None
     scene, asked = picture_questions.draw_asked_scene(rng, cast.split, cast.width, kind, layout)
-    rounds = [asked]
     share, most = _MORE_COUNTED if counts else _MORE_LEARNT if learns else (_MORE_SHARE, 2)
-    while len(rounds) < most and rng.random() < share:
-        more = picture_questions.ask_more(scene, rounds, rng, cast.width, again=counts)
-        if not more:
-            break
-        rounds.append(more)
+    rounds = picture_questions.asked_further(scene, asked, rng, cast.width, share, most, counts)
     return _questions(cast, task, medium, Seen(scene), rounds)
 
 

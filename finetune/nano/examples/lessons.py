@@ -7,7 +7,7 @@ Knows: which of what natural voices say has a right answer in nano's world. Does
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from finetune.nano.domain import asking, facts, outside, talk
@@ -114,20 +114,24 @@ def _about_something(cast: Cast) -> tuple[Part, Heard, str]:
 def _fact_or_talk(cast: Cast) -> tuple[Heard, str]:
     known = answers(cast.language, cast.width)
     asked = _asked_in_corpus(cast.language, cast.width) if cast.language == "zh" else tuple(known)
-    text = cast.rng.choice(asked)
-    heard = _heard(cast, text)
-    assert heard is not None
-    return heard, known[text]
+    heard = _one_of(cast, asked)
+    return heard, known[heard.utterance.text]
 
 
 def _from_outside(cast: Cast) -> tuple[Heard, str]:
     if cast.language == "zh":
-        text = cast.rng.choice(_everyday_in_corpus())
+        asked = _everyday_in_corpus()
     else:
-        text = strange.ask(cast.rng, "en", everyday)
-    heard = _heard(cast, text)
-    assert heard is not None
-    return heard, outside.ANSWER[cast.language]
+        asked = (strange.ask(cast.rng, "en", everyday),)
+    return _one_of(cast, asked), outside.ANSWER[cast.language]
+
+
+def _one_of(cast: Cast, texts: Sequence[str]) -> Heard:
+    """One of the texts by a natural voice, which all of them have."""
+    heard = _heard(cast, cast.rng.choice(texts)) if texts else None
+    if heard is None:
+        raise ValueError(f"the corpus asks nothing of that in {cast.language}")
+    return heard
 
 
 @lru_cache(maxsize=4)

@@ -16,16 +16,15 @@ from random import Random
 
 import numpy as np
 import soundfile
-import soxr
 
 from finetune.nano.domain.languages import Language
 from finetune.nano.examples.parts import Heard
-from finetune.nano.speech.augment import Recording, draw_recording, record
-from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE, Sound, Utterance
+from finetune.nano.speech.augment import Recording, draw_recording, heard
+from finetune.nano.speech.synthesis import Sound, Utterance
 from finetune.nano.speech.voices import DEFAULT_VOICE
 from finetune.nano.teachers import speaking
 from finetune.nano.teachers.corpus import Entry, entries
-from finetune.nano.teachers.speakers import QUICK_ANSWER, drawn
+from finetune.nano.teachers.speakers import drawn
 from finetune.nano.teachers.speaking import Speaker, Spoken
 from omni.errors import ResourceError
 
@@ -34,11 +33,11 @@ _QUICK: tuple[speaking.TeacherName, ...] = ("hibari", "hibari", "flite")
 _SPEAKERS = 4_000  # that are drawn of each quick teacher
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NaturalHeard(Heard):
     """Something that a natural voice says at once."""
 
-    speaker: Speaker = QUICK_ANSWER
+    speaker: Speaker
 
     def waveform(self) -> np.ndarray:
         """float32 (samples,) at 16 kHz.
@@ -47,7 +46,7 @@ class NaturalHeard(Heard):
             ResourceError: ``teacher-missing``.
             ValueError: it can't be said.
         """
-        return _heard(_said(self.speaker, self.utterance.text).wave, self.recording)
+        return heard(_said(self.speaker, self.utterance.text).wave, self.recording)
 
     def sounds(self) -> tuple[Sound, ...]:
         """Its phonemes in time."""
@@ -59,22 +58,20 @@ def _said(speaker: Speaker, text: str) -> Spoken:
     return speaking.say(speaker, text, "en")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CorpusHeard(Heard):
     """An utterance of the natural corpus."""
 
-    entry: Entry | None = None
+    entry: Entry
 
     def waveform(self) -> np.ndarray:
         """float32 (samples,) at 16 kHz."""
-        assert self.entry is not None
         start, stop = self.entry.start, self.entry.start + self.entry.samples
         wave, _ = soundfile.read(self.entry.path, dtype="float32", start=start, stop=stop)
-        return _heard(wave, self.recording)
+        return heard(wave, self.recording)
 
     def sounds(self) -> tuple[Sound, ...]:
         """Its phonemes in time."""
-        assert self.entry is not None
         return telling_words(self.entry.sounds, self.entry.text)
 
 
@@ -82,11 +79,6 @@ def telling_words(sounds: tuple[Sound, ...], text: str) -> tuple[Sound, ...]:
     """The sounds; none where a teacher (flite) doesn't tell which word is which."""
     places = {sound.place for sound in sounds if not sound.silent}
     return sounds if len(places) > 1 or " " not in text else ()
-
-
-def _heard(wave: np.ndarray, recording: Recording) -> np.ndarray:
-    heard = soxr.resample(wave, SPOKEN_RATE, HEARD_RATE, quality="HQ").astype(np.float32)
-    return record(heard, recording)
 
 
 @lru_cache(maxsize=1)
@@ -124,7 +116,7 @@ def of_corpus(rng: Random, language: Language, text: str | None = None) -> Heard
         return None
     entry = rng.choice(known[rng.choice(_texts(language)) if text is None else text])
     utterance = Utterance(entry.text, language, DEFAULT_VOICE)
-    return CorpusHeard(utterance, _recording(rng), entry)
+    return CorpusHeard(utterance, _recording(rng), entry=entry)
 
 
 @lru_cache(maxsize=2)
@@ -138,7 +130,7 @@ def at_once(rng: Random, text: str, language: Language) -> Heard | None:
         return None
     teacher = rng.choice(_QUICK)
     speaker = drawn(rng.randrange(_SPEAKERS), language, teacher)
-    return NaturalHeard(Utterance(text, language, DEFAULT_VOICE), _recording(rng), speaker)
+    return NaturalHeard(Utterance(text, language, DEFAULT_VOICE), _recording(rng), speaker=speaker)
 
 
 def _recording(rng: Random) -> Recording:

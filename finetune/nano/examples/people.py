@@ -7,7 +7,6 @@ Does not know: the words (:mod:`finetune.nano.domain.people`), how parts sound o
 from __future__ import annotations
 
 from finetune.nano.domain import facts, outside, talk
-from finetune.nano.domain.lexicon import NUMBERS
 from finetune.nano.domain.people import strange, wordings
 from finetune.nano.domain.width import within
 from finetune.nano.examples.cast import Cast, Medium
@@ -54,12 +53,7 @@ def strange_question(cast: Cast) -> Example:
 def _about_picture(cast: Cast) -> Example:
     rng = cast.rng
     scene, asked = picture_questions.draw_asked_scene(rng, cast.split, cast.width)
-    rounds = [asked]
-    while len(rounds) < _MOST and rng.random() < _MORE:
-        more = picture_questions.ask_more(scene, rounds, rng, cast.width)
-        if more is None:
-            break
-        rounds.append(more)
+    rounds = picture_questions.asked_further(scene, asked, rng, cast.width, _MORE, _MOST)
     return _about(cast, Seen(scene), rounds, "pictures")
 
 
@@ -78,20 +72,13 @@ def _known(cast: Cast) -> list[Turn]:
     rng, language = cast.rng, cast.language
     if rng.random() < _FACT / (1 - _PICTURE - _CLIP):
         fact = facts.draw(rng, cast.split, cast.width)
-        x = fact.fact.subject[language]
-        y = fact.fact.other[language] if fact.fact.other else ""
-        if fact.group.key == "plus" and rng.random() < _DIGITS:
-            x, y = (_digits(side) for side in (x, y))
-        words = wordings.about_fact(rng, fact.group.key, x, y, language)
+        digits = fact.group.key == "plus" and rng.random() < _DIGITS
+        words = wordings.about_fact(rng, fact.group.key, fact.fact, language, digits)
         return [_asked(cast, words or fact.question(language)), cast.answer(fact.answer(language))]
     intent = rng.choice(within(talk.INTENTS, cast.width))
     words = wordings.small_talk(rng, intent.key, language)
     asked = words or rng.choice(intent.phrases[language])
     return [_asked(cast, asked), cast.answer(intent.answer[language])]
-
-
-def _digits(number: str) -> str:
-    return next((one.key for one in NUMBERS if number in (one.en, one.zh)), number)
 
 
 def _asked(cast: Cast, question: str, *seen: Part) -> Turn:

@@ -278,3 +278,27 @@ def ask_more(
         if asked and not any(asked.asks_as(other) for other in before):
             return asked
     return None
+
+
+def asked_further(
+    scene: Scene,
+    first: Asked,
+    rng: Random,
+    width: DomainWidth,
+    share: float,
+    most: int,
+    again: bool = False,
+) -> list[Asked]:
+    """The first question and those that follow, each with a chance, as :func:`ask_more` has them.
+
+    Args:
+        share: the chance of one more.
+        most: how many there are at most.
+    """
+    rounds = [first]
+    while len(rounds) < most and rng.random() < share:
+        more = ask_more(scene, rounds, rng, width, again)
+        if not more:
+            break
+        rounds.append(more)
+    return rounds

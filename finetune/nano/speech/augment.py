@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import soxr
 
-from finetune.nano.speech.synthesis import HEARD_RATE
+from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE
 
 _QUIET = 1e-4  # root mean square of the faintest noise floor
 _REVERB_S = 0.35  # the longest tail
@@ -60,6 +61,12 @@ def draw_recording(seed: int, strength: float = 1.0) -> Recording:
         reverb_db=float(rng.uniform(-18, -6)),
         seed=seed,
     )
+
+
+def heard(said: np.ndarray, recording: Recording = CLEAN) -> np.ndarray:
+    """What is heard of something said, float32 (samples,) at SPOKEN_RATE; at HEARD_RATE."""
+    wave = soxr.resample(said, SPOKEN_RATE, HEARD_RATE, quality="HQ").astype(np.float32)
+    return record(wave, recording)
 
 
 def record(wave: np.ndarray, recording: Recording) -> np.ndarray:

@@ -10,7 +10,7 @@ are kept.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +28,7 @@ from finetune.nano.domain.width import DomainWidth
 from finetune.nano.speech import mel as spoken_mel
 from finetune.nano.speech.augment import Recording, draw_recording, record
 from finetune.nano.speech.f0 import f0_track
-from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE, sounds, speak
+from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE, Sound, sounds, speak
 from finetune.nano.speech.texts import utterance
 from finetune.nano.speech.timing import frame_phonemes
 from omni.config import AudioConfig
@@ -37,6 +37,7 @@ from omni.media.mel import log_mel as heard_log_mel
 FRAME_S = spoken_mel.HOP / spoken_mel.RATE  # of the mels and of the phonemes
 SHARD = 128  # utterances of a file
 _KINDS = ("wave", "pitch", "heard", "phonemes")
+Row = dict[str, np.ndarray]
 CLEAN_SHARE = 0.5  # of the utterances that are heard without noise
 
 
@@ -61,33 +62,50 @@ def write_shard(plan: ShardPlan, folder: Path, config: AudioConfig) -> Path:
     if path.exists():
         return path
     torch.set_num_threads(1)  # one process a core
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in _KINDS}
+    rows = []
     for index in range(plan.number * SHARD, (plan.number + 1) * SHARD):
         said = utterance(index, plan.seed, plan.split, plan.width)
-        wave = speak(said, SPOKEN_RATE)
-        wave = wave[: len(wave) // spoken_mel.HOP * spoken_mel.HOP]
-        clean = stable_hash("clean", index) / 2**64 < CLEAN_SHARE
         heard = speak(said, HEARD_RATE)
-        if not clean:
+        if stable_hash("clean", index) / 2**64 >= CLEAN_SHARE:
             recording = draw_recording(stable_hash("recording", index) % 2**32)
-            heard = record(heard, _unmoved(recording))
-        mel = heard_log_mel(torch.from_numpy(heard), config)
-        rows["wave"].append((wave * 32767).astype(np.int16))
-        rows["pitch"].append(f0_track(wave).astype(np.float16))
-        rows["heard"].append(mel.T.to(torch.float16).numpy())
-        frames = len(wave) // spoken_mel.HOP
-        rows["phonemes"].append(frame_phonemes(sounds(said), frames, FRAME_S))
-    # safetensors writes memory as it lies, whatever its strides
-    tensors = {name: np.ascontiguousarray(np.concatenate(p)) for name, p in rows.items()}
-    for name, parts in rows.items():
+            heard = record(heard, unmoved(recording))
+        rows.append(features(speak(said, SPOKEN_RATE), heard, sounds(said), config))
+    save(rows, path)
+    return path
+
+
+def features(
+    said: np.ndarray, heard: np.ndarray, phonemes: Sequence[Sound], config: AudioConfig
+) -> Row:
+    """What the stages of sound learn from in an utterance, by the kinds of a shard.
+
+    Args:
+        said: float32 (samples,) at SPOKEN_RATE.
+        heard: float32 (samples,) at HEARD_RATE.
+    """
+    wave = said[: len(said) // spoken_mel.HOP * spoken_mel.HOP]
+    return {
+        "wave": (wave * 32767).astype(np.int16),
+        "pitch": f0_track(wave).astype(np.float16),
+        "heard": heard_log_mel(torch.from_numpy(heard), config).T.to(torch.float16).numpy(),
+        "phonemes": frame_phonemes(phonemes, len(wave) // spoken_mel.HOP, FRAME_S),
+    }
+
+
+def save(rows: Sequence[Row], path: Path) -> None:
+    """Write a shard of utterances, whole or not at all."""
+    tensors: Row = {}
+    for name in _KINDS:
+        parts = [row[name] for row in rows]
+        # safetensors writes memory as it lies, whatever its strides
+        tensors[name] = np.ascontiguousarray(np.concatenate(parts))
         tensors[f"{name}_lengths"] = np.array([len(part) for part in parts], np.int64)
     draft = path.with_suffix(".draft")
     save_file(tensors, draft)
     draft.replace(path)
-    return path
 
 
-def _unmoved(recording: Recording) -> Recording:
+def unmoved(recording: Recording) -> Recording:
     """A recording that adds no silence: what is heard and what is said stay in step."""
     return replace(recording, lead_s=0.0, tail_s=0.0)
 

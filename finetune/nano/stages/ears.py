@@ -124,12 +124,11 @@ class EarsStage:
         latents = torch.cat(heard)
         pool = self.around.pool
         said = fitted(natural.phonemes, [len(x) * pool for x in heard], SILENCE)
+        choices = self._choices(latents)
         with torch.no_grad():
             logits = self.readers.phoneme(self._coarse.codebook.embed.float())
             table = logits.view(-1, pool, PHONEME_CLASSES).log_softmax(2)
-            entries = self._choices(latents).argmax(1)
-            right = (table[entries].argmax(2).flatten() == said).float().mean()
-        choices = self._choices(latents)
+            right = (table[choices.argmax(1)].argmax(2).flatten() == said).float().mean()
         wanted = table[:, torch.arange(pool).repeat(len(latents)), said]  # (entries, frames)
         mixed = choices.repeat_interleave(pool, 0).T + wanted
         read = -mixed.logsumexp(0).mean()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from finetune.nano.domain.languages import Language
+from finetune.nano.domain.people.numbers import HAN, han_number
 
 
 def _listed(text: str) -> list[str]:
@@ -93,7 +94,6 @@ _ZH_PLACES = _listed("""
 北京 上海 广州 深圳 南京 杭州 成都 重庆 武汉 西安 天津 苏州 长沙 青岛 大连 厦门
 昆明 哈尔滨 沈阳 济南 福州 郑州 桂林 拉萨 香港 中山 人民 解放 和平
 """)
-_HAN = "零一二三四五六七八九"
 
 
 def draw(rng: Random, language: Language) -> str:
@@ -114,28 +114,8 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def han_number(number: int) -> str:
-    """A number below ten thousand in Hanzi: 305 is 三百零五.
-
-    Raises:
-        ValueError: it is no such number.
-    """
-    if not 0 <= number < 10_000:
-        raise ValueError(f"{number} is not between 0 and 9999")
-    if number < 10:
-        return _HAN[number]
-    text, gap = "", False
-    for digit, unit in zip(f"{number:04d}", ("千", "百", "十", ""), strict=True):
-        if digit == "0":
-            gap = bool(text)
-            continue
-        text += ("零" if gap else "") + _HAN[int(digit)] + unit
-        gap = False
-    return text.removeprefix("一") if text.startswith("一十") else text
-
-
 def _digits(rng: Random, count: int) -> str:
-    return "".join(rng.choice(_HAN) for _ in range(count))
+    return "".join(rng.choice(HAN) for _ in range(count))
 
 
 def _time(rng: Random) -> str:

@@ -12,27 +12,19 @@ import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import soxr
 import torch
-from safetensors.numpy import save_file
 
 from finetune.nano.domain.splits import stable_hash
-from finetune.nano.speech import mel as spoken_mel
-from finetune.nano.speech.augment import draw_recording, record
-from finetune.nano.speech.f0 import f0_track
-from finetune.nano.speech.store import CLEAN_SHARE, FRAME_S
-from finetune.nano.speech.synthesis import HEARD_RATE, SPOKEN_RATE, Sound, Utterance, sounds
-from finetune.nano.speech.timing import frame_phonemes
+from finetune.nano.speech import store
+from finetune.nano.speech.augment import CLEAN, draw_recording, heard
+from finetune.nano.speech.synthesis import Sound, Utterance, sounds
 from finetune.nano.speech.voices import DEFAULT_VOICE
 from finetune.nano.teachers.classes import Likely, learn, renamed
 from finetune.nano.teachers.corpus import Recorded, read_shard
 from omni.config import AudioConfig
-from omni.media.mel import log_mel as heard_log_mel
 
 COUNTED = 6  # shards of a kind from which the names are learnt
 
@@ -73,26 +65,14 @@ def write_features(
     if target.exists():
         return target
     torch.set_num_threads(1)  # one process a core
-    rows: dict[str, list[np.ndarray]] = {"wave": [], "pitch": [], "heard": [], "phonemes": []}
+    rows = []
     for number, one in enumerate(read_shard(path)):
-        wave = one.wave[: len(one.wave) // spoken_mel.HOP * spoken_mel.HOP]
-        heard = soxr.resample(wave, SPOKEN_RATE, HEARD_RATE, quality="HQ").astype(np.float32)
         seed = stable_hash("natural-recording", path.stem, number)
-        if seed / 2**64 >= CLEAN_SHARE:
-            unmoved = replace(draw_recording(seed % 2**32), lead_s=0.0, tail_s=0.0)
-            heard = record(heard, unmoved)
+        clean = seed / 2**64 < store.CLEAN_SHARE
+        recording = CLEAN if clean else store.unmoved(draw_recording(seed % 2**32))
         said = renamed(one.sounds, read_as(one), known[kind_of(path)])
-        rows["wave"].append((wave * 32767).astype(np.int16))
-        rows["pitch"].append(f0_track(wave).astype(np.float16))
-        mel = heard_log_mel(torch.from_numpy(heard), config)
-        rows["heard"].append(mel.T.to(torch.float16).numpy())
-        rows["phonemes"].append(frame_phonemes(said, len(wave) // spoken_mel.HOP, FRAME_S))
-    tensors = {name: np.ascontiguousarray(np.concatenate(part)) for name, part in rows.items()}
-    for name, parts in rows.items():
-        tensors[f"{name}_lengths"] = np.array([len(part) for part in parts], np.int64)
-    draft = target.with_suffix(".draft")
-    save_file(tensors, draft)
-    draft.replace(target)
+        rows.append(store.features(one.wave, heard(one.wave, recording), said, config))
+    store.save(rows, target)
     return target
 
 

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.quality.natural.held_out import everyday_texts, outside_questions
 from finetune.measures.texts import normalised
 from finetune.nano.domain.languages import Language
+from finetune.nano.domain.people.numbers import han_number
 from finetune.nano.domain.width import LANGUAGES
 from finetune.nano.speech.synthesis import SPOKEN_RATE, Sound
 from finetune.nano.teachers import corpus, everyday, everyday_forms
@@ -85,9 +86,9 @@ def test_rounds_make_no_shard_twice() -> None:
 def test_numbers_are_written() -> None:
     written = {0: "零", 2: "二", 10: "十", 12: "十二", 20: "二十", 105: "一百零五"}
     written |= {110: "一百一十", 1001: "一千零一", 2020: "二千零二十", 9999: "九千九百九十九"}
-    assert {number: everyday_forms.han_number(number) for number in written} == written
+    assert {number: han_number(number) for number in written} == written
     with pytest.raises(ValueError, match="between"):
-        everyday_forms.han_number(10_000)
+        han_number(10_000)
     assert [everyday_forms.ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21)] == (
         ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st"]
     )

@@ -20,6 +20,7 @@ from finetune.nano.examples.parts import Example, Heard, Seen, Watched
 from finetune.nano.examples.sequences import IGNORED, SequenceWriter
 from finetune.nano.speech.synthesis import SPOKEN_RATE, Sound
 from finetune.nano.teachers import everyday, speaking
+from finetune.nano.teachers.speakers import QUICK_ANSWER
 from finetune.nano.teachers.speaking import Speaker, Spoken
 from omni.errors import ResourceError
 from tests.support.espeak import needs_espeak
@@ -40,7 +41,7 @@ def say(speaker: Speaker, text: str, language: Language) -> Spoken:
 @pytest.fixture(autouse=True)
 def toy_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for language, texts in SAID.items():
-        wave = say(natural.QUICK_ANSWER, "", language).wave
+        wave = say(QUICK_ANSWER, "", language).wave
         path = tmp_path / f"{language}-toy-00000.jsonl"
         soundfile.write(path.with_suffix(".flac"), np.tile(wave, len(texts)), SPOKEN_RATE)
         about = {"language": language, "speaker": "a", "samples": SPOKEN_RATE, "sounds": SOUNDS}

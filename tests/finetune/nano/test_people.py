@@ -8,11 +8,12 @@ from random import Random
 import pytest
 
 from finetune.nano.domain import facts, outside, talk
-from finetune.nano.domain.fact_groups import GROUPS
+from finetune.nano.domain.fact_groups import GROUPS, Fact
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.lexicon import word
 from finetune.nano.domain.looking import CLIP_WORDINGS, PICTURE_WORDINGS
 from finetune.nano.domain.people import strange, wordings
+from finetune.nano.domain.people.numbers import english_number, han_number
 from finetune.nano.domain.width import LANGUAGES, within
 from finetune.nano.examples import people
 from finetune.nano.examples.examples import ALL_TASKS, PEOPLE, WEIGHTS, example
@@ -56,7 +57,7 @@ def test_tables_have_no_kinds_that_nobody_asks() -> None:
     assert tables["facts"].keys() <= {group.key for group in GROUPS}
     assert tables["talk"].keys() <= {intent.key for intent in talk.INTENTS}
     subjects = {fact.subject["en"] for group in GROUPS for fact in group.facts}
-    assert {key.removeprefix("how many ") for key in tables["says"]} <= subjects
+    assert tables["says"].keys() <= subjects
 
 
 def test_a_form_is_read_in_every_way() -> None:
@@ -69,6 +70,11 @@ def test_a_form_is_read_in_every_way() -> None:
     assert drawn == set(read)
 
 
+def fact_of(group: str, key: str) -> Fact:
+    (known,) = [one for one in GROUPS if one.key == group]
+    return next(fact for fact in known.facts if fact.key == key)
+
+
 def test_words_fill_the_slots_of_both_languages() -> None:
     words = {"shape": word("shape", "star"), "relation": word("relation", "left of")}
     rng = Random(1)
@@ -78,9 +84,18 @@ def test_words_fill_the_slots_of_both_languages() -> None:
         assert english and "star" in english.lower() and "left of" in english.lower()
         assert chinese and "星形" in chinese and "左" in chinese
     assert wordings.question(rng, "pictures", "color-by-size", "en", words) is None
-    assert wordings.about_fact(rng, "mix", "red and blue", "", "en") is None
-    asked = {wordings.about_fact(rng, "how-many", "days are in a week", "", "en") for _ in range(9)}
-    assert all(one and "week" in one.lower() for one in asked) and len(asked) > 4
+    assert wordings.about_fact(rng, "mix", fact_of("mix", "red and blue"), "en") is None
+    week = fact_of("how-many", "days are in a week")
+    for language, said in (("en", "week"), ("zh", "星期")):
+        asked = {wordings.about_fact(rng, "how-many", week, language) for _ in range(40)}
+        assert all((one and said in one.lower()) or "周" in str(one) for one in asked)
+        assert len(asked) > 15
+    # Not only the forms of every such fact: it has some of its own, in both languages.
+    assert {"一星期几天", "How many days in a week?"} & {
+        wordings.about_fact(rng, "how-many", week, "zh") for _ in range(900)
+    }
+    six = fact_of("plus", "six/two")
+    assert any("6" in str(wordings.about_fact(rng, "plus", six, "en", digits=True)) for _ in "ab")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -112,8 +127,8 @@ def test_every_slot_of_the_strange_forms_has_words() -> None:
     ],
 )
 def test_large_numbers_in_words(value: int, english: str, chinese: str) -> None:
-    assert strange.spelled(value, "en") == english
-    assert strange.spelled(value, "zh") == chinese
+    assert english_number(value) == english
+    assert han_number(value) == chinese
 
 
 def examples(task: str, count: int) -> list[Example]:

@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import yaml
 
 from finetune.nano.domain.languages import Language
+from finetune.nano.domain.people.numbers import english_number, han_number
 from finetune.nano.domain.people.wordings import drawn, finished
 
 TABLES = Path(__file__).with_name("strange.yaml")
 _SENTENCES = 0.1  # share of everyday sentences that ask for nothing
-_HAN = "零一二三四五六七八九"
 _SLOT = re.compile(r"\{([a-z]+)([23]?)\}")
 _SMALLEST, _LARGEST = 11, 999  # numbers that no sum of nano's world has
 
@@ -69,30 +69,4 @@ def number(rng: Random, language: Language) -> str:
     value = rng.randint(_SMALLEST, _LARGEST)
     if rng.random() < 0.5:
         return str(value)
-    return spelled(value, language)
-
-
-def spelled(value: int, language: Language) -> str:
-    """A number of 11 to 999 in words."""
-    if language == "zh":
-        return _in_han(value)
-    ones_to_nineteen, all_tens = tables()["numbers"]["ones"], tables()["numbers"]["tens"]
-    hundreds, rest = divmod(value, 100)
-    words = [f"{ones_to_nineteen[hundreds]} hundred"] if hundreds else []
-    if rest >= 20:
-        tens, ones = divmod(rest, 10)
-        words.append(f"{all_tens[tens]} {ones_to_nineteen[ones]}" if ones else all_tens[tens])
-    elif rest:
-        words.append(ones_to_nineteen[rest])
-    return (" and " if hundreds and rest else " ").join(words)
-
-
-def _in_han(value: int) -> str:
-    hundreds, rest = divmod(value, 100)
-    tens, ones = divmod(rest, 10)
-    text = f"{_HAN[hundreds]}百" if hundreds else ""
-    if tens:
-        text += ("" if tens == 1 and not hundreds else _HAN[tens]) + "十"
-    elif hundreds and ones:
-        text += "零"
-    return text + (_HAN[ones] if ones else "")
+    return han_number(value) if language == "zh" else english_number(value)

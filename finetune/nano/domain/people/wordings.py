@@ -17,8 +17,9 @@ from typing import Any
 
 import yaml
 
+from finetune.nano.domain.fact_groups import Fact
 from finetune.nano.domain.languages import Language
-from finetune.nano.domain.lexicon import Word
+from finetune.nano.domain.lexicon import NUMBERS, Word
 from finetune.nano.domain.templates import say, with_articles
 
 TABLES = Path(__file__).with_name("wordings.yaml")
@@ -73,16 +74,26 @@ def question(
     return finished(rng, say(drawn(rng, rng.choice(known)), language, words), language)
 
 
-def about_fact(rng: Random, group: str, x: str, y: str, language: Language) -> str | None:
-    """A question for a fact whose subjects are ``x`` and ``y``."""
-    of_its_own = tables()["says"].get(x if language == "en" else "", {})
-    if group == "how-many":
-        of_its_own = next((entry for key, entry in tables()["says"].items() if x in key), {})
-    known = of_its_own.get(language, ()) or forms("facts", group, language)
+def about_fact(
+    rng: Random, group: str, fact: Fact, language: Language, digits: bool = False
+) -> str | None:
+    """A question for a fact; None: people ask it as the tables do.
+
+    Args:
+        digits: numbers of nano's world are typed as such.
+    """
+    known = tables()["says"].get(fact.key, {}).get(language) or forms("facts", group, language)
     if not known:
         return None
-    text = drawn(rng, rng.choice(known)).replace("{x}", x).replace("{y}", y)
+    text = drawn(rng, rng.choice(known))
+    for slot, side in (("{x}", fact.subject), ("{y}", fact.other)):
+        if side:
+            text = text.replace(slot, _in_digits(side[language]) if digits else side[language])
     return finished(rng, with_articles(text) if language == "en" else text, language)
+
+
+def _in_digits(number: str) -> str:
+    return next((one.key for one in NUMBERS if number in (one.en, one.zh)), number)
 
 
 def small_talk(rng: Random, intent: str, language: Language) -> str | None:
