@@ -376,7 +376,8 @@ def test_start_while_a_typed_turn_runs(
     assert not visit.text().count("You stopped"), "the turn was touched"
     visit.page.evaluate("document.getElementById('audio-stop').disabled = false")
     visit.part("stop").click()
-    expect(visit.part("send")).to_be_enabled(timeout=10_000)
+    expect(visit.part("stop")).to_be_disabled(timeout=20_000)  # what Send shows was forced above
+    expect(visit.part("send")).to_be_enabled()
     visit.part("live-start").click()
     connected(visit)
     end(visit)
