@@ -117,14 +117,16 @@ def clears_js(tab: str) -> str:
     return f"omniNewest.number('{tab}-clear')"
 
 
-def listen_js(tab: str, place: int, clears: int) -> str:
+def listen_js(tab: str, place: int, clears: int, sends: bool = False) -> str:
     """Browser code for a turn that begins: what was open is folded, and the tab may speak again.
 
     Args:
         place: of the event's input that says whether the page can play a voice line.
         clears: of the one that says how often the chat was cleared.
+        sends: it takes what stands in the text box.
     """
+    sent = f"omniVisit.send('{tab}');" if sends else ""
     return (
-        f"(...values) => {{ omniComposer.fold('{tab}'); values[{clears}] = {clears_js(tab)};"
+        f"(...values) => {{ omniComposer.fold('{tab}'); {sent} values[{clears}] = {clears_js(tab)};"
         f" return omniSpeech.listen('{tab}', values, {place}, '{VOICE_LINE}'); }}"
     )

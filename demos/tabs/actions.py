@@ -84,9 +84,12 @@ class Actions:
         )
 
     def send(self, request: gr.Request, values: Values) -> Iterator[Changes]:
-        """Answer what stands in the inputs."""
-        given = self.given(values)
-        yield from self.answer(request, given, given.text)
+        """Answer what stands in the inputs; the page has emptied the text box as it was sent."""
+        given, text = self.given(values), self.tab.text
+        for changes in self.answer(request, given, given.text):
+            if changes.get(text) == "":  # what is being typed by now stays
+                del changes[text]
+            yield changes
 
     def answer(
         self, request: gr.Request, given: TurnInputs, text: str, task: Task = "chat"

@@ -149,9 +149,10 @@ def _connect(
     tab: Tab, actions: Actions, shortcuts: list[Shortcut], changed: Callable[[Event], None]
 ) -> None:
     name, inputs, outputs = tab.spec.name, actions.inputs, actions.outputs
+    told = (name, place_of(tab.playback_support, inputs), place_of(tab.clears, inputs))
     running: dict[str, Any] = {
         **QUIET,
-        "js": listen_js(name, place_of(tab.playback_support, inputs), place_of(tab.clears, inputs)),
+        "js": listen_js(*told),
         "concurrency_limit": MAX_TURNS_AT_ONCE,
         "concurrency_id": "turn",
     }
@@ -162,7 +163,7 @@ def _connect(
             inputs,
             outputs,
             api_name=f"{name}_turn",
-            **running,
+            **running | {"js": listen_js(*told, sends=True)},
         ),
         tab.chat.retry(actions.retry, inputs, outputs, api_name=f"{name}_retry", **running),
         tab.chat.edit(actions.edit, inputs, outputs, api_name=f"{name}_edit", **running),

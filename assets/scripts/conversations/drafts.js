@@ -2,6 +2,7 @@
 // each, which conversations they showed. It is the page's own: another page of the browser has others.
 const omniVisit = (() => {
   const KEPT = "omni.visit";
+  const TAKEN_MS = 30_000; // after which what was sent and has not come into the chat is given back
   const TAB = /^(\w+)-tab-button$/;
   /** @type {{ tab: string, drafts: Record<string, string>, chats: Record<string, { id: string, secret: string }> }} */
   let visit = { tab: "", drafts: {}, chats: {} };
@@ -48,6 +49,27 @@ const omniVisit = (() => {
     box.dispatchEvent(new Event("input", { bubbles: true }));
   };
 
+  // What was sent from a tab and is not in its chat yet; what of that stands in the box again.
+  /** @type {Record<string, string>} */
+  const sent = {};
+  /** @type {Record<string, string>} */
+  const back = {};
+  /**
+   * A server that is not reached says nothing: then what was sent stands in the box again.
+   * @param {string} tab
+   * @param {string} text
+   */
+  const watch = async (tab, text) => {
+    const stop = omniPage.part(tab, "stop");
+    const running = () => stop instanceof HTMLButtonElement && !stop.disabled;
+    const returned = () => box(tab)?.value === text;
+    const known = () => sent[tab] !== text || running() || returned();
+    const place = (await omniPage.until(known, TAKEN_MS)) ? null : box(tab);
+    if (!place) return;
+    back[tab] = [text, place.value].filter(Boolean).join("\n");
+    type(place, back[tab]);
+  };
+
   /** @type {WeakSet<HTMLTextAreaElement>} */
   const seen = new WeakSet();
   let turned = false;
@@ -91,12 +113,30 @@ const omniVisit = (() => {
     shown,
     show,
     /**
+     * The box is empty at once, however far the server is; the text remains the draft until the
+     * chat has it.
+     * @param {string} tab
+     */
+    send(tab) {
+      const place = box(tab);
+      if (!place?.value) return;
+      const text = place.value;
+      sent[tab] = text;
+      type(place, "");
+      visit.drafts[tab] = text;
+      remember();
+      watch(tab, text);
+    },
+    /**
      * What was sent is in the chat now: what still stands in the box is the draft.
      * @param {string} tab
      */
     settle(tab) {
       const place = box(tab);
       if (!place) return;
+      if (back[tab] && place.value === back[tab]) type(place, ""); // it has come after all
+      delete sent[tab];
+      delete back[tab];
       visit.drafts[tab] = place.value;
       remember();
     },

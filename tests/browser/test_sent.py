@@ -1,0 +1,66 @@
+"""What is typed while what was sent is on its way stays; what does not arrive comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.server import Server
+from tests.browser.visit import Visit
+
+Come = Callable[..., Visit]
+
+
+def lose(page: Page) -> None:
+    """No message reaches the server; the page is connected all the same."""
+    page.route("**/queue/join*", lambda route: route.abort())
+
+
+def test_the_box_is_empty_at_once_and_what_is_typed_then_stays(
+    fake_server: Server, visitors: Come
+) -> None:
+    visit = visitors(fake_server)
+    box = visit.part("text").locator("textarea")
+    visit.late(1500)
+    visit.ask("hello")
+    expect(box).to_have_value("", timeout=1000)
+    box.fill("And then")
+    expect(visit.bubbles("user")).to_have_count(0)  # the server has said nothing yet
+    visit.late(0)
+    visit.answered(1)
+    expect(visit.bubbles("user")).to_contain_text("hello")
+    expect(box).to_have_value("And then")
+    visit.part("send").click()
+    visit.answered(2)
+    expect(visit.bubbles("user").last).to_contain_text("And then")
+    expect(box).to_have_value("")
+    visit.nothing_wrong()
+
+
+def test_what_is_refused_stands_in_the_box_again(fake_server: Server, visitors: Come) -> None:
+    visit = visitors(fake_server)
+    visit.ask("broken picture")
+    visit.finish()
+    expect(visit.part("text").locator("textarea")).to_have_value("broken picture")
+
+
+@pytest.mark.parametrize("more", ["", "and more"])
+def test_what_does_not_arrive_stands_in_the_box_again(
+    fake_server: Server, visitors: Come, more: str
+) -> None:
+    visit = visitors(fake_server)
+    box = visit.part("text").locator("textarea")
+    lose(visit.page)
+    visit.page.clock.install()
+    visit.ask("hello")
+    expect(box).to_have_value("")
+    box.fill(more)
+    visit.page.clock.fast_forward(31_000)
+    expect(box).to_have_value(f"hello\n{more}".strip())
+    visit.page.unroute("**/queue/join*")
+    visit.part("send").click()
+    visit.answered(1)
+    expect(visit.bubbles("user")).to_contain_text("hello")
+    expect(box).to_have_value("")
