@@ -205,5 +205,6 @@ def _connect_clear(tab: Tab, actions: Actions) -> None:
         js=f"(thread) => [thread, {clears_js(name)}]",
         api_name=f"{name}_clear",
         concurrency_limit=None,
+        trigger_mode="multiple",  # also while the one before has not been answered
         **QUIET,  # in the queue: its answer comes after the turn's last one
     )
