@@ -25,6 +25,7 @@ from omni.conversation import (
     Text,
     Video,
 )
+from omni.errors import ConversationError
 from omni.events import (
     AudioFrame,
     EngineEvent,
@@ -52,6 +53,7 @@ from omni.loading.progress.warming import warm
 from omni.media.limits import DecodingStopped
 from omni.options import READING, TRANSCRIBING, GenerationOptions
 from omni.prompting.prompt import PromptBuilder
+from omni.prompting.scripts import strange_word
 from omni.prompting.trimming import fitting
 from omni.requests import (
     PrepareRequest,
@@ -280,6 +282,7 @@ class Assistant:
 
     def _read_aloud(self, request: ReadAloudRequest) -> Generator[EngineEvent, None, None]:
         options = self._within(request.options or READING)
+        self._check_script(request.text)
         clock = TurnClock(request.started)
         chinese = any(HAN[0] <= character <= HAN[1] for character in request.text)
         builder, voice = self._builder.for_turn(request.stop), request.voice
@@ -289,6 +292,16 @@ class Assistant:
             generation = self._loop.read_aloud(prompts, options, request.stop)
         events = self._events(generation, request, clock, spoken=True)
         yield from _noted(events, builder.notes_on([voice.path] if voice else []))
+
+    def _check_script(self, text: str) -> None:
+        scripts = self.loaded.defaults.scripts
+        word = strange_word(text, scripts) if scripts else None
+        if word is not None:
+            raise ConversationError(
+                "script-not-learnt",
+                "This model can't read “{word}” aloud: it has not learnt this script.",
+                word=word,
+            )
 
     def _within(self, options: GenerationOptions) -> GenerationOptions:
         return self.loaded.defaults.limits.of(options)

@@ -43,12 +43,15 @@ class Limits:
 @dataclass(frozen=True)
 class GenerationDefaults:
     """The ``omni`` part of generation_config.json: ``options`` (a partial GenerationOptions),
-    ``limits`` (:class:`Limits`) and ``trained`` (false for random weights); all optional.
+    ``limits`` (:class:`Limits`), ``trained`` (false for random weights) and ``scripts`` (what it
+    has learnt to read aloud, as in :func:`omni.prompting.scripts.strange_word`; empty: not told);
+    all optional.
     """
 
     options: GenerationOptions = field(default_factory=GenerationOptions)
     limits: Limits = field(default_factory=Limits)
     trained: bool = True
+    scripts: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> GenerationDefaults:

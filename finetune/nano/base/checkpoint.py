@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
         "audio": {"temperature": 0.6, "top_k": 20, "max_new": 150},
     },
     "limits": {"text_tokens": 80, "audio_frames": 150, "rounds": 6, "repetition_penalty": 1.0},
+    "scripts": ["LATIN", "CJK"],
 }
 EMBEDDING_STD = 0.1
 MATRIX_GAIN = 0.7  # of a fresh matrix; the published 0.02 suits layers twenty times as wide
