@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.server import Server
 from tests.browser.visit import Visit
@@ -13,9 +13,11 @@ from tests.browser.visit import Visit
 Come = Callable[..., Visit]
 
 
-def lose(page: Page) -> None:
-    """No message reaches the server; the page is connected all the same."""
-    page.route("**/queue/join*", lambda route: route.abort())
+def hold(page: Page) -> list[Route]:
+    """Messages to the server neither arrive nor fail; those that are held."""
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route))
+    return held
 
 
 def test_the_box_is_empty_at_once_and_what_is_typed_then_stays(
@@ -52,15 +54,36 @@ def test_what_does_not_arrive_stands_in_the_box_again(
 ) -> None:
     visit = visitors(fake_server)
     box = visit.part("text").locator("textarea")
-    lose(visit.page)
+    held = hold(visit.page)
     visit.page.clock.install()
     visit.ask("hello")
     expect(box).to_have_value("")
     box.fill(more)
     visit.page.clock.fast_forward(31_000)
     expect(box).to_have_value(f"hello\n{more}".strip())
+    for route in held:
+        route.fulfill(status=503)
     visit.page.unroute("**/queue/join*")
+    visit.page.wait_for_timeout(500)
     visit.part("send").click()
     visit.answered(1)
     expect(visit.bubbles("user")).to_contain_text("hello")
+    expect(box).to_have_value("")
+
+
+def test_what_was_cleared_on_its_way_does_not_come_back(
+    fake_server: Server, visitors: Come
+) -> None:
+    visit = visitors(fake_server)
+    box = visit.part("text").locator("textarea")
+    visit.ask("hello")
+    visit.answered(1)
+    hold(visit.page)
+    visit.page.clock.install()
+    visit.ask("gone")
+    expect(box).to_have_value("")
+    visit.part("clear").click()
+    expect(visit.bubbles("user")).to_have_count(0)
+    visit.page.clock.fast_forward(31_000)
+    visit.page.wait_for_timeout(500)
     expect(box).to_have_value("")

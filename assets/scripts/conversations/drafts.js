@@ -61,9 +61,11 @@ const omniVisit = (() => {
    */
   const watch = async (tab, text) => {
     const stop = omniPage.part(tab, "stop");
+    const clears = omniNewest.number(`${tab}-clear`);
     const running = () => stop instanceof HTMLButtonElement && !stop.disabled;
     const returned = () => box(tab)?.value === text;
-    const known = () => sent[tab] !== text || running() || returned();
+    const cleared = () => omniNewest.number(`${tab}-clear`) !== clears;
+    const known = () => sent[tab] !== text || running() || returned() || cleared();
     const place = (await omniPage.until(known, TAKEN_MS)) ? null : box(tab);
     if (!place) return;
     back[tab] = [text, place.value].filter(Boolean).join("\n");
