@@ -183,7 +183,10 @@ class Assistant:
         if isinstance(request, TranscribeRequest):
             return self._transcribe(request)
         if isinstance(request, ReadLinesRequest):
+            for line in request.lines:  # all before the first is heard
+                self._check_script(line.text)
             return read_lines(self._read_aloud, request)
+        self._check_script(request.text)
         return self._read_aloud(request)
 
     def forget(self, session: str) -> None:
@@ -282,7 +285,6 @@ class Assistant:
 
     def _read_aloud(self, request: ReadAloudRequest) -> Generator[EngineEvent, None, None]:
         options = self._within(request.options or READING)
-        self._check_script(request.text)
         clock = TurnClock(request.started)
         chinese = any(HAN[0] <= character <= HAN[1] for character in request.text)
         builder, voice = self._builder.for_turn(request.stop), request.voice

@@ -85,19 +85,25 @@ class Actions:
 
     def send(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         """Answer what stands in the inputs; the page has emptied the text box as it was sent."""
-        given, text = self.given(values), self.tab.text
-        for changes in self.answer(request, given, given.text):
-            if changes.get(text) == "":  # what is being typed by now stays
-                del changes[text]
-            yield changes
+        given = self.given(values)
+        yield from self.answer(request, given, given.text, emptied=emptied_media(self.tab))
 
     def answer(
-        self, request: gr.Request, given: TurnInputs, text: str, task: Task = "chat"
+        self,
+        request: gr.Request,
+        given: TurnInputs,
+        text: str,
+        task: Task = "chat",
+        *,
+        emptied: Changes,
     ) -> Iterator[Changes]:
-        """Answer the media in the inputs and ``text``; both are in the chat then."""
+        """Answer the media in the inputs and ``text``.
+
+        ``emptied``: inputs whose contents are in the chat with the first view, emptied.
+        """
         prepare = self._prepare_inputs(request, given, text)
         ask = replace(self.ask(request, given, prepare, text), task=task, names=_names(given.media))
-        yield from self.run(request, given, ask, sent=True)
+        yield from self.run(request, given, ask, emptied=emptied)
 
     def fill(self, text: str) -> Changes:
         """Nothing happens, but ``text`` goes into the text box."""
@@ -162,13 +168,13 @@ class Actions:
         request: gr.Request,
         given: TurnInputs,
         ask: Ask,
-        sent: bool = False,
+        emptied: Changes | None = None,
         before: Thread | None = None,
     ) -> Iterator[Changes]:
         """Run a turn in ``given.thread``.
 
         Args:
-            sent: the inputs are emptied with the first view.
+            emptied: see :meth:`answer`.
             before: the chat that is shown so far, if it is another one.
         """
         session, name = self._session(request), self.tab.spec.name
@@ -189,7 +195,7 @@ class Actions:
                     gr.Warning(view.notice)
                 if view.thread is not None:
                     self._forget(session, before or given.thread, view.thread)
-                changes = self._shown(view, first, first and sent)
+                changes = self._shown(view, first, emptied if first else None)
                 if first and not view.notice:
                     changes[self.tab.ticket] = line.ticket if line else ""
                 yield changes
@@ -265,12 +271,12 @@ class Actions:
         """The chat as it is (the page may have shown a change that did not happen)."""
         return {self.tab.chat: thread.bubbles()}
 
-    def _shown(self, view: View, first: bool, sent: bool = False) -> Changes:
+    def _shown(self, view: View, first: bool, emptied: Changes | None = None) -> Changes:
         """A view on the components.
 
         Args:
             first: it is the turn's first one.
-            sent: what stood in the inputs is in the chat now.
+            emptied: inputs whose contents are in the chat now.
         """
         tab, over = self.tab, view.thread is not None
         changes: Changes = {
@@ -283,8 +289,7 @@ class Actions:
         if first or over:
             changes[tab.send] = gr.update(interactive=over)
             changes[tab.stop] = gr.update(interactive=not over)
-        if sent:
-            changes |= {tab.text: "", **emptied_media(tab)}
+        changes |= emptied or {}
         if view.text is not None:
             changes[tab.text] = view.text
         return changes

@@ -19,7 +19,7 @@ from demos.base.browser_values import Changes, Values
 from demos.base.debounce import debounced
 from demos.base.events import QUIET, Listener
 from demos.base.languages import Words
-from demos.tabs.actions import Actions, TurnInputs
+from demos.tabs.actions import Actions, TurnInputs, emptied_media
 from demos.tabs.spec import Chip, Media, Tab, TabContext, TabSpec
 from demos.voices.truth import truth_of
 from omni.conversation import Part, SystemPrompt, Text
@@ -89,23 +89,24 @@ def chip_handler(actions: Actions, chip: Chip) -> Callable[[gr.Request, Values],
                 return
             yield from _read(actions, request, given)
             return
-        prompt = words.prompt(language, chip.key)
+        prompt, emptied = words.prompt(language, chip.key), emptied_media(actions.tab)
         if chip.takes_text and given.text:
+            emptied[actions.tab.text] = ""
             prompt = words.prompt(language, f"{chip.key}-text", text=given.text)
             if not files(given.media):
-                yield from actions.answer(request, given, prompt)
+                yield from actions.answer(request, given, prompt, emptied=emptied)
                 return
         if files(given.media) < chip.needs:
             gr.Info(words.say(language, "chip-add-first", count=chip.needs))
             yield actions.fill(prompt)
             return
-        yield from actions.answer(request, given, prompt, chip.task)
+        yield from actions.answer(request, given, prompt, chip.task, emptied=emptied)
 
     return run
 
 
 def _read(actions: Actions, request: gr.Request, given: TurnInputs) -> Iterator[Changes]:
-    """Read what stands in the text box aloud."""
+    """Read aloud what stood in the text box, which the page has emptied."""
 
     def prepare(_: Event) -> tuple[tuple[Part, ...], SystemPrompt]:
         return (Text(given.text),), given.voice.system_prompt()
@@ -113,7 +114,7 @@ def _read(actions: Actions, request: gr.Request, given: TurnInputs) -> Iterator[
     ask = actions.ask(request, given, prepare, given.text)
     lines = actions.context.voices.actions.lines(request, given.text, given.voice)
     ask = replace(ask, task="read", speech=True, lines=lines)
-    yield from actions.run(request, given, ask, sent=True)
+    yield from actions.run(request, given, ask)
 
 
 def files(media: Media) -> int:

@@ -52,6 +52,7 @@ class Shortcut:
 
     button: gr.Button
     handler: Callable[[Actions], Handler]
+    sends: bool = False  # it takes what stands in the text box, whatever that is
 
 
 def build_tab(spec: TabSpec, context: TabContext, changed: Callable[[Event], None]) -> Tab:
@@ -103,7 +104,8 @@ def _shortcuts(spec: TabSpec, words: Words, buttons: dict[str, gr.Button]) -> li
     """Lay the buttons of chips and examples out; those of chips are noted by their keys."""
     chips = []
     for chip, button in build_chips(spec, words):
-        chips.append(Shortcut(button, partial(chip_handler, chip=chip)))
+        handler = partial(chip_handler, chip=chip)
+        chips.append(Shortcut(button, handler, sends=chip.task == "read"))
         buttons[chip.key] = button
     examples = [
         Shortcut(button, partial(example_handler, example=example))
@@ -149,13 +151,14 @@ def _connect(
     tab: Tab, actions: Actions, shortcuts: list[Shortcut], changed: Callable[[Event], None]
 ) -> None:
     name, inputs, outputs = tab.spec.name, actions.inputs, actions.outputs
-    told = (name, place_of(tab.playback_support, inputs), place_of(tab.clears, inputs))
+    places = place_of(tab.playback_support, inputs), place_of(tab.clears, inputs)
     running: dict[str, Any] = {
         **QUIET,
-        "js": listen_js(*told),
+        "js": listen_js(name, *places),
         "concurrency_limit": MAX_TURNS_AT_ONCE,
         "concurrency_id": "turn",
     }
+    sending = running | {"js": listen_js(name, *places, sends=True)}
     turns: list[Dependency] = [
         gr.on(
             [tab.send.click, tab.text.submit],
@@ -163,7 +166,7 @@ def _connect(
             inputs,
             outputs,
             api_name=f"{name}_turn",
-            **running | {"js": listen_js(*told, sends=True)},
+            **sending,
         ),
         tab.chat.retry(actions.retry, inputs, outputs, api_name=f"{name}_retry", **running),
         tab.chat.edit(actions.edit, inputs, outputs, api_name=f"{name}_edit", **running),
@@ -174,7 +177,7 @@ def _connect(
             inputs,
             outputs,
             api_name=shortcut.button.elem_id,
-            **running,
+            **(sending if shortcut.sends else running),
         )
         for shortcut in shortcuts
     ]

@@ -9,9 +9,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-_WORD = re.compile(
-    r"[^\W\d_]{2,}"
-)  # a letter alone is a name for something: a formula's, an axis's
+# A letter alone is a name for something: in a formula, of an axis.
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _LETTERS = frozenset({"Lu", "Ll", "Lt", "Lo"})
 
 

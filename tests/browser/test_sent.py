@@ -9,6 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.server import Server
 from tests.browser.visit import Visit
+from tests.support.root import ROOT
 
 Come = Callable[..., Visit]
 
@@ -69,6 +70,34 @@ def test_what_does_not_arrive_stands_in_the_box_again(
     visit.answered(1)
     expect(visit.bubbles("user")).to_contain_text("hello")
     expect(box).to_have_value("")
+
+
+def test_what_is_read_aloud_leaves_the_box_and_what_is_typed_then_stays(
+    fake_server: Server, visitors: Come
+) -> None:
+    visit = visitors(fake_server)
+    box = visit.part("text").locator("textarea")
+    box.fill("The red star.")
+    visit.part("more").click()
+    visit.late(1500)
+    visit.part("chip-read-aloud").click()
+    expect(box).to_have_value("", timeout=1000)
+    box.fill("And then")
+    visit.late(0)
+    visit.answered(1)
+    expect(visit.bubbles("user")).to_contain_text("The red star.")
+    expect(box).to_have_value("And then")
+
+
+def test_a_draft_outlives_a_task_that_does_not_take_it(fake_server: Server, visitors: Come) -> None:
+    visit = visitors(fake_server)
+    visit.give("recording", ROOT / "examples" / "capital_en.flac")
+    box = visit.part("text").locator("textarea")
+    box.fill("a draft")
+    visit.part("more").click()
+    visit.part("chip-transcribe").click()
+    visit.answered(1)
+    expect(box).to_have_value("a draft")
 
 
 def test_what_was_cleared_on_its_way_does_not_come_back(
