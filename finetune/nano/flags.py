@@ -52,6 +52,12 @@ def parser() -> argparse.ArgumentParser:
         "--share", type=float, default=1.0, help="share of the steps that each stage is trained for"
     )
     add(
+        "--rate",
+        type=float,
+        default=1.0,
+        help="share of each stage's peak learning rate: less where learnt weights are to be kept",
+    )
+    add(
         "--minutes",
         type=float,
         default=math.inf,

@@ -60,6 +60,7 @@ class Plan:
     device: str = "cpu"
     workers: int = 2  # processes that write features and examples
     share: float = 1.0  # of every stage's steps
+    rate: float = 1.0  # of every stage's peak rate
     max_s: float = math.inf  # seconds for each stage in this call
     target: Path = NANO_FOLDER  # folder for the finished checkpoint
     start: Path | None = None  # a checkpoint whose weights stand in for stages not trained yet
@@ -69,4 +70,9 @@ class Plan:
     def loop(self, stage: Stage) -> LoopOptions:
         """The stage's options in this run."""
         usual = LOOPS[stage]
-        return replace(usual, steps=max(1, round(usual.steps * self.share)), max_s=self.max_s)
+        return replace(
+            usual,
+            steps=max(1, round(usual.steps * self.share)),
+            peak_rate=usual.peak_rate * self.rate,
+            max_s=self.max_s,
+        )

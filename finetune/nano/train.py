@@ -198,8 +198,9 @@ class Training:
     def examples(self) -> bool:
         """Write the conversations of the language stage, on the frozen tokenizer."""
         plan = self.plan
-        audio = self._model().audio_tokenizer.eval()
+        audio, voice = (self._model().audio_tokenizer.eval() for _ in range(2))
         self._restore_codes(audio)
+        self._restore(voice, "tokenizer")  # the codes from which the decoder learnt
         bank.fill(
             plan.folder / "bank",
             plan.examples,
@@ -208,6 +209,7 @@ class Training:
             plan.workers,
             plan.first_example,
             plan.tasks,
+            voice,
         )
         return True
 
@@ -340,6 +342,7 @@ def main() -> None:
         given.device,
         given.workers,
         given.share,
+        given.rate,
         given.minutes * 60,
         given.target,
         given.start,

@@ -94,26 +94,28 @@ def fill(
     workers: int = 1,
     first: int = 0,
     tasks: tuple[Task, ...] = (),
+    voice: AudioTokenizer | None = None,
 ) -> None:
     """Write the shards of ``count`` examples, in ``workers`` processes; those there are kept.
 
     ``first``: the number of the first example, rounded down to the beginning of a shard: a later
     training does not repeat what an earlier one has seen. ``tasks``: examples of these only, for
-    what is still learnt worse than the rest; none given: of all.
+    what is still learnt worse than the rest; none given: of all. ``voice``: see
+    :class:`SequenceWriter`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(first // SHARD, -(-(first + count) // SHARD))
     plans = [BankPlan(n, width, tasks=tasks) for n in numbers]
     # Each process keeps its writer, which remembers what it has encoded.
-    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(audio,)) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(audio, voice)) as pool:
         for path in pool.map(_write, repeat(folder), plans):
             print(path.name, flush=True)
 
 
-def _begin(audio: AudioTokenizer) -> None:
+def _begin(audio: AudioTokenizer, voice: AudioTokenizer | None) -> None:
     global _writer
     torch.set_num_threads(1)  # one process a core
-    _writer = SequenceWriter(nano_tokenizer(), nano_config(), audio)
+    _writer = SequenceWriter(nano_tokenizer(), nano_config(), audio, voice)
 
 
 def _write(folder: Path, plan: BankPlan) -> Path:

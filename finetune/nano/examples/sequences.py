@@ -83,8 +83,22 @@ class Sequence:
 class SequenceWriter:
     """Writes examples for one checkpoint, whose audio tokenizer is frozen."""
 
-    def __init__(self, tokenizer: OmniTokenizer, config: OmniConfig, audio: Encoder) -> None:
-        self.tokenizer, self.config, self.audio = tokenizer, config, audio
+    def __init__(
+        self,
+        tokenizer: OmniTokenizer,
+        config: OmniConfig,
+        audio: Encoder,
+        voice: Encoder | None = None,
+    ) -> None:
+        """
+        Args:
+            audio: hears what is said to the model.
+            voice: encodes what the model says itself, where that is another: ears that learnt
+                on in front of their codebooks hear a voice in other fine codes than those that
+                the decoder was taught. None: ``audio``.
+        """
+        self.tokenizer, self.config = tokenizer, config
+        self.audio, self.voice = audio, voice or audio
         self.special = tokenizer.special
         self.end_frame = np.array(config.audio.codebook_sizes, np.int64)
         self._codes_of = lru_cache(maxsize=_KEPT_CODES)(self._encode)
@@ -212,9 +226,12 @@ class SequenceWriter:
 
     @torch.no_grad()
     def _encode(self, part: Heard | Said) -> np.ndarray:
-        waveform = part.waveform() if isinstance(part, Heard) else part.heard()
+        if isinstance(part, Heard):
+            encoder, waveform = self.audio, part.waveform()
+        else:
+            encoder, waveform = self.voice, part.heard()
         pieces = audio_pieces(waveform, self.config.audio)
-        codes = torch.cat(self.audio.encode([piece.mel for piece in pieces]))
+        codes = torch.cat(encoder.encode([piece.mel for piece in pieces]))
         return codes.cpu().numpy()
 
 
