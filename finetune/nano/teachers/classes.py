@@ -79,6 +79,37 @@ def renamed(theirs: Sequence[Sound], ours: Sequence[Sound], likely: Likely) -> l
     return found
 
 
+def anchors(
+    theirs: Sequence[Sound], ours: Sequence[Sound], likely: Likely
+) -> list[tuple[float, float]]:
+    """When the same begins in both readings, in seconds of the first and of the second one.
+
+    Both sides rise, as far as the readings agree on the order.
+    """
+    left, right = _sounds_by_words(theirs), _sounds_by_words(ours)
+    if len(left) == 1:
+        right = {place: [one for word in right.values() for one in word] for place in left}
+    found = []
+    for place in left.keys() & right.keys():
+        first, second = left[place], right[place]
+        symbols, phonemes = ([one.phoneme for one in side] for side in (first, second))
+        pairs = aligned(symbols, phonemes, likely)
+        found += [(first[row].start_s, second[column].start_s) for row, column in pairs]
+    rising: list[tuple[float, float]] = []
+    for pair in sorted(found):
+        if not rising or (pair[0] > rising[-1][0] and pair[1] > rising[-1][1]):
+            rising.append(pair)
+    return rising
+
+
+def _sounds_by_words(sounds: Sequence[Sound]) -> dict[int, list[Sound]]:
+    found: dict[int, list[Sound]] = defaultdict(list)
+    for sound in sounds:
+        if not sound.silent:
+            found[sound.place].append(sound)
+    return found
+
+
 def _names(symbols: Sequence[str], phonemes: Sequence[str], likely: Likely) -> list[str]:
     partners = dict(aligned(symbols, phonemes, likely))
     names = []

@@ -28,6 +28,10 @@ from finetune.nano.teachers.mandarin import mandarin_phones
 from finetune.nano.teachers.phones import SILENCE, Phones, timed
 
 TeacherName = Literal["kokoro", "hibari", "flite"]
+# By Kokoro's lengths, and by those of hibari, which is distilled from it, a sound begins so much
+# later than it is heard: moved by this, the energy of an utterance goes best with that of
+# espeak-ng's in the same time (0.70 instead of 0.53 for 80 utterances, in both languages).
+LATE_S = 0.04
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,13 @@ def say(speaker: Speaker, text: str, language: Language) -> Spoken:
             wave, lengths = hibari.say(symbols, speed)
         else:
             wave, lengths = kokoro.say(symbols, speaker.mix, speed, speaker.melody)
-        rate, sounds = kokoro.RATE, timed(symbols, lengths)
+        rate, sounds = kokoro.RATE, earlier(timed(symbols, lengths))
     return finished(wave, rate, sounds, speaker.throat)
+
+
+def earlier(sounds: tuple[Sound, ...]) -> tuple[Sound, ...]:
+    """Sounds by lengths as they are heard: :data:`LATE_S` before, all but the first."""
+    return tuple(replace(one, start_s=max(0.0, one.start_s - LATE_S)) for one in sounds)
 
 
 def finished(wave: np.ndarray, rate: int, sounds: tuple[Sound, ...], throat: float = 1.0) -> Spoken:

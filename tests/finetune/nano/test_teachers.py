@@ -250,3 +250,10 @@ def test_lengths_are_those_of_the_sound(teacher: str) -> None:
     assert first == pytest.approx(lengths[0], abs=0.08)
     assert last < sum(lengths[:-1])
     assert np.array_equal(say(phones)[0], wave)  # the same every time
+
+
+def test_sounds_by_lengths_are_moved_to_where_they_are_heard() -> None:
+    sounds = (Sound(0.0, "_", 0), Sound(0.1, "a", 0), Sound(0.02, "b", 0))
+    moved = speaking.earlier(sounds)
+    assert [one.start_s for one in moved] == pytest.approx([0.0, 0.1 - speaking.LATE_S, 0.0])
+    assert [one.phoneme for one in moved] == ["_", "a", "b"]
