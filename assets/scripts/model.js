@@ -89,5 +89,5 @@ const omniModel = (() => {
     document.addEventListener("visibilitychange", look);
   };
 
-  return { toggle, close, watch };
+  return { open, toggle, close, watch };
 })();

@@ -24,24 +24,40 @@ const omniNotice = (() => {
     }
   });
 
-  // The word about the model: whoever has closed it has read it, until it says something else.
+  // The word about the model: whoever has closed it, or has sent a message below it, has read it,
+  // until it says something else.
+  let read = "";
+  let asked = 0;
   const banner = () => document.getElementById("model-banner");
   const words = () => banner()?.querySelector("[id^=html]")?.textContent?.trim() ?? "";
   /** @param {boolean} closed */
   const show = (closed) => {
     document.documentElement.dataset.notice = closed ? "closed" : "open";
   };
+  const readSoFar = () => {
+    const messages = document.querySelectorAll(omniGradio.SELECTORS.question).length;
+    if (messages > asked) read = words();
+    asked = messages;
+    return words() === read || words() === omniPage.kept(CLOSED);
+  };
   show(omniPage.kept(CLOSED) !== null);
   omniPage.whenChanged(() => {
     const place = banner();
     if (!place) return;
-    if (words()) show(words() === omniPage.kept(CLOSED));
+    if (words()) show(readSoFar());
+    const choose = place.querySelector(".open-model");
+    const named = document.getElementById("word-model")?.textContent?.trim() ?? "";
+    if (choose && choose.textContent !== named) choose.textContent = named;
     if (place.querySelector(".close-notice")) return;
     const close = () => {
       omniPage.keep(CLOSED, words());
       show(true);
     };
-    place.append(closeButton(close));
+    const open = document.createElement("button");
+    open.type = "button";
+    open.className = "open-model";
+    open.addEventListener("click", () => omniModel.open());
+    place.append(open, closeButton(close));
   });
 
   /**

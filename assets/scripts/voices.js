@@ -10,12 +10,18 @@ const omniVoices = (() => {
   /** @type {number | undefined} */
   let timer;
 
+  /** Marks the card in use, and names its voice beside the choice to answer in speech. */
   const mark = () => {
+    let name = "";
     for (const shown of document.querySelectorAll("[data-voice]")) {
       const chosen = shown instanceof HTMLElement && shown.dataset.voice === used;
       shown.classList.toggle("chosen", chosen);
       shown.querySelector("[aria-pressed]")?.setAttribute("aria-pressed", String(chosen));
+      if (chosen) name = shown.querySelector("strong")?.textContent ?? "";
     }
+    /** @type {NodeListOf<HTMLElement>} */
+    const labels = document.querySelectorAll(".speak .label-text");
+    for (const label of labels) label.dataset.by = name;
   };
 
   return {

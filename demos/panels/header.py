@@ -37,22 +37,27 @@ class Head:
     tools: gr.Row  # the right end, where more can be laid out
 
 
+def build_links(words: Words) -> None:
+    """Lay out where the caller is what the page is about."""
+    with gr.Row(elem_classes=["links"]):
+        for name, address in LINKS.items():
+            gr.Button(
+                words.static(f"link-{name}"),
+                link=address,
+                link_target="_blank",
+                size="sm",
+                min_width=0,
+                elem_classes=["link"],
+            )
+
+
 def build_header(words: Words) -> Head:
     """Lay the head out where the caller is; a fixed language has no switch to be seen."""
     with gr.Row(elem_classes=["page-header"]):
         with gr.Row(elem_classes=["brand"]):
             gr.HTML(logo_svg(), elem_classes=["logo"])
             gr.Markdown(words.static("title"), elem_classes=["page-title"])
-            with gr.Row(elem_classes=["links"]):
-                for name, address in LINKS.items():
-                    gr.Button(
-                        words.static(f"link-{name}"),
-                        link=address,
-                        link_target="_blank",
-                        size="sm",
-                        min_width=0,
-                        elem_classes=["link"],
-                    )
+            build_links(words)
         with gr.Row(elem_classes=["head-tools"]) as tools:
             switch = gr.Radio(
                 [(file.label, language) for language, file in words.files.items()],

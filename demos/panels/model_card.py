@@ -21,6 +21,7 @@ from demos.base.browser_values import Changes, Inputs, Values
 from demos.base.events import QUIET, Event
 from demos.base.languages import Words
 from demos.base.owner import Owner, without_folder
+from demos.panels.header import build_links
 from demos.panels.keep_button import KeepButton, progress_html
 from demos.panels.model_state import (
     chip_sentence,
@@ -250,6 +251,7 @@ def build_model_card(engine: Engine, words: Words, owner: Owner, chip: gr.Button
             shut = gr.Button(
                 words.static("model-close"), size="sm", min_width=0, elem_id="model-close"
             )
+        build_links(words)  # where the head has no room for them
         status = gr.HTML("", elem_id="model-status", elem_classes=["model-status"])
         cancel = _button(words, "load-cancel", "model-cancel", visible=False)
         problem = gr.HTML("", elem_id="model-problem")

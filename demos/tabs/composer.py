@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Variant: TypeAlias = Literal["primary", "secondary", "stop"]
 # What the browser says by itself: the words composer-<name>, in elements word-<name>.
-SAID_BY_THE_BROWSER = ("image", "video", "other", "switch", "close", "wrong-file", "lost")
+SAID_BY_THE_BROWSER = ("image", "video", "other", "switch", "close", "model", "wrong-file", "lost")
 
 
 @dataclass(frozen=True)

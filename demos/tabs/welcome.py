@@ -11,6 +11,7 @@ import io
 
 import gradio as gr
 from PIL import Image as Pillow
+from PIL import ImageStat
 
 from demos.base.languages import Words
 from demos.tabs.examples import Example, Variant, read_examples
@@ -20,7 +21,7 @@ from omni.shipped import EXAMPLES
 
 CARDS = 4  # at most; all examples are in the composer's menu
 CARD_PIXELS = 320  # the longer side of its picture
-MIDDLE_FRAMES = 3  # that a clip is thinned to, to take the one in the middle
+LOOKED_AT = 5  # frames of a clip, of which the one that shows most is taken
 
 
 def build_welcome(spec: TabSpec, words: Words) -> gr.Column:
@@ -56,15 +57,15 @@ def _looks(variant: Variant) -> list[str]:
 
 
 def _picture(variant: Variant) -> dict[str, str] | None:
-    """What a card shows, small and inside the page: a picture, or what a clip shows in its middle.
+    """What a card shows, small and inside the page: a picture, or the fullest moment of a clip.
 
     In the form in which Gradio hands files to the browser.
     """
     if variant.images:
         picture = Pillow.open(EXAMPLES / variant.images[0]).convert("RGB")
     elif variant.video:
-        frames = list(iter_frames(EXAMPLES / variant.video, MIDDLE_FRAMES))
-        picture = frames[len(frames) // 2]
+        frames = iter_frames(EXAMPLES / variant.video, LOOKED_AT)
+        picture = max(frames, key=lambda frame: sum(ImageStat.Stat(frame.convert("L")).var))
     else:
         return None
     picture.thumbnail((CARD_PIXELS, CARD_PIXELS))

@@ -48,6 +48,8 @@ def test_a_ready_voice_is_played_used_put_away_and_remembered(
     use.click()
     expect(use).to_have_attribute("aria-pressed", "true", timeout=CHECKED_MS)
     panel.shows("")  # no named voice beside it
+    by = visit.part("speak").locator(".label-text")
+    expect(by).to_have_attribute("data-by", "Anna")
     visit.ask("hello")
     visit.answered(1)
     assert "voice(anna.wav, system" in visit.text()
@@ -63,6 +65,7 @@ def test_a_ready_voice_is_played_used_put_away_and_remembered(
     again.shows("Speak slowly.")
     again.page.get_by_role("button", name="Use the voice of Anna").click()
     again.shows(f"{DEFAULT} Speak slowly.")
+    expect(by).to_have_attribute("data-by", "")
     again.click("reset")
     again.shows(DEFAULT)
     visit.nothing_wrong()
