@@ -32,6 +32,7 @@ from finetune.nano.plan import Plan, Stage
 from finetune.nano.speech import store
 from finetune.nano.speech.store import DecodedStore, UtteranceStore
 from finetune.nano.stages.decoder import DecoderStage
+from finetune.nano.stages.ears import LEARNS as EARS
 from finetune.nano.stages.ears import EarsStage
 from finetune.nano.stages.flow import FlowStage
 from finetune.nano.stages.flow_start import start_estimator
@@ -136,7 +137,7 @@ class Training:
     def decoder(self) -> bool:
         """The audio decoder and the prenet, on frozen codes, with a pitch predictor beside them."""
         audio = self._model().audio_tokenizer.to(self.device)
-        self._restore_codes(audio)
+        self._restore(audio, "tokenizer")
         predictor = self._learning_pitch("pitch")
         stage = DecoderStage(audio, predictor, self._store(), self.device)
         stage.freeze_codes()
@@ -199,8 +200,9 @@ class Training:
         """Write the conversations of the language stage, on the frozen tokenizer."""
         plan = self.plan
         audio, voice = (self._model().audio_tokenizer.eval() for _ in range(2))
-        self._restore_codes(audio)
-        self._restore(voice, "tokenizer")  # the codes from which the decoder learnt
+        for tokenizer in (audio, voice):
+            self._restore(tokenizer, "tokenizer")
+        self._restore_ears(audio)  # the decoder has learnt from the codes without them
         bank.fill(
             plan.folder / "bank",
             plan.examples,
@@ -216,7 +218,8 @@ class Training:
     def language(self) -> bool:
         """The language model and the audio head, on the frozen tokenizer and vision tower."""
         model = self._model()
-        self._restore_codes(model.audio_tokenizer)
+        self._restore(model.audio_tokenizer, "tokenizer")
+        self._restore_ears(model.audio_tokenizer)
         self._restore(Sight(model.model), "vision")
         model.to(self.device)  # type: ignore[arg-type]
         stage = LanguageStage(model, self.device)
@@ -241,7 +244,7 @@ class Training:
         model, vocoder = self._model(), self._vocoder()
         self._restore(Sight(model.model), "vision")
         self._restore(model, "language")
-        self._tokenizer(model)
+        self._restore_ears(self._tokenizer(model))
         estimator = model.audio_tokenizer.audio_flow_matching_decoder.conditional_decoder
         self._restore(estimator, "flow")
         self._restore(vocoder, "vocoder")
@@ -261,9 +264,9 @@ class Training:
         return model
 
     def _tokenizer(self, model: OmniForCausalLM) -> AudioTokenizer:
-        """The model's, as its stages left it."""
+        """The model's, as its stages left it, but for the ears."""
         audio = model.audio_tokenizer
-        self._restore_codes(audio)
+        self._restore(audio, "tokenizer")
         self._restore(audio, "decoder")
         return audio
 
@@ -309,11 +312,19 @@ class Training:
             fold_scales(vocoder.f0_predictor)  # those of a checkpoint are folded
         vocoder.f0_predictor.requires_grad_(False)
 
-    def _restore_codes(self, audio: AudioTokenizer) -> None:
-        """What gives the codes: the tokenizer, and its ears where they heard natural speech."""
-        self._restore(audio, "tokenizer")
-        if (self.plan.folder / "ears" / "last.pt").exists():
-            self._restore(audio, "ears")
+    def _restore_ears(self, audio: AudioTokenizer) -> None:
+        """What is in front of the codes, where it has heard natural speech."""
+        path = self.plan.folder / "ears" / "last.pt"
+        if not path.exists():
+            return
+        learnt = torch.load(path, map_location=self.device, weights_only=True)["module"]
+        for name in EARS:
+            parts = {
+                key.removeprefix(f"{name}."): weight
+                for key, weight in learnt.items()
+                if key.startswith(f"{name}.")
+            }
+            audio.get_submodule(name).load_state_dict(parts)
 
     def _restore(self, module: nn.Module, stage: Stage, part: str = "module") -> bool:
         """Whether the stage was trained in this run; else the weights are the checkpoint's.

@@ -14,7 +14,7 @@ from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from finetune.nano.base.loop import Losses
 from finetune.nano.base.precision import mixed_precision
@@ -30,6 +30,14 @@ KEPT_WEIGHT = 1.0  # of the codes that espeak-ng's speech had
 STILL_WEIGHT = 1.0  # of its latents
 SPOKEN_WEIGHT = 0.5  # of the phonemes read from all codebooks
 COMMITMENT = 0.25
+# What learns: the parts of the audio tokenizer in front of its codebooks.
+LEARNS = (
+    "audio_model",
+    "audio_bridge_model.gate_proj",
+    "audio_bridge_model.up_proj",
+    "audio_bridge_model.down_proj",
+    "audio_bridge_model.layer_norm",
+)
 SHARPNESS = 0.5  # of the usual squared distance to the nearest entry: a choice's temperature
 
 
@@ -59,16 +67,8 @@ class EarsStage:
     def freeze_codes(self) -> None:
         """Leave the encoder and what is before the codebooks to be trained."""
         self.tokenizer.requires_grad_(False)
-        bridge = self.tokenizer.audio_bridge_model
-        learns: tuple[nn.Module, ...] = (
-            self.tokenizer.audio_model,
-            bridge.gate_proj,
-            bridge.up_proj,
-            bridge.down_proj,
-            bridge.layer_norm,
-        )
-        for module in learns:
-            module.requires_grad_(True)
+        for name in LEARNS:
+            self.tokenizer.get_submodule(name).requires_grad_(True)
 
     def losses(self, step: int) -> Losses:
         """What is read of natural speech, what has moved of espeak-ng's."""

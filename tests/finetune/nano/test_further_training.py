@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.nano.base.checkpoint import fresh_model, nano_config, nano_tokenizer
+from finetune.nano.base.checkpoint import fresh_model, load_checkpoint, nano_config, nano_tokenizer
 from finetune.nano.examples import bank
 from finetune.nano.examples.examples import example
 from finetune.nano.examples.sequences import SequenceWriter
 from finetune.nano.plan import LOOPS, Plan
+from finetune.nano.stages.ears import LEARNS
 from finetune.nano.train import Training
+from omni.loading.nano import NANO_FOLDER
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from tests.support.espeak import needs_espeak
 
@@ -63,6 +65,30 @@ def test_examples_are_heard_by_the_new_ears_and_said_by_the_old(
         torch.save({"module": module}, tmp_path / stage / "last.pt")
     assert Training(Plan(tmp_path, width="core")).examples()
     ears, voice = (one for one in given if isinstance(one, AudioTokenizer))
-    for audio, seed in ((ears, 1), (voice, 2)):
-        for name, weight in fresh_model(seed).audio_tokenizer.state_dict().items():
-            torch.testing.assert_close(audio.state_dict()[name], weight)
+    learnt, before = (fresh_model(seed).audio_tokenizer.state_dict() for seed in (1, 2))
+    for name, weight in voice.state_dict().items():
+        torch.testing.assert_close(weight, before[name])
+    for name, weight in ears.state_dict().items():
+        own = name.startswith(LEARNS)
+        torch.testing.assert_close(weight, (learnt if own else before)[name])
+    assert any(name.startswith("audio_model.") for name in before)
+
+
+def test_what_is_written_has_the_ears_and_a_later_decoder(tmp_path: Path) -> None:
+    for stage, seed in (("ears", 1), ("decoder", 2)):
+        (tmp_path / stage).mkdir()
+        module = fresh_model(seed).audio_tokenizer.state_dict()
+        torch.save({"module": module}, tmp_path / stage / "last.pt")
+    target = tmp_path / "nano"
+    plan = Plan(tmp_path, width="core", start=NANO_FOLDER, target=target)
+    assert Training(plan).write()
+    made, kept = fresh_model(0), fresh_model(0)
+    load_checkpoint(target, made)
+    load_checkpoint(NANO_FOLDER, kept)
+    ears, decoder = (fresh_model(seed).audio_tokenizer for seed in (1, 2))
+    for part, side in (("audio_model", ears), ("audio_decoder", decoder)):
+        found = made.audio_tokenizer.get_submodule(part).state_dict()
+        for name, weight in side.get_submodule(part).state_dict().items():
+            torch.testing.assert_close(found[name], weight, atol=1e-2, rtol=1e-2)  # 16 bits
+    for name, weight in made.model.state_dict().items():
+        torch.testing.assert_close(weight, kept.model.state_dict()[name])
