@@ -7,8 +7,8 @@ Knows: what each utterance is (a function of its kind and number), shards on dis
 it stopped. Does not know: synthesis, models, features.
 
 A shard is ``KIND-NUMBER.flac`` (24 kHz, one utterance behind the other) and ``KIND-NUMBER.jsonl``
-(a line for each: text, language, speaker, first sample, samples, sounds as [seconds, symbol, place
-in the text]); the lines are written last, so a shard with lines is whole. It is a corpus of
+(a line for each: text, language, speaker, style, first sample, samples, sounds as [seconds, symbol,
+place in the text]); the lines are written last, so a shard with lines is whole. It is a corpus of
 training alone: held-out speakers and texts are never in it.
 """
 
@@ -28,6 +28,7 @@ import soundfile
 
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.splits import stable_hash
+from finetune.nano.domain.styles import ASKED_STYLES, StyleName
 from finetune.nano.speech.synthesis import SPOKEN_RATE, Sound
 from finetune.nano.speech.texts import draw_question, draw_text
 from finetune.nano.teachers import everyday, speaking
@@ -40,8 +41,9 @@ OWN_SHARE = 0.4  # of the texts are of nano's own world
 
 @dataclass(frozen=True)
 class Kind:
-    """A series of utterances; ``answers``: in the voice of the answers, unmoved.
+    """A series of utterances.
 
+    ``answers``: in the voice of the answers, unmoved. ``styled``: in a style that can be asked for.
     ``questions``: of nano's core world alone, of which there are few: an example about a picture
     finds what it asks.
     """
@@ -51,14 +53,17 @@ class Kind:
     answers: bool
     each_round: int  # shards
     questions: bool = False
+    styled: bool = False
 
 
 # Kokoro takes most of the time, so most shards are the small teachers'.
 KINDS: Mapping[str, Kind] = {
     "en-answers": Kind("en", "hibari", True, 6),
+    "en-styled": Kind("en", "hibari", True, 3, styled=True),
     "en-moved": Kind("en", "hibari", False, 6),
     "en-flite": Kind("en", "flite", False, 3),
     "zh-answers": Kind("zh", "kokoro", True, 2),
+    "zh-styled": Kind("zh", "kokoro", True, 1, styled=True),
     "zh-mixed": Kind("zh", "kokoro", False, 2),
     "en-mixed": Kind("en", "kokoro", False, 2),
     "zh-questions": Kind("zh", "kokoro", False, 2, questions=True),
@@ -85,6 +90,7 @@ class Entry:
     language: Language
     speaker: str
     sounds: tuple[Sound, ...]
+    style: StyleName = "plain"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +102,7 @@ class Recorded:
     speaker: str
     wave: np.ndarray
     sounds: tuple[Sound, ...]
+    style: StyleName = "plain"
 
 
 class Voice(Protocol):
@@ -121,7 +128,9 @@ def item(name: str, number: int) -> Item:
     else:
         text = everyday.draw(rng, kind.language)
     if kind.answers:
-        return Item(text, kind.language, replace(ANSWERS[kind.language], teacher=kind.teacher))
+        style: StyleName = rng.choice(ASKED_STYLES) if kind.styled else "plain"
+        speaker = replace(ANSWERS[kind.language], teacher=kind.teacher, style=style)
+        return Item(text, kind.language, speaker)
     return Item(text, kind.language, drawn(number, kind.language, kind.teacher))
 
 
@@ -169,6 +178,7 @@ def _line(wanted: Item, spoken: Spoken, begun: int) -> str:
         "text": wanted.text,
         "language": wanted.language,
         "speaker": wanted.speaker.name,
+        "style": wanted.speaker.style,
         "start": begun,
         "samples": len(spoken.wave),
         "sounds": sounds,
@@ -195,7 +205,7 @@ def read_shard(path: Path) -> Iterator[Recorded]:
     wave, _ = soundfile.read(path.with_suffix(".flac"), dtype="float32")
     for one in _entries(path):
         said = wave[one.start : one.start + one.samples]
-        yield Recorded(one.text, one.language, one.speaker, said, one.sounds)
+        yield Recorded(one.text, one.language, one.speaker, said, one.sounds, one.style)
 
 
 def seconds(folder: Path) -> dict[str, float]:

@@ -48,7 +48,7 @@ def read_as(one: Recorded) -> tuple[Sound, ...]:
 
 def _answer(one: Recorded) -> Utterance:
     """The same text as espeak-ng says it in the voice of the answers."""
-    return Utterance(one.text, one.language, DEFAULT_VOICE)
+    return Utterance(one.text, one.language, DEFAULT_VOICE, one.style)
 
 
 def kind_of(path: Path) -> str:

@@ -35,11 +35,14 @@ def _session() -> Session:
     return session(files.hibari_model())
 
 
-def say(phones: Phones, speed: float = 1.0, seed: int = 0) -> tuple[np.ndarray, list[float]]:
+def say(
+    phones: Phones, speed: float = 1.0, seed: int = 0, pitch: float = 1.0
+) -> tuple[np.ndarray, list[float]]:
     """As :func:`finetune.nano.teachers.kokoro.say`, in the one voice.
 
     Args:
         seed: of the noise in it.
+        pitch: times the usual; the formants stay.
     """
     try:
         from hibari import dsp
@@ -53,5 +56,6 @@ def say(phones: Phones, speed: float = 1.0, seed: int = 0) -> tuple[np.ndarray, 
         "speed": np.array([speed], np.float32),
     }
     *spectra, lengths = _session().run(None, given)
-    wave = dsp.synth(*(part[0] for part in spectra), np.random.default_rng(seed))
+    *filters, melody = (part[0] for part in spectra)
+    wave = dsp.synth(*filters, melody * np.float32(pitch), np.random.default_rng(seed))
     return wave.astype(np.float32), (lengths.reshape(-1) * FRAME_S).tolist()

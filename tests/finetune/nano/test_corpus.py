@@ -14,6 +14,7 @@ from benchmarks.quality.natural.held_out import everyday_texts, outside_question
 from finetune.measures.texts import normalised
 from finetune.nano.domain.languages import Language
 from finetune.nano.domain.people.numbers import han_number
+from finetune.nano.domain.styles import ASKED_STYLES
 from finetune.nano.domain.width import LANGUAGES
 from finetune.nano.speech.synthesis import SPOKEN_RATE, Sound
 from finetune.nano.teachers import corpus, everyday, everyday_forms
@@ -145,5 +146,16 @@ def test_nothing_that_is_measured_is_in_the_collections(language: Language) -> N
 def test_lines_are_plain_json(tmp_path: Path, toy_texts: None) -> None:
     corpus.write_shard(tmp_path, "zh-mixed", 0, toy_say)
     line = json.loads((tmp_path / "zh-mixed-00000.jsonl").read_text().splitlines()[0])
-    assert set(line) == {"text", "language", "speaker", "start", "samples", "sounds"}
+    assert set(line) == {"text", "language", "speaker", "style", "start", "samples", "sounds"}
     assert line["start"] == 0 and line["language"] == "zh"
+
+
+def test_styled_answers_are_asked_for_in_every_style(toy_texts: None, tmp_path: Path) -> None:
+    for name in ("en-styled", "zh-styled"):
+        drawn = [corpus.item(name, number).speaker for number in range(60)]
+        assert {one.style for one in drawn} == set(ASKED_STYLES)
+        assert all(one.name.endswith(f" {one.style}") for one in drawn)
+    assert {corpus.item("en-answers", n).speaker.style for n in range(9)} == {"plain"}
+    corpus.write_shard(tmp_path, "en-styled", 0, toy_say)
+    kept = {one.style for one in corpus.read_shard(tmp_path / "en-styled-00000.jsonl")}
+    assert kept == set(ASKED_STYLES)
