@@ -4,6 +4,10 @@ Knows: natural speech pulled to codes that read as its phonemes, what espeak-ng 
 codes that it had. Codebooks stay as they are, and with them all that later stages have learnt.
 Does not know: the audio decoder, the flow, text.
 
+The codes must go on telling who speaks: what the frozen decoder makes of natural speech is to be
+its mel, and its pitch is to be read from the codes. Without that they told what was said and lost
+the voice: nano took that of no recording any more.
+
 A table tells how likely each entry of the coarse codebook is each phoneme; an utterance's latents
 are soft choices of entries, and the phoneme that sounds is to be likely in the mixture.
 """
@@ -20,14 +24,15 @@ from finetune.nano.base.loop import Losses
 from finetune.nano.base.precision import mixed_precision
 from finetune.nano.speech.store import Pairs, UtteranceStore
 from finetune.nano.speech.timing import PHONEME_CLASSES, SILENCE
-from finetune.nano.stages.tokenizer import TokenizerStage, fitted
+from finetune.nano.stages.tokenizer import TokenizerStage, fitted, mel_losses, pitch_losses
 from omni.model.audio.audio_tokenizer import AudioTokenizer
 from omni.model.audio.rvq import VectorQuantizer
 
 BATCH = 10  # utterances of either side
 READING_STEPS = 300  # in which only the readers learn, from codes of espeak-ng's speech
 KEPT_WEIGHT = 1.0  # of the codes that espeak-ng's speech had
-STILL_WEIGHT = 1.0  # of its latents
+STILL_WEIGHT = 4.0  # of its latents
+MEL_WEIGHT = 1.0  # of natural speech as the decoder gives it back
 SPOKEN_WEIGHT = 0.5  # of the phonemes read from all codebooks
 COMMITMENT = 0.25
 # What learns: the parts of the audio tokenizer in front of its codebooks.
@@ -87,13 +92,17 @@ class EarsStage:
         choices = self._choices(new)
         kept = F.nll_loss(choices, codes)
         still = F.mse_loss(new, old) / old.var()
-        read, whole, commitment, right = self._natural(natural, heard)
+        read, whole, commitment, right, passed = self._natural(natural, heard)
+        mel, pitch = self._voice(natural, passed)
         moved = KEPT_WEIGHT * kept + STILL_WEIGHT * still
+        said = read + SPOKEN_WEIGHT * whole + COMMITMENT * commitment
         return {
-            "loss": read + SPOKEN_WEIGHT * whole + COMMITMENT * commitment + moved + reading,
+            "loss": said + MEL_WEIGHT * mel + pitch + moved + reading,
             "read": read,
             "whole": whole,
             "commitment": commitment,
+            "mel": mel,
+            "pitch": pitch,
             "right": right,
             "kept": kept,
             "still": still,
@@ -115,12 +124,17 @@ class EarsStage:
             whole, coarse = self._quantized(torch.cat(latents))
         said = fitted(known.phonemes, [len(x) * self.around.pool for x in latents], SILENCE)
         read, spoken = self.readers.phonemes(coarse, whole)
-        return F.cross_entropy(read, said) + F.cross_entropy(spoken, said)
+        sizes = [len(x) * self.around.pool for x in latents]
+        pitch = pitch_losses(*self.readers.pitches(whole), known.pitches, sizes)
+        return F.cross_entropy(read, said) + F.cross_entropy(spoken, said) + pitch
 
     def _natural(
         self, natural: Pairs, heard: list[Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Losses of the coarse choice, of all codes, of the distance; the share that is read."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:
+        """Losses of the coarse choice, of all codes, of the distance; the share that is read.
+
+        And the latents as all codes give them back, through which gradients pass.
+        """
         latents = torch.cat(heard)
         pool = self.around.pool
         said = fitted(natural.phonemes, [len(x) * pool for x in heard], SILENCE)
@@ -136,7 +150,19 @@ class EarsStage:
         commitment = (latents - whole.detach()).square().mean()
         passed = latents + (whole - latents).detach()
         spoken = self._spoken(passed)
-        return read, F.cross_entropy(spoken, said), commitment, right
+        whole_loss = F.cross_entropy(spoken, said)
+        return read, whole_loss, commitment, right, list(passed.split([len(x) for x in heard]))
+
+    def _voice(self, natural: Pairs, passed: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Losses of the mel that the decoder gives back, of the pitch that is read."""
+        with mixed_precision(self.device):
+            mu, frames = self.around.mean_mel(passed)
+        l1, squared = mel_losses(mu, natural.mels, frames)
+        layer = self.readers.pitch
+        told = F.linear(torch.cat(passed), layer.weight.detach(), layer.bias.detach()).view(-1, 2)
+        sizes = [len(x) * self.around.pool for x in passed]
+        pitch = pitch_losses(told[:, 0], told[:, 1], natural.pitches, sizes)
+        return l1 + 0.5 * squared, pitch
 
     def _spoken(self, latents: Tensor) -> Tensor:
         """What the reader of all codes tells, which doesn't learn by it."""

@@ -102,7 +102,9 @@ class TokenizerStage:
         whole = F.cross_entropy(spoken, said)
         # The coarse codebook is for what is said: alone it need not tell the pitch.
         share = float(levels != 1)
-        voicing, octaves = self._pitch_losses(quantized.float(), pairs.pitches, sizes)
+        voicing, octaves = _pitch_losses(
+            *self.readers.pitches(quantized.float()), pairs.pitches, sizes
+        )
         l1, squared = mel_losses(mu, pairs.mels, frames)
         voice = PITCH_WEIGHT * octaves + VOICING_WEIGHT * voicing
         rest = COMMITMENT * commitment.float() + PHONEME_WEIGHT * phoneme + SPOKEN_WEIGHT * whole
@@ -116,17 +118,6 @@ class TokenizerStage:
             "octaves": octaves,
             "voicing": voicing,
         }
-
-    def _pitch_losses(
-        self, latents: Tensor, pitches: Sequence[Tensor], frames: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Cross entropy of voicing, mean error of the voiced frames' pitch in octaves."""
-        wanted = fitted(pitches, frames, 0.0)
-        voiced = wanted > 0
-        logits, octaves = self.readers.pitches(latents)
-        voicing = F.binary_cross_entropy_with_logits(logits, voiced.float())
-        off = (octaves - (wanted.clamp_min(1.0) / USUAL_PITCH).log2()).abs()
-        return voicing, (off * voiced).sum() / voiced.sum().clamp_min(1)
 
     @torch.no_grad()
     def start_at_mean(self) -> None:
@@ -174,6 +165,25 @@ class TokenizerStage:
         if draw[0] < FULL_SHARE:
             return None
         return 1 + int(draw[1] * len(self.tokenizer.codebook_sizes))
+
+
+def pitch_losses(
+    voicing: Tensor, octaves: Tensor, pitches: Sequence[Tensor], frames: Sequence[int]
+) -> Tensor:
+    """Both errors of :meth:`Readers.pitches` as one, weighted as while the codes are learnt."""
+    voiced, off = _pitch_losses(voicing, octaves, pitches, frames)
+    return PITCH_WEIGHT * off + VOICING_WEIGHT * voiced
+
+
+def _pitch_losses(
+    logits: Tensor, octaves: Tensor, pitches: Sequence[Tensor], frames: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Cross entropy of voicing, mean error of the voiced frames' pitch in octaves."""
+    wanted = fitted(pitches, frames, 0.0)
+    voiced = wanted > 0
+    voicing = F.binary_cross_entropy_with_logits(logits, voiced.float())
+    off = (octaves - (wanted.clamp_min(1.0) / USUAL_PITCH).log2()).abs()
+    return voicing, (off * voiced).sum() / voiced.sum().clamp_min(1)
 
 
 def fitted(labels: Sequence[Tensor], frames: Sequence[int], nothing: float) -> Tensor:
