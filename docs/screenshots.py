@@ -51,7 +51,7 @@ PICTURES = (
 )
 # The moving picture: pixels of the window and of the file, pictures a second.
 FILM_WINDOW = (1200, 720)
-FILM_SIZE = (800, 480)
+FILM_SIZE = (720, 432)
 FILM_RATE = 5
 FILM_REST_S = 3.0  # how long the end stands before it begins again
 FILM_QUESTION = "Where is the circle?"
@@ -145,7 +145,7 @@ def film(browser: Browser, address: str, path: Path) -> None:
     times = [round(1000 / FILM_RATE)] * (len(frames) - 1) + [round(1000 * FILM_REST_S)]
     first, *others = frames
     first.save(
-        path, save_all=True, append_images=others, duration=times, loop=0, quality=80, method=4
+        path, save_all=True, append_images=others, duration=times, loop=0, quality=50, method=6
     )
 
 
