@@ -24,34 +24,31 @@ const omniNotice = (() => {
     }
   });
 
-  // The word about the model: whoever has closed it, or has sent a message below it, has read it,
-  // until it says something else.
-  let read = "";
-  let asked = 0;
+  // The word about the model: whoever has closed it, or has begun a turn below it, has read it, until
+  // it says something else.
+  let known = "";
   const banner = () => document.getElementById("model-banner");
   const words = () => banner()?.querySelector("[id^=html]")?.textContent?.trim() ?? "";
   /** @param {boolean} closed */
   const show = (closed) => {
     document.documentElement.dataset.notice = closed ? "closed" : "open";
   };
-  const readSoFar = () => {
-    const messages = document.querySelectorAll(omniGradio.SELECTORS.question).length;
-    if (messages > asked) read = words();
-    asked = messages;
-    return words() === read || words() === omniPage.kept(CLOSED);
+  const read = () => {
+    known = words();
+    show(true);
   };
   show(omniPage.kept(CLOSED) !== null);
   omniPage.whenChanged(() => {
     const place = banner();
     if (!place) return;
-    if (words()) show(readSoFar());
+    if (words()) show([known, omniPage.kept(CLOSED)].includes(words()));
     const choose = place.querySelector(".open-model");
     const named = document.getElementById("word-model")?.textContent?.trim() ?? "";
     if (choose && choose.textContent !== named) choose.textContent = named;
     if (place.querySelector(".close-notice")) return;
     const close = () => {
       omniPage.keep(CLOSED, words());
-      show(true);
+      read();
     };
     const open = document.createElement("button");
     open.type = "button";
@@ -91,5 +88,5 @@ const omniNotice = (() => {
     setTimeout(() => note.remove(), STAYS_MS);
   };
 
-  return { tell, closeButton };
+  return { read, tell, closeButton };
 })();

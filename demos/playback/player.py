@@ -120,6 +120,8 @@ def clears_js(tab: str) -> str:
 def listen_js(tab: str, place: int, clears: int, sends: bool = False) -> str:
     """Browser code for a turn that begins: what was open is folded, and the tab may speak again.
 
+    Whoever has begun a turn has read the notice above it.
+
     Args:
         place: of the event's input that says whether the page can play a voice line.
         clears: of the one that says how often the chat was cleared.
@@ -127,6 +129,7 @@ def listen_js(tab: str, place: int, clears: int, sends: bool = False) -> str:
     """
     sent = f"omniVisit.send('{tab}');" if sends else ""
     return (
-        f"(...values) => {{ omniComposer.fold('{tab}'); {sent} values[{clears}] = {clears_js(tab)};"
+        f"(...values) => {{ omniComposer.fold('{tab}'); omniNotice.read(); {sent}"
+        f" values[{clears}] = {clears_js(tab)};"
         f" return omniSpeech.listen('{tab}', values, {place}, '{VOICE_LINE}'); }}"
     )

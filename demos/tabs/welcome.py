@@ -65,7 +65,7 @@ def _picture(variant: Variant) -> dict[str, str] | None:
         picture = Pillow.open(EXAMPLES / variant.images[0]).convert("RGB")
     elif variant.video:
         frames = iter_frames(EXAMPLES / variant.video, LOOKED_AT)
-        picture = max(frames, key=lambda frame: sum(ImageStat.Stat(frame.convert("L")).var))
+        picture = max(frames, key=lambda frame: ImageStat.Stat(frame.convert("L")).var[0])
     else:
         return None
     picture.thumbnail((CARD_PIXELS, CARD_PIXELS))

@@ -2,7 +2,7 @@
 
 Knows: natural speech pulled to codes that read as its phonemes, what espeak-ng says held to the
 codes that it had. Codebooks stay as they are, and with them all that later stages have learnt.
-Does not know: the audio decoder, the flow, text.
+Does not know: the flow, text.
 
 The codes must go on telling who speaks: what the frozen decoder makes of natural speech is to be
 its mel, and its pitch is to be read from the codes. Without that they told what was said and lost
@@ -14,11 +14,12 @@ are soft choices of entries, and the phoneme that sounds is to be likely in the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from finetune.nano.base.loop import Losses
 from finetune.nano.base.precision import mixed_precision
@@ -92,8 +93,12 @@ class EarsStage:
         choices = self._choices(new)
         kept = F.nll_loss(choices, codes)
         still = F.mse_loss(new, old) / old.var()
-        read, whole, commitment, right, passed = self._natural(natural, heard)
-        mel, pitch = self._voice(natural, passed)
+        latents = torch.cat(heard)
+        quantized, _ = self._quantized(latents)
+        passed = latents + (quantized - latents).detach()  # gradients go past the quantizer
+        commitment = (latents - quantized.detach()).square().mean()
+        read, whole, right = self._natural(natural, heard, passed)
+        mel, pitch = self._voice(natural, passed.split([len(x) for x in heard]))
         moved = KEPT_WEIGHT * kept + STILL_WEIGHT * still
         said = read + SPOKEN_WEIGHT * whole + COMMITMENT * commitment
         return {
@@ -122,18 +127,18 @@ class EarsStage:
         """The readers' own loss, on the codes as they were."""
         with torch.no_grad():
             whole, coarse = self._quantized(torch.cat(latents))
-        said = fitted(known.phonemes, [len(x) * self.around.pool for x in latents], SILENCE)
-        read, spoken = self.readers.phonemes(coarse, whole)
         sizes = [len(x) * self.around.pool for x in latents]
-        pitch = pitch_losses(*self.readers.pitches(whole), known.pitches, sizes)
+        said = fitted(known.phonemes, sizes, SILENCE)
+        read, spoken = self.readers.phonemes(coarse, whole)
+        pitch, *_ = pitch_losses(*self.readers.pitches(whole), known.pitches, sizes)
         return F.cross_entropy(read, said) + F.cross_entropy(spoken, said) + pitch
 
     def _natural(
-        self, natural: Pairs, heard: list[Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:
-        """Losses of the coarse choice, of all codes, of the distance; the share that is read.
+        self, natural: Pairs, heard: list[Tensor], passed: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses of the coarse choice and of all codes; the share that is read.
 
-        And the latents as all codes give them back, through which gradients pass.
+        ``passed``: the latents as all codes give them back.
         """
         latents = torch.cat(heard)
         pool = self.around.pool
@@ -146,29 +151,18 @@ class EarsStage:
         wanted = table[:, torch.arange(pool).repeat(len(latents)), said]  # (entries, frames)
         mixed = choices.repeat_interleave(pool, 0).T + wanted
         read = -mixed.logsumexp(0).mean()
-        whole, _ = self._quantized(latents)
-        commitment = (latents - whole.detach()).square().mean()
-        passed = latents + (whole - latents).detach()
-        spoken = self._spoken(passed)
-        whole_loss = F.cross_entropy(spoken, said)
-        return read, whole_loss, commitment, right, list(passed.split([len(x) for x in heard]))
+        spoken = _told(self.readers.spoken, passed).view(-1, PHONEME_CLASSES)
+        return read, F.cross_entropy(spoken, said), right
 
-    def _voice(self, natural: Pairs, passed: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _voice(self, natural: Pairs, passed: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Losses of the mel that the decoder gives back, of the pitch that is read."""
         with mixed_precision(self.device):
             mu, frames = self.around.mean_mel(passed)
         l1, squared = mel_losses(mu, natural.mels, frames)
-        layer = self.readers.pitch
-        told = F.linear(torch.cat(passed), layer.weight.detach(), layer.bias.detach()).view(-1, 2)
+        voicing, octaves = _told(self.readers.pitch, torch.cat(list(passed))).view(-1, 2).unbind(1)
         sizes = [len(x) * self.around.pool for x in passed]
-        pitch = pitch_losses(told[:, 0], told[:, 1], natural.pitches, sizes)
+        pitch, *_ = pitch_losses(voicing, octaves, natural.pitches, sizes)
         return l1 + 0.5 * squared, pitch
-
-    def _spoken(self, latents: Tensor) -> Tensor:
-        """What the reader of all codes tells, which doesn't learn by it."""
-        layer = self.readers.spoken
-        logits = F.linear(latents, layer.weight.detach(), layer.bias.detach())
-        return logits.view(-1, PHONEME_CLASSES)
 
     def _quantized(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Latents as all codes give them back, and as the coarse ones alone do."""
@@ -181,3 +175,8 @@ class EarsStage:
         pairs = self.known.pairs(0, self.batch, self.device)
         latents = torch.cat(self.before.latents(pairs.heard)).float()
         return float(self._coarse.distances(latents).square().min(1).values.mean())
+
+
+def _told(reader: nn.Linear, latents: Tensor) -> Tensor:
+    """What a reader tells of latents, without learning by it."""
+    return F.linear(latents, reader.weight.detach(), reader.bias.detach())

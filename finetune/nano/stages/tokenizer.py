@@ -102,11 +102,9 @@ class TokenizerStage:
         whole = F.cross_entropy(spoken, said)
         # The coarse codebook is for what is said: alone it need not tell the pitch.
         share = float(levels != 1)
-        voicing, octaves = _pitch_losses(
-            *self.readers.pitches(quantized.float()), pairs.pitches, sizes
-        )
+        read_pitch = self.readers.pitches(quantized.float())
+        voice, voicing, octaves = pitch_losses(*read_pitch, pairs.pitches, sizes)
         l1, squared = mel_losses(mu, pairs.mels, frames)
-        voice = PITCH_WEIGHT * octaves + VOICING_WEIGHT * voicing
         rest = COMMITMENT * commitment.float() + PHONEME_WEIGHT * phoneme + SPOKEN_WEIGHT * whole
         return {
             "loss": l1 + 0.5 * squared + rest + share * voice,
@@ -168,22 +166,18 @@ class TokenizerStage:
 
 
 def pitch_losses(
-    voicing: Tensor, octaves: Tensor, pitches: Sequence[Tensor], frames: Sequence[int]
-) -> Tensor:
-    """Both errors of :meth:`Readers.pitches` as one, weighted as while the codes are learnt."""
-    voiced, off = _pitch_losses(voicing, octaves, pitches, frames)
-    return PITCH_WEIGHT * off + VOICING_WEIGHT * voiced
-
-
-def _pitch_losses(
     logits: Tensor, octaves: Tensor, pitches: Sequence[Tensor], frames: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Cross entropy of voicing, mean error of the voiced frames' pitch in octaves."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How wrong :meth:`Readers.pitches` is: both errors weighted, and each alone.
+
+    Cross entropy of voicing; mean error of the voiced frames' pitch in octaves.
+    """
     wanted = fitted(pitches, frames, 0.0)
     voiced = wanted > 0
     voicing = F.binary_cross_entropy_with_logits(logits, voiced.float())
     off = (octaves - (wanted.clamp_min(1.0) / USUAL_PITCH).log2()).abs()
-    return voicing, (off * voiced).sum() / voiced.sum().clamp_min(1)
+    wrong = (off * voiced).sum() / voiced.sum().clamp_min(1)
+    return PITCH_WEIGHT * wrong + VOICING_WEIGHT * voicing, voicing, wrong
 
 
 def fitted(labels: Sequence[Tensor], frames: Sequence[int], nothing: float) -> Tensor:

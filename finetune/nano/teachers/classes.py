@@ -25,29 +25,29 @@ _FLOOR = 1e-4  # of a probability
 _SKIPPED = 0.02  # of a symbol or a phoneme that stands for nothing
 
 
-def by_words(sounds: Sequence[Sound]) -> dict[int, list[str]]:
-    """The phonemes of each word, by its place in the text; silence is left out."""
-    heard = [(sound.place, sound.phoneme) for sound in sounds if not sound.silent]
-    found: dict[int, list[str]] = defaultdict(list)
-    for place, group in groupby(heard, key=lambda pair: pair[0]):
-        found[place] += [phoneme for _, phoneme in group]
+def by_words(sounds: Sequence[Sound]) -> dict[int, list[Sound]]:
+    """The sounds of each word, by its place in the text; silence is left out."""
+    found: dict[int, list[Sound]] = defaultdict(list)
+    for sound in sounds:
+        if not sound.silent:
+            found[sound.place].append(sound)
     return found
 
 
-def phonemes_for(theirs: Sequence[Sound], ours: Sequence[Sound]) -> dict[int, list[str]]:
+def sounds_for(theirs: Sequence[Sound], ours: Sequence[Sound]) -> dict[int, list[Sound]]:
     """:func:`by_words` of ``ours``; all of it as one word where ``theirs`` tells no words apart."""
     places, words = by_words(theirs).keys(), by_words(ours)
     if len(places) != 1:
         return words
-    return {place: [one for phonemes in words.values() for one in phonemes] for place in places}
+    return {place: [one for sounds in words.values() for one in sounds] for place in places}
 
 
 def learn(pairs: Iterable[tuple[Sequence[Sound], Sequence[Sound]]]) -> Likely:
     """How likely each symbol of the first readings is each phoneme of the second ones."""
     words = []
     for theirs, ours in pairs:
-        left, right = by_words(theirs), phonemes_for(theirs, ours)
-        words += [(left[place], right[place]) for place in left.keys() & right.keys()]
+        left, right = by_words(theirs), sounds_for(theirs, ours)
+        words += [(names(left[place]), names(right[place])) for place in left.keys() & right.keys()]
     likely = _shares(_evenly(words))
     for _ in range(ROUNDS):
         likely = _shares(
@@ -65,16 +65,16 @@ def renamed(theirs: Sequence[Sound], ours: Sequence[Sound], likely: Likely) -> l
     becomes the whole), or as the one before; in a word that the second reading lacks, as is
     likeliest.
     """
-    words = phonemes_for(theirs, ours)
+    words = sounds_for(theirs, ours)
     found = []
     for place, group in groupby(theirs, key=lambda sound: NOWHERE if sound.silent else sound.place):
         sounds = list(group)
-        names = [sound.phoneme for sound in sounds]
+        called = names(sounds)
         if place != NOWHERE:
-            names = _names(names, words.get(place, []), likely)
+            called = _names(called, names(words.get(place, [])), likely)
         found += [
             Sound(sound.start_s, name, sound.place)
-            for sound, name in zip(sounds, names, strict=True)
+            for sound, name in zip(sounds, called, strict=True)
         ]
     return found
 
@@ -86,14 +86,11 @@ def anchors(
 
     Both sides rise, as far as the readings agree on the order.
     """
-    left, right = _sounds_by_words(theirs), _sounds_by_words(ours)
-    if len(left) == 1:
-        right = {place: [one for word in right.values() for one in word] for place in left}
+    left, right = by_words(theirs), sounds_for(theirs, ours)
     found = []
     for place in left.keys() & right.keys():
         first, second = left[place], right[place]
-        symbols, phonemes = ([one.phoneme for one in side] for side in (first, second))
-        pairs = aligned(symbols, phonemes, likely)
+        pairs = aligned(names(first), names(second), likely)
         found += [(first[row].start_s, second[column].start_s) for row, column in pairs]
     rising: list[tuple[float, float]] = []
     for pair in sorted(found):
@@ -102,12 +99,9 @@ def anchors(
     return rising
 
 
-def _sounds_by_words(sounds: Sequence[Sound]) -> dict[int, list[Sound]]:
-    found: dict[int, list[Sound]] = defaultdict(list)
-    for sound in sounds:
-        if not sound.silent:
-            found[sound.place].append(sound)
-    return found
+def names(sounds: Iterable[Sound]) -> list[str]:
+    """What sounds are called."""
+    return [sound.phoneme for sound in sounds]
 
 
 def _names(symbols: Sequence[str], phonemes: Sequence[str], likely: Likely) -> list[str]:
